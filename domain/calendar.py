@@ -1,0 +1,99 @@
+"""Exchange calendar: when a segment opens and closes, which days trade. Data comes from outside, as rows.
+
+`ExchangeCalendar` is built from the files in `calendars/` by system.py; special sessions and changes of
+hours by date are rows of those files (`design.md` 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+from domain.clock import EXCHANGE_ZONE, epoch_ns, exchange_time
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHours:
+    """Regular hours of a segment from a date on; wall time at the exchange."""
+
+    since: date
+    opens: time
+    closes: time
+    intraday_exit: time
+    square_off: time
+
+
+@dataclass(frozen=True, slots=True)
+class TradingSession:
+    """One day's session of a segment, epoch nanoseconds; open <= t < close."""
+
+    day: date
+    opens_ns: int
+    closes_ns: int
+    intraday_exit_ns: int
+    square_off_ns: int
+
+    def contains(self, at_ns: int) -> bool:
+        """True while the segment trades."""
+        return self.opens_ns <= at_ns < self.closes_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeCalendar:
+    """Hours (ascending by `since`), holidays and special sessions of one segment."""
+
+    exchange: str
+    hours: tuple[SessionHours, ...]
+    holidays: Mapping[date, str] = field(default_factory=dict)
+    special: Mapping[date, tuple[time, time]] = field(default_factory=dict)
+
+    def session(self, day: date) -> TradingSession | None:
+        """The session of that day; None on weekends and holidays without a special session."""
+        hours = self._hours(day)
+        if day in self.special:
+            opens, closes = self.special[day]
+            return self._session(day, opens, closes, closes, closes)
+        if day.weekday() >= 5 or day in self.holidays or hours is None:
+            return None
+        return self._session(day, hours.opens, hours.closes, hours.intraday_exit, hours.square_off)
+
+    def session_at(self, at_ns: int) -> TradingSession | None:
+        """The session of the exchange's date at that moment, open or not."""
+        return self.session(exchange_time(at_ns).date())
+
+    def is_open(self, at_ns: int) -> bool:
+        """True while the segment trades at that moment."""
+        session = self.session_at(at_ns)
+        return session is not None and session.contains(at_ns)
+
+    def next_session(self, after_ns: int) -> TradingSession:
+        """The first session that opens later than that moment."""
+        day = exchange_time(after_ns).date()
+        for _ in range(370):
+            session = self.session(day)
+            if session and session.opens_ns > after_ns:
+                return session
+            day += timedelta(days=1)
+        raise ValueError(f"calendar of {self.exchange} lists no session within a year of {day}")
+
+    def closed_reason(self, at_ns: int) -> str:
+        """Why the segment does not trade at that moment; empty while it does."""
+        day = exchange_time(at_ns).date()
+        session = self.session(day)
+        if session is None:
+            return self.holidays.get(day, "weekend")
+        if at_ns < session.opens_ns:
+            return "before the open"
+        return "after the close" if at_ns >= session.closes_ns else ""
+
+    def _hours(self, day: date) -> SessionHours | None:
+        return next((row for row in reversed(self.hours) if row.since <= day), None)
+
+    @staticmethod
+    def _session(day: date, opens: time, closes: time, leaves: time, square: time) -> TradingSession:
+        moments = (
+            epoch_ns(datetime.combine(day, moment, EXCHANGE_ZONE))
+            for moment in (opens, closes, leaves, square)
+        )
+        return TradingSession(day, *moments)

@@ -1,0 +1,48 @@
+"""Clock: the only source of time, always passed in.
+
+`now_ns` is the wall clock (UTC epoch, nanoseconds); `monotonic_ns` measures durations. In a replay both
+are the recorded clock, so that nothing in the product can tell a replay from a day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+NS_PER_S = 1_000_000_000
+NS_PER_MINUTE = 60 * NS_PER_S
+EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
+EXCHANGE_OFFSET = timezone(timedelta(hours=5, minutes=30))
+
+
+class Clock(Protocol):
+    """What everyone who needs the time is given."""
+
+    def now_ns(self) -> int:
+        """Wall clock, nanoseconds since the epoch, UTC."""
+
+    def monotonic_ns(self) -> int:
+        """Never goes back; for ages and durations only."""
+
+
+def seconds(duration_s: float) -> int:
+    """Seconds as nanoseconds."""
+    return round(duration_s * NS_PER_S)
+
+
+def exchange_time(at_ns: int) -> datetime:
+    """The wall time at the exchange (Asia/Kolkata) of an epoch time in nanoseconds."""
+    return datetime.fromtimestamp(at_ns / NS_PER_S, tz=EXCHANGE_ZONE)
+
+
+def epoch_ns(moment: datetime) -> int:
+    """Epoch nanoseconds of an aware datetime, exact to the microsecond."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1_000
+
+
+def iso_utc(at_ns: int) -> str:
+    """ISO 8601 in UTC with milliseconds and `Z`, as audit and journal write it."""
+    moment = datetime.fromtimestamp(at_ns // NS_PER_S, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ns % NS_PER_S // 1_000_000:03d}Z"

@@ -1,0 +1,1 @@
+"""Decisions of the feeds stage; see the actors of the same name."""

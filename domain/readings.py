@@ -1,0 +1,134 @@
+"""What we believe about the market at a moment: regime, freshness, margin, volatility.
+
+Every reading carries the time it was true (`as_of_ns`), so that who uses it can see its age.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Phase of the market (`tomic.md` 1.1)."""
+
+    BULLISH = "BULLISH"
+    BEARISH = "BEARISH"
+    CONGESTION = "CONGESTION"
+    BLOWOFF = "BLOWOFF"
+
+
+class VixFlag(StrEnum):
+    """What the volatility index forbids (`tomic.md` 3.5), in emission order."""
+
+    UNKNOWN = "VIX_UNKNOWN"
+    PREMIUMS_TOO_LOW = "PREMIUMS_TOO_LOW"
+    HALF_SIZE = "HALF_SIZE"
+    DEFINED_RISK_ONLY = "DEFINED_RISK_ONLY"
+    HALT_SHORT_VEGA = "HALT_SHORT_VEGA"
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """One snapshot of the regime agent (`tomic.md` 3.6). `version` 0 means nothing is known yet.
+
+    `timeframe` is the one the phase was read on: `15m`, or `1D` while 15-minute bars are still missing
+    (`design.md` 9). `stale_after_s` is two bar intervals: who reads an older snapshot must not enter.
+    """
+
+    version: int = 0
+    phase: Phase = Phase.CONGESTION
+    score: int = 0
+    vix: float = 0.0
+    vix_flags: tuple[VixFlag, ...] = (VixFlag.UNKNOWN,)
+    ichimoku: str = "NEUTRAL"
+    impulse: str = "BLUE"
+    congestion: bool = False
+    blowoff: bool = False
+    adx: float = 0.0
+    vwap: float = 0.0
+    price_vs_vwap: str = "UNKNOWN"
+    timeframe: str = "15m"
+    as_of_ns: int = 0
+    stale_after_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessMark:
+    """Ages of the data an entry depends on (`tomic.md` 9.4), as known at `as_of_ns`; valid to `expires_ns`.
+
+    `quotes_ns` maps an underlying's name, and an option's symbol, to the receive time of its last tick.
+    Never seen is absent. `iv_ns` maps an underlying to the time of its last implied volatility.
+    """
+
+    as_of_ns: int
+    expires_ns: int
+    quotes_ns: dict[str, int]
+    iv_ns: dict[str, int]
+    vix_ns: int
+    switched_ns: int
+    gate_open: bool
+    gate_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginState:
+    """Money as the execution broker last told it, rupees; `as_of_ns` 0 means never."""
+
+    broker: str
+    capital: Decimal
+    free: Decimal
+    used: Decimal
+    as_of_ns: int
+
+    @property
+    def free_share(self) -> float:
+        """Free margin as a share of free plus used, 0..1."""
+        whole = self.free + self.used
+        return float(self.free / whole) if whole > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VolatilityReading:
+    """The volatility agent's view of one underlying (`tomic.md` 5.7). Volatilities are decimals a year.
+
+    `iv_rank`, `iv_percentile` and `conservative_rank` are None while the history is too short to tell.
+    """
+
+    underlying: str
+    iv: float
+    hv: float
+    iv_rank: float | None
+    iv_percentile: float | None
+    conservative_rank: float | None
+    iv_hv_ratio: float
+    vol_regime: str
+    put_iv_25d: float
+    call_iv_25d: float
+    skew_ratio: float
+    skew_state: str
+    front_iv: float
+    back_iv: float
+    term_structure: str
+    as_of_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSummary:
+    """What the control plane may know of a chain without its columns; one per underlying and expiry."""
+
+    underlying: str
+    expiry: date
+    spot: float
+    forward: float
+    atm_strike: float
+    atm_iv: float
+    put_iv_25d: float
+    call_iv_25d: float
+    put_call_ratio: float
+    max_pain: float
+    days_to_expiry: float
+    iv_source: str
+    as_of_ns: int

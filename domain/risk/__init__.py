@@ -1,0 +1,1 @@
+"""Decisions of the risk stage; see the actors of the same name."""

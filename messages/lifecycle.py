@@ -1,0 +1,59 @@
+"""Life and death of actors: what supervisors, hosts, the directory and the status board say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from messages.base import Message, Overflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthReported(Message):
+    """A part of the status board: what one actor wants shown. `body` is JSON-ready."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    name: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRestarted(Message):
+    """An actor of that name has a new life; what it held in memory is gone. Told to everyone."""
+
+    name: str
+    life: int
+    reason: str
+    handles_orders: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchGaveUp(Message):
+    """A supervisor's restart intensity was exceeded; if the branch handles orders, trading halts."""
+
+    URGENT = True
+    name: str
+    reason: str
+    handles_orders: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartNode(Message):
+    """Asks the supervisor of `name` to stop and start it."""
+
+    name: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRaised(Message):
+    """Something a person should know. `level` is CRITICAL, RISK, SIGNAL, REGIME or INFO."""
+
+    level: str
+    text: str
+    dedupe_key: str = ""

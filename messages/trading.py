@@ -1,0 +1,414 @@
+"""From opinion to fill, in the order of the day (`style.md` 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from domain.brokers import BrokerOrder, BrokerPosition, OrderRequest
+from domain.intents import Refusal, RouteDecision, Signal, SizedIntent, SizingStep
+from domain.orders import Fill
+from domain.positions import BookSnapshot
+from domain.readings import MarginState, Regime
+from messages.base import Message, Overflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegimeChanged(Message):
+    """The regime agent's snapshot changed (or was confirmed on a new bar: same version, newer time)."""
+
+    regime: Regime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanRequested(Message):
+    """A cycle begins: agents answer with ScanCompleted. `dry` scans change nothing anywhere."""
+
+    cycle: int
+    regime: Regime
+    dry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanCompleted(Message):
+    """One agent's opinions of one cycle; `notes` say per underlying why there is none."""
+
+    cycle: int
+    source: str
+    signals: tuple[Signal, ...]
+    notes: tuple[Refusal, ...]
+    regime_version: int
+    dry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalRaised(Message):
+    """An agent formed an opinion (a fact, for the journal; the router works on ScanCompleted)."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteSignals(Message):
+    """To the router: all opinions of a cycle."""
+
+    cycle: int
+    signals: tuple[Signal, ...]
+    regime: Regime
+    dry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalsRouted(Message):
+    """The router's answer to a cycle; accepted signals in order of priority."""
+
+    cycle: int
+    accepted: tuple[Signal, ...]
+    decisions: tuple[RouteDecision, ...]
+    diagnostics: dict[str, Any]
+    dry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalRouted(Message):
+    """A signal won its underlying (a fact, for the journal)."""
+
+    signal: Signal
+    decision: RouteDecision
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalSetAside(Message):
+    """A signal lost, or was held by the loop's own guards; the code says why."""
+
+    signal: Signal
+    refusal: Refusal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSignal(Message):
+    """To risk: size this signal, or refuse it."""
+
+    signal: Signal
+    reply_to: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalRefused(Message):
+    """Risk said no. `result` is one of tomic.md 7.1's counters (blocked_regime, invalid_signal, ...)."""
+
+    signal: Signal
+    result: str
+    refusal: Refusal
+    sizing: tuple[SizingStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderProposed(Message):
+    """Risk said yes: to execution, which writes the row before anything else."""
+
+    intent: SizedIntent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRecorded(Message):
+    """Execution has the row (or had it already); from here the order survives any crash."""
+
+    correlation_id: str
+    command_id: int
+    strategy_id: str
+    duplicate: bool = False
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClearOrder(Message):
+    """Execution asks the gate. Rupees; `leg_orders` counts orders about to go to a broker."""
+
+    command_id: int
+    broker: str
+    underlying: str
+    notional: Decimal
+    margin: Decimal
+    leg_orders: int
+    is_exit: bool
+    reply_to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighOrder(Message):
+    """The gate asks one breaker."""
+
+    command_id: int
+    broker: str
+    underlying: str
+    notional: Decimal
+    margin: Decimal
+    leg_orders: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerVerdict(Message):
+    """One breaker's answer. `action`: clear, deny, defer, kill. `retry_after_s` only with defer."""
+
+    command_id: int
+    breaker: str
+    action: str
+    reason: str = ""
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderCleared(Message):
+    """Every breaker answered in time and none objected."""
+
+    command_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderDenied(Message):
+    """Ours, not theirs. With `retry_after_s` > 0 it only waits (a throttle)."""
+
+    command_id: int
+    refusal: Refusal
+    breaker: str = ""
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOrders(Message):
+    """To an executor: place these orders of one step, in this order; rows stand and are WAITING."""
+
+    command_id: int
+    requests: tuple[OrderRequest, ...]
+    is_exit: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelOrder(Message):
+    """To an executor: cancel one working order by its broker id."""
+
+    client_order_id: str
+    broker_order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAccepted(Message):
+    """The broker took it: one per leg."""
+
+    client_order_id: str
+    broker_order_id: str
+    broker: str
+    command_id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderRejected(Message):
+    """The broker refused it, or it was never sent (`error_class` of tomic.md 8.3)."""
+
+    client_order_id: str
+    broker: str
+    error_class: str
+    reason: str
+    may_retry: bool = False
+    command_id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderUnknown(Message):
+    """Nobody knows whether it arrived: resolved from the broker's book, never by sending again."""
+
+    client_order_id: str
+    broker: str
+    reason: str
+    sent_ns: int
+    command_id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderCancelled(Message):
+    """A working order is out of the market (whatever it filled before)."""
+
+    client_order_id: str
+    broker: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderFilled(Message):
+    """An increase of an order's filled quantity; its row in `fills` is already durable."""
+
+    fill: Fill
+    broker: str
+    command_id: int
+    latency_ms: float = 0.0
+    slippage_ticks: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandEnded(Message):
+    """A command reached a final state (or waits for a person: UNKNOWN_OUTCOME, DEAD_LETTER)."""
+
+    command_id: int
+    correlation_id: str
+    strategy_id: str
+    status: str
+    is_exit: bool
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureOpened(Message):
+    """All legs of an entry stand; the position manager watches it from here."""
+
+    intent: SizedIntent
+    command_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureClosed(Message):
+    """A structure is flat; rupees, P&L before and after charges."""
+
+    strategy_id: str
+    strategy_tag: str
+    reason: str
+    gross: Decimal
+    charges: Decimal
+    net: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseStructure(Message):
+    """To execution: flatten what this strategy holds. Never expires, waits for no breaker."""
+
+    URGENT = True
+    strategy_id: str
+    reason: str
+    key: str
+    by: str
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlattenLeg(Message):
+    """To execution, from the unhedged breaker: buy back this much of a naked short, now."""
+
+    URGENT = True
+    position_key: str
+    quantity: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionChanged(Message):
+    """The book at a new version (or with new prices: same version)."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    book: BookSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillsRecorded(Message):
+    """To the position book: new rows stand in `fills`; fold them."""
+
+    last_fill_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOrders(Message):
+    """To account_sync: read the broker's order book now (a leg is in flight, or an outcome is unknown)."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    reason: str
+    in_flight: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOrdersRead(Message):
+    """The broker's order book as read. `ok` False means unknown, never empty."""
+
+    broker: str
+    ok: bool
+    orders: tuple[BrokerOrder, ...]
+    reason: str = ""
+    started_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPositions(Message):
+    """To account_sync: read the broker's position book now."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerPositionsRead(Message):
+    """The broker's position book as read. `ok` False means unknown, never empty."""
+
+    broker: str
+    ok: bool
+    positions: tuple[BrokerPosition, ...]
+    reason: str = ""
+    started_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginRead(Message):
+    """Funds of the execution broker."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    margin: MarginState
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuoteMargin(Message):
+    """To account_sync: what would these orders block? Answered to `reply_to`."""
+
+    request: str
+    orders: tuple[OrderRequest, ...]
+    reply_to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginQuoted(Message):
+    """Margin of a set of orders, rupees; None when the broker did not say."""
+
+    request: str
+    total: Decimal | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerConnectionChanged(Message):
+    """A broker session's state: connected, unreachable, refused; and whether it is proven a sandbox."""
+
+    broker: str
+    state: str
+    reason: str
+    sandbox_proven: bool
+    proven_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconciliationDone(Message):
+    """One pass over one broker. `clean` opens the gate after a start; `unexplained` blocks its symbols."""
+
+    broker: str
+    clean: bool
+    reason: str
+    unexplained: tuple[str, ...]
+    unmanaged: tuple[BrokerPosition, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradingModeChanged(Message):
+    """The gate's mode: active, reducing (exits only) or halted; `killed` when the latch is set."""
+
+    URGENT = True
+    mode: str
+    killed: bool
+    reason: str
+    since_ns: int

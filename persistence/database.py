@@ -1,0 +1,41 @@
+"""Engines and the declarative base. SQLite with WAL by default; any SQLAlchemy URL where one is given.
+
+Three files on SQLite (`tables.md` 1): main, journal, market. `durable=True` sets `synchronous=FULL`, for
+connections that write the order tables; the others run at NORMAL.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import DeclarativeBase
+
+BUSY_TIMEOUT_MS = 5_000
+
+
+class MainBase(DeclarativeBase):
+    """Tables of the main database: instruments, orders, settings, latches."""
+
+
+class JournalBase(DeclarativeBase):
+    """Tables of the journal database: facts, audit, journal entries."""
+
+
+class MarketBase(DeclarativeBase):
+    """Tables of the market database: bars and IV history kept across days."""
+
+
+def open_engine(url: str, durable: bool = False) -> Engine:
+    """An engine of one connection pool for this process. Never before a fork."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _set_pragmas(connection, _record):  # type: ignore[no-untyped-def]
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.close()
+
+    return engine
