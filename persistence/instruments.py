@@ -1,0 +1,139 @@
+"""Listings: the instrument master as loaded from a broker, with an id that never changes.
+
+A listing keeps its id from day to day, whichever broker's master named it; what the newest master does
+not name any more keeps its row and leaves the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Engine, ForeignKey, UniqueConstraint, bindparam, insert, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.errors import BadMarketData
+from domain.instruments import InstrumentIndex, Kind, Listing
+from persistence.database import MainBase
+
+
+class MasterLoadRow(MainBase):
+    """One load of a master: whose, for which day, how many listings."""
+
+    __tablename__ = "master_loads"
+
+    load_id: Mapped[int] = mapped_column(primary_key=True)
+    broker: Mapped[str]
+    day: Mapped[date]
+    rows: Mapped[int]
+
+
+class ListingRow(MainBase):
+    """A row of domain.instruments.Listing; exact numbers as text, `load_id` of the last load naming it."""
+
+    __tablename__ = "listings"
+    __table_args__ = (UniqueConstraint("exchange", "symbol"),)
+
+    listing_id: Mapped[int] = mapped_column(primary_key=True)
+    exchange: Mapped[str]
+    symbol: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    lot_size: Mapped[int]
+    tick_size: Mapped[str]
+    freeze_quantity: Mapped[int]
+    expiry: Mapped[date | None]
+    strike: Mapped[str]
+    token: Mapped[str]
+    load_id: Mapped[int] = mapped_column(ForeignKey(MasterLoadRow.load_id), index=True)
+
+
+_LISTINGS, _LOADS = ListingRow.__table__, MasterLoadRow.__table__
+
+
+class InstrumentStore:
+    """Loads masters and reads them back as an index; one writer (a broker session)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self, listings: Iterable[Listing], broker: str, day: date) -> int:
+        """Makes this master the current one, all or nothing; returns its number of listings.
+
+        Raises BadMarketData for an empty master: it would leave nothing to trade.
+        """
+        master = {row.key: row for row in listings}
+        if not master:
+            raise BadMarketData(f"the master of {broker} for {day} names no listing")
+        with self._engine.begin() as connection:
+            load = connection.execute(
+                insert(_LOADS).values(broker=broker, day=day, rows=len(master))
+            )
+            load_id = load.inserted_primary_key[0]
+            self._write(connection, master, load_id)
+        return len(master)
+
+    def rows_loaded(self, day: date) -> int:
+        """Listings of the current master if it is that day's; 0 otherwise."""
+        newest = select(_LOADS.c.day, _LOADS.c.rows).order_by(_LOADS.c.load_id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(newest).first()
+        return row.rows if row and row.day == day else 0
+
+    def load_index(self) -> InstrumentIndex:
+        """The index of the current master; empty before the first load."""
+        newest = select(_LOADS.c.load_id).order_by(_LOADS.c.load_id.desc()).limit(1)
+        query = select(_LISTINGS).where(_LISTINGS.c.load_id == newest.scalar_subquery())
+        with self._engine.connect() as connection:
+            return InstrumentIndex(_listing(row) for row in connection.execute(query))
+
+    @staticmethod
+    def _write(connection: Connection, master: dict[str, Listing], load_id: int) -> None:
+        keys = select(_LISTINGS.c.listing_id, _LISTINGS.c.exchange, _LISTINGS.c.symbol)
+        known = {f"{row.exchange}:{row.symbol}": row.listing_id for row in connection.execute(keys)}
+        fresh, seen = [], []
+        for key, row in master.items():
+            columns = _columns(row) | {"load_id": load_id}
+            if key in known:
+                seen.append(columns | {"known_id": known[key]})
+            else:
+                fresh.append(columns)
+        if fresh:
+            connection.execute(insert(_LISTINGS), fresh)
+        if seen:
+            of_id = _LISTINGS.c.listing_id == bindparam("known_id")
+            connection.execute(update(_LISTINGS).where(of_id), seen)
+
+
+def _columns(row: Listing) -> dict[str, Any]:
+    return {
+        "exchange": row.exchange,
+        "symbol": row.symbol,
+        "name": row.name,
+        "kind": row.kind.value,
+        "lot_size": row.lot_size,
+        "tick_size": str(row.tick_size),
+        "freeze_quantity": row.freeze_quantity,
+        "expiry": row.expiry,
+        "strike": str(row.strike),
+        "token": row.token,
+    }
+
+
+def _listing(row: Any) -> Listing:
+    return Listing(
+        listing_id=row.listing_id,
+        exchange=row.exchange,
+        symbol=row.symbol,
+        name=row.name,
+        kind=Kind(row.kind),
+        lot_size=row.lot_size,
+        tick_size=Decimal(row.tick_size),
+        freeze_quantity=row.freeze_quantity,
+        expiry=row.expiry,
+        strike=Decimal(row.strike),
+        token=row.token,
+    )

@@ -1,0 +1,231 @@
+"""adapters.tick_bus over real sockets, in one process and across two."""
+
+import multiprocessing
+import select
+import tempfile
+import time
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from adapters.tick_bus import SCHEMA_VERSION, TickPublisher, TickSubscriber
+from domain.prices import BAR_DTYPE, TICK_DTYPE
+
+
+@pytest.fixture
+def run_dir():
+    with tempfile.TemporaryDirectory(prefix="bus", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def opened():
+    sockets = []
+
+    def keep(socket):
+        sockets.append(socket)
+        return socket
+
+    yield keep
+    for socket in sockets:
+        socket.close()
+
+
+def ticks(*prices):
+    rows = np.zeros(len(prices), TICK_DTYPE)
+    rows["ltp"] = prices
+    return rows
+
+
+def receive(subscriber, count):
+    """The next `count` batches; fails after 10 s without them."""
+    batches, deadline = [], time.monotonic() + 10
+    while len(batches) < count:
+        assert time.monotonic() < deadline, f"only {len(batches)} of {count} batches came"
+        select.select([subscriber.descriptor], [], [], 0.01)
+        batches += subscriber.drain()
+    return batches
+
+
+def join(publisher, subscriber):
+    """Publishes until the subscription has arrived at the publisher; returns the last sequence sent."""
+    deadline = time.monotonic() + 10
+    sent = 0
+    while not subscriber.drain():
+        assert time.monotonic() < deadline
+        sent = publisher.publish("ticks.test", ticks(1.0), {}, 0)
+        select.select([subscriber.descriptor], [], [], 0.01)
+    while subscriber.sequence("shard.test.1", "ticks.test") < sent:
+        assert time.monotonic() < deadline
+        subscriber.drain()
+    return sent
+
+
+def pair(run_dir, opened, prefix="ticks"):
+    subscriber = opened(TickSubscriber(run_dir, ["shard.test.1"]))
+    subscriber.subscribe(prefix)
+    publisher = opened(TickPublisher(run_dir, "shard.test.1"))
+    return publisher, subscriber, join(publisher, subscriber)
+
+
+def test_columns_meta_and_times_arrive_as_they_were_sent(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    columns = ticks(100.05, 200.1)
+    columns["listing"] = [7, 9]
+
+    publisher.publish("ticks.test", columns, {"step": 3, "words": ["a"]}, 1_795_205_512_023_000_000)
+
+    (batch,) = receive(subscriber, 1)
+    assert (batch.topic, batch.source, batch.sequence) == ("ticks.test", "shard.test.1", last + 1)
+    assert batch.sent_ns == 1_795_205_512_023_000_000
+    assert batch.meta == {"step": 3, "words": ["a"]}
+    assert np.array_equal(batch.columns, columns)
+    assert batch.missed == 0
+
+
+def test_columns_are_read_only_views_of_what_arrived(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.publish("ticks.test", ticks(1.0), {}, 0)
+
+    (batch,) = receive(subscriber, 1)
+
+    assert not batch.columns.flags.owndata
+    with pytest.raises(ValueError, match="read-only"):
+        batch.columns["ltp"] = 2.0
+
+
+def test_an_empty_batch_and_a_strided_one_travel_too(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.publish("ticks.test", ticks(), {}, 0)
+    publisher.publish("ticks.test", ticks(1.0, 2.0, 3.0)[::2], {}, 0)
+
+    empty, strided = receive(subscriber, 2)
+
+    assert len(empty.columns) == 0
+    assert list(strided.columns["ltp"]) == [1.0, 3.0]
+
+
+def test_a_subscriber_gets_only_topics_that_begin_with_its_prefix(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.publish("bars.1m", np.zeros(1, BAR_DTYPE), {}, 0)
+    publisher.publish("ticks.other", ticks(1.0), {}, 0)
+
+    (batch,) = receive(subscriber, 1)
+
+    assert batch.topic == "ticks.other"
+
+
+def test_each_topic_counts_from_one(run_dir, opened):
+    publisher = opened(TickPublisher(run_dir, "shard.test.1"))
+
+    assert publisher.publish("a", ticks(1.0), {}, 0) == 1
+    assert publisher.publish("b", ticks(1.0), {}, 0) == 1
+    assert publisher.publish("a", ticks(1.0), {}, 0) == 2
+
+
+def test_columns_of_another_shape_are_refused(run_dir, opened):
+    publisher = opened(TickPublisher(run_dir, "shard.test.1"))
+
+    with pytest.raises(ValueError, match="do not travel"):
+        publisher.publish("ticks.test", np.zeros(3), {}, 0)
+
+
+def test_drain_leaves_the_rest_for_the_next_drain(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    for price in (1.0, 2.0, 3.0):
+        publisher.publish("ticks.test", ticks(price), {}, 0)
+    deadline = time.monotonic() + 10
+    taken = []
+    while len(taken) < 3:
+        assert time.monotonic() < deadline
+        batches = subscriber.drain(1)
+        assert len(batches) <= 1
+        taken += batches
+
+    assert [batch.sequence - last for batch in taken] == [1, 2, 3]
+    assert subscriber.drain() == []
+
+
+def test_a_gap_is_counted_on_the_batch_after_it(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    publisher._sequences["ticks.test"] = last + 4
+
+    publisher.publish("ticks.test", ticks(1.0), {}, 0)
+
+    (batch,) = receive(subscriber, 1)
+    assert batch.missed == 4
+    assert subscriber.counters.missed == 4
+
+
+def test_a_source_that_is_born_again_counts_from_one_and_that_is_no_gap(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.close()
+
+    reborn = opened(TickPublisher(run_dir, "shard.test.1"))
+    reborn.publish("other", ticks(1.0), {}, 0)
+    join(reborn, subscriber)
+
+    assert subscriber.counters.missed == 0
+
+
+def send_raw(run_dir, opened, header, raw=b"", meta=b"\x80"):
+    """One handmade message beside a good one, both from a source of their own."""
+    subscriber = opened(TickSubscriber(run_dir, ["raw"]))
+    subscriber.subscribe("")
+    socket = opened(zmq.Context.instance().socket(zmq.PUB))
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.bind(f"ipc://{run_dir}/raw.ipc")
+    deadline = time.monotonic() + 10
+    while not subscriber.counters.refused:
+        assert time.monotonic() < deadline
+        socket.send_multipart([b"ticks.test", header, meta, raw])
+        select.select([subscriber.descriptor], [], [], 0.01)
+        assert subscriber.drain() == []
+    return set(subscriber.counters.refused)
+
+
+@pytest.mark.parametrize(
+    ("header", "raw", "reason"),
+    [
+        ((SCHEMA_VERSION + 1, "raw", "e", 1, 0, "tick", 0), b"", "schema_version"),
+        ((SCHEMA_VERSION, "raw", "e", 1, 0, "orders", 0), b"", "dtype"),
+        ((SCHEMA_VERSION, "raw", "e", 1, 0, "tick", 2), bytes(TICK_DTYPE.itemsize), "frame"),
+        ((SCHEMA_VERSION, "raw", "e", 1, 0, "tick", 1), b"short", "frame"),
+        ((SCHEMA_VERSION, "raw"), b"", "frame"),
+    ],
+)
+def test_a_batch_that_cannot_be_read_is_counted_and_dropped(run_dir, opened, header, raw, reason):
+    assert send_raw(run_dir, opened, msgpack.packb(header), raw) == {reason}
+
+
+def test_a_header_that_is_not_msgpack_is_counted_and_dropped(run_dir, opened):
+    assert send_raw(run_dir, opened, b"\xc1") == {"frame"}
+
+
+def publish_forever(run_dir, stop):
+    publisher = TickPublisher(run_dir, "shard.test.1")
+    while not stop.wait(0.001):
+        publisher.publish("ticks.test", ticks(1.0, 2.0), {}, 0)
+
+
+def test_batches_cross_processes_without_a_gap_even_when_the_publisher_is_killed(run_dir, opened):
+    fork = multiprocessing.get_context("fork")
+    subscriber = opened(TickSubscriber(run_dir, ["shard.test.1"]))
+    subscriber.subscribe("ticks")
+
+    for _life in range(2):
+        stop = fork.Event()
+        process = fork.Process(target=publish_forever, args=(run_dir, stop))
+        process.start()
+        batches = receive(subscriber, 20)
+        process.kill()
+        process.join()
+        numbers = [batch.sequence for batch in batches]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        while subscriber.drain():
+            pass
+
+    assert subscriber.counters.missed == 0
