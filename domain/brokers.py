@@ -33,6 +33,7 @@ class BrokerEndpoint:
     executes: bool
     label: str
     adapter: str = "openalgo"
+    sandbox: bool = False  # served by the embedded exchange of this very tree
 
 
 @dataclass(frozen=True, slots=True)

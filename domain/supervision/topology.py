@@ -29,7 +29,9 @@ DEFAULT_KEYS = frozenset({
     "mailbox_max", "pause_on_kill",
 })  # fmt: skip
 TOP_KEYS = frozenset({"brokers", "feed_auto_sequence", "defaults", "tree"})
-BROKER_KEYS = frozenset({"rest", "ws", "feed", "exec", "label", "adapter", "api_key_env"})
+BROKER_KEYS = frozenset(
+    {"rest", "ws", "feed", "exec", "label", "adapter", "api_key_env", "sandbox"}
+)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,6 @@ def read_topology(
             reader.fault(
                 parsed["tree"], "actor", "the root must be a supervisor: strategy and children"
             )
-    if nodes:
-        reader.unique(nodes[0])
     if reader.faults:
         raise TopologyFaults(reader.faults)
     return Topology(nodes[0], tuple(brokers), variables, tuple(sequence))
@@ -151,7 +151,7 @@ class _Reader:
     def __init__(self, check_actor: SettingsCheck) -> None:
         self.faults: list[Fault] = []
         self._check_actor = check_actor
-        self._line_of: dict[str, int] = {}
+        self._row_of: dict[str, int] = {}
         self._open: list[int] = []
 
     def fault(self, where: Mapped, key: str, text: str) -> None:
@@ -210,7 +210,7 @@ class _Reader:
                     key,
                     f"broker {name}: {key} {url!r} must be a URL of {' or '.join(schemes)}",
                 )
-        for key in ("feed", "exec"):
+        for key in ("feed", "exec", "sandbox"):
             if not isinstance(row.get(key, False), bool):
                 self.fault(row, key, f"broker {name}: {key} must be true or false")
         return BrokerEndpoint(
@@ -221,6 +221,7 @@ class _Reader:
             executes=row.get("exec") is True,
             label=str(row.get("label", name)),
             adapter=str(row.get("adapter", "openalgo")),
+            sandbox=row.get("sandbox") is True and prefix + "URL" not in overrides,
         )
 
     def sequence(self, parsed: Mapped, brokers: list[BrokerEndpoint]) -> list[str]:
@@ -311,6 +312,11 @@ class _Reader:
         instance: str,
         name: str,
     ) -> Node:
+        if name in self._row_of:
+            self.fault(
+                row, "name", f"node name {name!r} stands twice, first in line {self._row_of[name]}"
+            )
+        self._row_of.setdefault(name, getattr(row, "line", 0))
         actor, strategy, children = row.get("actor"), row.get("strategy"), row.get("children")
         settings = row.get("settings", {})
         if actor and (strategy or children):
@@ -381,15 +387,6 @@ class _Reader:
                 f"node {name}: max_handler_s {handler} must be below heartbeat_s {heartbeat}",
             )
         return values
-
-    def unique(self, root: Node) -> None:
-        seen: set[str] = set()
-        for node in root.walk():
-            if node.name in seen:
-                self.faults.append(
-                    Fault(self._line_of.get(node.name, 0), f"node name {node.name!r} stands twice")
-                )
-            seen.add(node.name)
 
 
 def derived_websocket_url(rest_url: str) -> str:

@@ -1,0 +1,45 @@
+# `make run` and `make test` work on a fresh machine with Python 3.11 or newer; nothing else is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 3
+
+.PHONY: install install-test run test check bench migrate clean
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "TOMIC needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what requirements.lock pins into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m compileall -q actors adapters domain launch messages persistence web_status system.py
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.lock
+	@touch $@
+
+run: install
+	@$(BIN)/python system.py --topology
+
+test: install-test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
+
+check: install-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy domain messages
+	$(MAKE) test
+
+bench: install-test
+	@for file in bench/*.py; do $(BIN)/python $$file || exit 1; done
+
+migrate: install
+	@$(BIN)/python system.py --migrate
+
+clean:
+	rm -rf $(VENV) var

@@ -1,0 +1,255 @@
+"""Joins command line, environment, topology, calendars and folders into the Runtime every actor inherits."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from actors.runtime import ReplayPlan, Runtime
+from domain.brokers import BrokerEndpoint
+from domain.calendar import ExchangeCalendar, calendar_from
+from domain.errors import ConfigurationFault
+from domain.settings import Settings, read_settings
+from domain.supervision.topology import Node, Topology
+from launch import environment as env
+from launch.topology_file import load_topology
+
+ROOT = Path(__file__).resolve().parent.parent
+EXECUTION_NODE = "execution_agent"
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """The runtime, and what the terminal shows once."""
+
+    runtime: Runtime
+    new_api_key: str
+
+
+def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
+    """Everything the tree needs, checked before the first fork; `data_dir` is `data_folder`'s, locked.
+
+    Raises ConfigurationFault or TopologyFaults; makes a private run folder, which the launcher removes.
+    """
+    env_file = Path(arguments.env_file)
+    variables = env.read_environment(env_file)
+    settings = read_settings(variables)
+    if arguments.http_port:
+        settings = dataclasses.replace(settings, http_port=arguments.http_port)
+    topology = load_topology(Path(arguments.topology), variables)
+    plan = _replay_plan(arguments)
+    new_api_key = env.ensure_api_key(variables, env_file)
+    execution_broker = _execution_broker(topology)
+    brokers = _with_endpoint_keys(topology, settings, execution_broker)
+    if plan:
+        brokers, settings = _on_free_ports(brokers, settings)
+    sandbox = any(broker.sandbox for broker in brokers)
+    keys = env.broker_keys(topology, settings, variables, execution_broker)
+    keys |= _sandbox_keys(data_dir, brokers)
+    keys["http"] = variables[env.API_KEY]
+    _check_ports(brokers, settings)
+    return Built(
+        Runtime(
+            settings=_starting(settings, sandbox),
+            tree=_tree(topology.tree, sandbox, plan is not None),
+            brokers=brokers,
+            feed_sequence=topology.feed_sequence,
+            calendars=read_calendars(ROOT / "calendars"),
+            data_dir=data_dir,
+            run_dir=Path(tempfile.mkdtemp(prefix="tomic-")),
+            database_url=settings.database_url or _sqlite(data_dir / "tomic.db"),
+            journal_url=settings.database_url or _sqlite(data_dir / "journal.db"),
+            market_url=settings.database_url or _sqlite(data_dir / "market.db"),
+            sandbox=sandbox,
+            control_port=free_port() if sandbox else 0,
+            replay=plan,
+            keys=keys,
+        ),
+        new_api_key,
+    )
+
+
+def _replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
+    if not arguments.replay:
+        return None
+    file = Path(arguments.replay)
+    if not file.is_file():
+        raise ConfigurationFault(f"--replay: {file} is no file")
+    history = Path(arguments.history) if arguments.history else None
+    if history and not history.is_dir():
+        raise ConfigurationFault(f"--history: {history} is no folder")
+    if not 0 <= arguments.speed < float("inf"):
+        raise ConfigurationFault(f"--speed {arguments.speed} must be 0 (no waiting) or more")
+    report = Path(arguments.report) if arguments.report else None
+    if report and not report.resolve().parent.is_dir():
+        raise ConfigurationFault(f"--report: folder {report.resolve().parent} does not exist")
+    return ReplayPlan(file, history, arguments.speed, report)
+
+
+def data_folder(arguments: argparse.Namespace) -> Path:
+    """The data folder, made and proven writable; the lock of the second-start guard lies in its `run`.
+
+    A replay gets an empty one of its own, so that no two runs differ by the past. Raises
+    ConfigurationFault naming the folder.
+    """
+    variables = env.read_environment(Path(arguments.env_file))
+    folder = Path(arguments.data_dir or variables.get("TOMIC_DATA_DIR") or "var").resolve()
+    try:
+        if arguments.replay:
+            stem = Path(arguments.replay).name.split(".")[0]
+            folder = folder / "replay" / f"{stem}-{os.getpid()}"
+            shutil.rmtree(folder, ignore_errors=True)
+        for needed in (folder, folder / "run", folder / "log", folder / "sandbox"):
+            needed.mkdir(parents=True, exist_ok=True)
+        probe = folder / "run" / f"probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as failure:
+        raise ConfigurationFault(
+            f"data folder {folder} cannot be written: {failure.strerror} (--data-dir names another)"
+        ) from None
+    return folder
+
+
+def _execution_broker(topology: Topology) -> str:
+    node = topology.tree.find(EXECUTION_NODE)
+    name = str(node.settings.get("broker", "")) if node else ""
+    if node and name not in {row.name for row in topology.brokers if row.executes}:
+        raise ConfigurationFault(f"{EXECUTION_NODE}: broker {name!r} is no broker with exec: true")
+    return name
+
+
+def _with_endpoint_keys(
+    topology: Topology, settings: Settings, execution_broker: str
+) -> tuple[BrokerEndpoint, ...]:
+    """TOMIC_EXECUTION_REST and TOMIC_FEED_*_WS point a role at another server (`tomic.md` 2.2)."""
+    rows = {row.name: row for row in topology.brokers}
+
+    def point(name: str, **urls: str) -> None:
+        if name in rows and any(urls.values()):
+            given = {key: url for key, url in urls.items() if url}
+            rows[name] = dataclasses.replace(rows[name], sandbox=False, **given)
+
+    point(execution_broker, rest_url=settings.execution_rest)
+    for name, url in zip(
+        topology.feed_sequence, (settings.feed_primary_ws, settings.feed_fallback_ws), strict=False
+    ):
+        point(name, websocket_url=url)
+    return tuple(rows.values())
+
+
+def _on_free_ports(
+    brokers: tuple[BrokerEndpoint, ...], settings: Settings
+) -> tuple[tuple[BrokerEndpoint, ...], Settings]:
+    """A replay must run beside a live system: its sandbox takes free ports, its HTTP too if need be."""
+    moved = tuple(
+        dataclasses.replace(
+            row,
+            rest_url=_with_port(row.rest_url, free_port()),
+            websocket_url=_with_port(row.websocket_url, free_port()),
+        )
+        if row.sandbox
+        else row
+        for row in brokers
+    )
+    if _taken("127.0.0.1", settings.http_port):
+        settings = dataclasses.replace(settings, http_port=free_port())
+    return moved, settings
+
+
+def _starting(settings: Settings, sandbox: bool) -> Settings:
+    """On the sandbox the runtime starts trading by itself (`design.md` 9)."""
+    return dataclasses.replace(settings, auto_start=True) if sandbox else settings
+
+
+def _tree(root: Node, sandbox: bool, replay: bool) -> Node:
+    """The tree as it runs: no sandbox without its brokers, and a stepper in a replay."""
+    kept = []
+    for child in root.children:
+        if child.children:
+            child = _tree(child, sandbox, False)
+            if not child.children:
+                continue
+        elif child.requires_sandbox and not sandbox:
+            continue
+        kept.append(child)
+    if replay:
+        stepper = Node(
+            name="stepper",
+            actor="actors.supervision.stepper.Stepper",
+            effect_if_down="The recorded clock stands still.",
+        )
+        branch = Node(name="recorded_clock", strategy="one_for_one", children=(stepper,))
+        kept.insert(1, branch)
+    return dataclasses.replace(root, children=tuple(kept))
+
+
+def _sandbox_keys(data_dir: Path, brokers: tuple[BrokerEndpoint, ...]) -> dict[str, str]:
+    """Keys of our own instances: made once, kept where only the user can read them."""
+    names = [broker.name for broker in brokers if broker.sandbox]
+    path = data_dir / "sandbox" / "keys.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if any(name not in kept for name in names):
+        kept |= {name: secrets.token_hex(32) for name in names if name not in kept}
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(kept, file)
+    return {name: kept[name] for name in names}
+
+
+def _check_ports(brokers: tuple[BrokerEndpoint, ...], settings: Settings) -> None:
+    if _taken("127.0.0.1", settings.http_port):
+        raise ConfigurationFault(
+            f"port {settings.http_port} is in use; --http-port or TOMIC_HTTP_PORT picks another"
+        )
+    for broker in brokers:
+        for url in (broker.rest_url, broker.websocket_url) if broker.sandbox else ():
+            port = urlsplit(url).port or 0
+            if _taken("127.0.0.1", port):
+                raise ConfigurationFault(
+                    f"port {port} of the sandbox instance {broker.name} is in use; "
+                    f"change its row under brokers in the topology"
+                )
+
+
+def read_calendars(folder: Path) -> dict[str, ExchangeCalendar]:
+    """The calendar of each exchange with a file in `folder`."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        found[path.stem] = calendar_from(json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _with_port(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
+
+
+def _sqlite(path: Path) -> str:
+    return f"sqlite:///{path}"
