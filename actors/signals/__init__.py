@@ -1,0 +1,1 @@
+"""Signals: what the market is (regime) and which structures that suits (volatility)."""
