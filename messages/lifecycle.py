@@ -57,3 +57,11 @@ class AlertRaised(Message):
     level: str
     text: str
     dedupe_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeReported(Message):
+    """The whole supervisor tree as nested JSON-ready nodes (`tomic.md` 13.6), by the root."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    tree: dict[str, Any] = field(default_factory=dict)
