@@ -1,0 +1,260 @@
+"""control_desk: the one door for what people (and later flows) ask of the runtime.
+
+Hears DeskRequest from the status board; tells the actor concerned, waits for its word where there is one,
+and answers DeskAnswered with an HTTP status and a body. Keeps whether the signal loop should run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.actor import Actor
+from domain.injection import signal_from_payload
+from domain.intents import Signal
+from domain.settings import Settings
+from messages.codec import to_plain
+from messages.control import (
+    ApproveCommand,
+    DeadLetterManaged,
+    DeskAnswered,
+    DeskRequest,
+    InjectSignal,
+    ManageDeadLetter,
+    PauseTrading,
+    QualityScanned,
+    ResumeAnswered,
+    ResumeTrading,
+    ScanQuality,
+    SignalInjected,
+    StartTrading,
+    StopTrading,
+)
+from messages.lifecycle import NodeRestarted, RestartNode
+from messages.trading import CloseStructure, TradingModeChanged
+from persistence.database import open_engine
+from persistence.settings import SettingStore
+
+ANSWER_WITHIN_S = 5.0
+SIGNAL_LOOP, RISK, GATE, EXECUTION = "signal_loop", "risk_agent", "breaker_gate", "execution_agent"
+BOARD = "status_board"
+RUNNING = "runtime.running"
+
+
+class ControlDesk(Actor):
+    """Turns requests into commands and their outcomes into answers."""
+
+    STEPPED = False
+
+    def start(self) -> None:
+        self._waiting: dict[str, str] = {}
+        self._mode = "halted"
+        self._killed = False
+        self._settings = SettingStore(open_engine(self.context.runtime.database_url))
+        auto_start = self.context.runtime.settings.auto_start
+        first_life = self.context.life == 1
+        self._running = auto_start if first_life else self._settings.read(RUNNING, auto_start)
+        self._actions: dict[str, Callable[[DeskRequest], None]] = {
+            "start": self._start_trading,
+            "stop": self._stop_trading,
+            "pause": self._pause,
+            "resume": self._resume,
+            "restart_node": self._restart_node,
+            "inject_signal": self._inject,
+            "close_structure": self._close_structure,
+            "approve": self._approve,
+            "dead_letter": self._dead_letter,
+            "scan": self._scan,
+        }
+        self._settings.write(RUNNING, self._running)
+        if self._running:
+            self.context.announce(StartTrading(by="auto start"))
+        self._report()
+
+    # -- what people ask --
+
+    def on_desk_request(self, message: DeskRequest) -> None:
+        action = self._actions.get(message.action)
+        if action is None:
+            self._answer(message.request, 404, "UNKNOWN_ACTION", f"no action {message.action!r}")
+            return
+        action(message)
+
+    def _start_trading(self, message: DeskRequest) -> None:
+        if self._killed:
+            text = "the kill latch is set; resume first, once its cause is gone"
+            self._answer(message.request, 409, "KILLED", text)
+            return
+        self._set_running(True, message.by, "")
+        self._answer(message.request, 200, "", "TOMIC runtime started")
+
+    def _stop_trading(self, message: DeskRequest) -> None:
+        self._set_running(False, message.by, "stopped by a person")
+        self._answer(message.request, 200, "", "TOMIC runtime stopped; positions stay guarded")
+
+    def _set_running(self, running: bool, by: str, reason: str) -> None:
+        self._running = running
+        self._settings.write(RUNNING, running)
+        order = StartTrading(by=by) if running else StopTrading(by=by, reason=reason)
+        self.context.announce(order)
+        self._report()
+
+    def _pause(self, message: DeskRequest) -> None:
+        reason = str(message.body.get("reason") or "Manual pause")
+        self.context.announce(PauseTrading(by=message.by, reason=reason))
+        self._answer(message.request, 200, "", f"TOMIC paused: {reason}")
+
+    def _resume(self, message: DeskRequest) -> None:
+        if not self._running:
+            self._answer(message.request, 409, "NOT_RUNNING", "the runtime is stopped; start it")
+            return
+        self._expect(message.request, GATE)
+        self.context.tell(
+            GATE, ResumeTrading(by=message.by, reply_to=self.context.name, request=message.request)
+        )
+
+    def _restart_node(self, message: DeskRequest) -> None:
+        name, reason = (
+            str(message.body["name"]),
+            str(message.body.get("reason") or "asked by a person"),
+        )
+        if self.context.runtime.tree.find(name) is None:
+            self._answer(message.request, 404, "UNKNOWN_NODE", f"no node {name!r} in the tree")
+            return
+        self.context.announce(RestartNode(name=name, reason=reason, by=message.by))
+        self._answer(message.request, 202, "", f"{name} is being restarted")
+
+    def _inject(self, message: DeskRequest) -> None:
+        if self._killed or not self._running:
+            state = "paused" if self._killed else "stopped"
+            text = f"the runtime is {state}; no signal is taken"
+            self._answer(message.request, 409, "NOT_RUNNING", text)
+            return
+        outcome = signal_from_payload(message.body, self.context.now_ns())
+        if not isinstance(outcome, Signal):
+            details = [{"field": fault.field, "message": fault.message} for fault in outcome]
+            text = "; ".join(f"{fault.field}: {fault.message}" for fault in outcome)
+            self._answer(message.request, 400, "INVALID_SIGNAL", text, details=details)
+            return
+        self._expect(message.request, RISK)
+        self.context.tell(
+            RISK,
+            InjectSignal(
+                signal=outcome,
+                payload=message.body,
+                reply_to=self.context.name,
+                request=message.request,
+            ),
+        )
+
+    def _close_structure(self, message: DeskRequest) -> None:
+        strategy_id = str(message.body["strategy_id"])
+        reason = str(message.body.get("reason") or "manual")
+        key = f"{strategy_id}:close:manual"
+        self.context.tell(
+            EXECUTION,
+            CloseStructure(strategy_id=strategy_id, reason=reason, key=key, by=message.by),
+        )
+        self._answer(message.request, 202, "", f"{strategy_id} is being closed")
+
+    def _approve(self, message: DeskRequest) -> None:
+        self.context.tell(
+            EXECUTION,
+            ApproveCommand(
+                command_id=int(message.body["command_id"]),
+                approved=bool(message.body["approved"]),
+                by=message.by,
+            ),
+        )
+        self._answer(message.request, 202, "", "handed to execution")
+
+    def _dead_letter(self, message: DeskRequest) -> None:
+        self._expect(message.request, EXECUTION)
+        self.context.tell(
+            EXECUTION,
+            ManageDeadLetter(
+                command_id=int(message.body["command_id"]),
+                action=str(message.body["action"]),
+                by=message.by,
+                reply_to=self.context.name,
+                request=message.request,
+            ),
+        )
+
+    def _scan(self, message: DeskRequest) -> None:
+        self._expect(message.request, SIGNAL_LOOP)
+        self.context.tell(
+            SIGNAL_LOOP, ScanQuality(request=message.request, reply_to=self.context.name)
+        )
+
+    # -- what they say to it --
+
+    def on_resume_answered(self, message: ResumeAnswered) -> None:
+        if message.cleared:
+            self._settle(message.request, 200, "", "TOMIC resumed")
+        else:
+            self._settle(message.request, 409, "STILL_HALTED", message.reason)
+
+    def on_signal_injected(self, message: SignalInjected) -> None:
+        if message.conflict:
+            text = "this idempotency_key came before with another payload"
+            self._settle(message.request, 409, "IDEMPOTENCY_CONFLICT", text)
+            return
+        body = {
+            "pending_signals": message.pending,
+            "correlation_id": message.correlation_id,
+            "duplicate": message.duplicate,
+            **message.first_result,
+        }
+        self._settle(message.request, 202, "", "signal accepted for evaluation", **body)
+
+    def on_dead_letter_managed(self, message: DeadLetterManaged) -> None:
+        code = "" if message.http_status < 400 else "DEAD_LETTER"
+        self._settle(message.request, message.http_status, code, message.text)
+
+    def on_quality_scanned(self, message: QualityScanned) -> None:
+        self._settle(message.request, 200, "", "", data=to_plain(message.snapshot))
+
+    def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
+        self._mode, self._killed = message.mode, message.killed
+        self._report()
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name == SIGNAL_LOOP and self._running:
+            self.context.announce(StartTrading(by="restart of the signal loop"))
+
+    # -- answers --
+
+    def _expect(self, request: str, whom: str) -> None:
+        self._waiting[request] = whom
+        self.context.after(ANSWER_WITHIN_S, lambda: self._give_up(request))
+
+    def _give_up(self, request: str) -> None:
+        whom = self._waiting.get(request)
+        if whom is not None:
+            self._settle(
+                request, 503, "NO_ANSWER", f"{whom} did not answer in {ANSWER_WITHIN_S:.0f} s"
+            )
+
+    def _settle(self, request: str, status: int, code: str, text: str, **more: Any) -> None:
+        if self._waiting.pop(request, None) is not None:
+            self._answer(request, status, code, text, **more)
+
+    def _answer(self, request: str, status: int, code: str, text: str, **more: Any) -> None:
+        body: dict[str, Any] = {"status": "success" if status < 400 else "error", "message": text}
+        if code:
+            body["code"] = code
+        self.context.tell(
+            BOARD, DeskAnswered(request=request, http_status=status, body=body | more)
+        )
+
+    def _report(self) -> None:
+        settings: Settings = self.context.runtime.settings
+        self.context.report(
+            {
+                "running": self._running,
+                "mode": settings.mode,
+                "trading_mode": self._mode,
+                "killed": self._killed,
+            }
+        )

@@ -1,0 +1,1 @@
+"""Decisions of the journal stage; see the actors of the same name."""

@@ -1,0 +1,100 @@
+"""How trades did: expectancy, Sharpe, drawdown, by strategy (`tomic.md` 9.5). Closed trades only.
+
+Rupees are Decimal; ratios are floats. Sharpe comes from daily P&L, times the root of 252; drawdown is a
+share of the peak of capital.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+ROLLING_TRADES = 30
+SESSIONS_PER_YEAR = 252
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTrade:
+    """One closed structure: P&L after charges, in rupees."""
+
+    strategy_tag: str
+    closed_on: date
+    net: Decimal
+    slippage_ticks: float
+
+
+def expectancy(trades: Sequence[ClosedTrade]) -> dict[str, float]:
+    """Win rate, average win and loss, and w x average win + (1 - w) x average loss, rupees a trade."""
+    wins = [float(trade.net) for trade in trades if trade.net > 0]
+    losses = [float(trade.net) for trade in trades if trade.net <= 0]
+    rate = len(wins) / len(trades) if trades else 0.0
+    win = sum(wins) / len(wins) if wins else 0.0
+    loss = sum(losses) / len(losses) if losses else 0.0
+    return {
+        "win_rate": rate,
+        "average_win": win,
+        "average_loss": loss,
+        "expectancy": rate * win + (1 - rate) * loss,
+    }
+
+
+def sharpe_ratio(trades: Sequence[ClosedTrade], capital: Decimal) -> float:
+    """Annualised, from daily P&L over capital; 0 with fewer than two days or no spread."""
+    daily: dict[date, float] = defaultdict(float)
+    for trade in trades:
+        daily[trade.closed_on] += float(trade.net / capital)
+    returns = list(daily.values())
+    if len(returns) < 2:
+        return 0.0
+    mean = sum(returns) / len(returns)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in returns) / (len(returns) - 1))
+    return mean / spread * math.sqrt(SESSIONS_PER_YEAR) if spread > 0 else 0.0
+
+
+def max_drawdown_share(trades: Sequence[ClosedTrade], capital: Decimal) -> float:
+    """The deepest fall from a peak of capital, as a share of that peak, 0..1; trades in closing order."""
+    worth = peak = capital
+    worst = Decimal(0)
+    for trade in trades:
+        worth += trade.net
+        peak = max(peak, worth)
+        worst = max(worst, (peak - worth) / peak)
+    return float(worst)
+
+
+def metrics(trades: Sequence[ClosedTrade], capital: Decimal, as_of: str) -> dict[str, Any]:
+    """The `metrics` object of GET /tomic/analytics; rolling figures over the last 30 trades."""
+    rolling = expectancy(trades[-ROLLING_TRADES:])
+    return {
+        "rolling_expectancy": rolling["expectancy"],
+        "rolling_win_rate": rolling["win_rate"],
+        "rolling_avg_win": rolling["average_win"],
+        "rolling_avg_loss": rolling["average_loss"],
+        "total_trades": len(trades),
+        "sharpe_ratio": sharpe_ratio(trades, capital),
+        "max_drawdown_pct": 100 * max_drawdown_share(trades, capital),
+        "last_updated": as_of,
+    }
+
+
+def by_strategy(trades: Sequence[ClosedTrade]) -> list[Mapping[str, Any]]:
+    """The `strategy_breakdown` of GET /tomic/analytics, by tag."""
+    groups: dict[str, list[ClosedTrade]] = defaultdict(list)
+    for trade in trades:
+        groups[trade.strategy_tag].append(trade)
+    return [
+        {
+            "strategy_tag": tag,
+            "trade_count": len(group),
+            "wins": sum(trade.net > 0 for trade in group),
+            "total_pnl": float(sum(trade.net for trade in group)),
+            "avg_pnl": float(sum(trade.net for trade in group) / len(group)),
+            "avg_slippage": sum(trade.slippage_ticks for trade in group) / len(group),
+        }
+        for tag, group in sorted(groups.items())
+    ]

@@ -1,0 +1,158 @@
+"""One line a decision, in plain words, from a fact's name and its plain fields; None for what is no decision.
+
+The terminal shows these lines, the replay's report counts the same facts. A fact is what the recorder
+keeps: the message's class name and its fields as messages.codec.to_plain gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Fact = Mapping[str, Any]
+
+_STRUCTURES = {
+    "BULL_PUT_SPREAD": "bull put spread",
+    "BEAR_CALL_SPREAD": "bear call spread",
+    "IRON_CONDOR": "iron condor",
+    "JADE_LIZARD": "jade lizard",
+    "SHORT_STRANGLE": "short strangle",
+    "SHORT_STRADDLE": "short straddle",
+    "RISK_REVERSAL": "risk reversal",
+    "DITM_CALL": "deep in-the-money call",
+    "DITM_PUT": "deep in-the-money put",
+    "CALENDAR_DIAGONAL": "calendar",
+    "GAMMA_CAPTURE": "gamma capture",
+}
+
+
+def decision_line(kind: str, fact: Fact) -> str | None:
+    """The sentence of a decision, or None."""
+    speak = _SPEAKERS.get(kind)
+    return speak(fact) if speak else None
+
+
+def is_decision(kind: str) -> bool:
+    """True for facts that are decisions: what the replay's report counts and hashes."""
+    return kind in _SPEAKERS
+
+
+def structure_name(strategy: str) -> str:
+    """`IRON_CONDOR` -> `iron condor`."""
+    return _STRUCTURES.get(strategy, strategy.lower().replace("_", " "))
+
+
+def _what(signal: Fact) -> str:
+    return f"{signal['instrument']} {structure_name(signal['strategy'])}"
+
+
+def _regime(fact: Fact) -> str:
+    regime = fact["regime"]
+    flags = f", {', '.join(regime['vix_flags'])}" if regime["vix_flags"] else ""
+    return (
+        f"regime: {regime['phase'].lower()} on {regime['timeframe']} bars, score {regime['score']:+d}, "
+        f"VIX {regime['vix']:.1f}{flags}"
+    )
+
+
+def _raised(fact: Fact) -> str:
+    signal = fact["signal"]
+    return f"{signal['source'].lower()}: {_what(signal)}, strength {signal['strength']:.0f}: {signal['reason']}"
+
+
+def _scanned(fact: Fact) -> str | None:
+    if fact["dry"] or not fact["notes"]:
+        return None
+    return f"{fact['source'].lower()}: " + "; ".join(note["text"] for note in fact["notes"][:3])
+
+
+def _set_aside(fact: Fact) -> str:
+    return f"router: {_what(fact['signal'])} set aside: {fact['refusal']['text']}"
+
+
+def _routed(fact: Fact) -> str:
+    return f"router: {_what(fact['signal'])} goes on: {fact['decision']['reason']}"
+
+
+def _refused(fact: Fact) -> str:
+    signal = fact["signal"]
+    return f"{signal['source'].lower()}: {_what(signal)} refused by risk: {fact['refusal']['text']}"
+
+
+def _proposed(fact: Fact) -> str:
+    intent = fact["intent"]
+    legs = ", ".join(
+        f"{leg['direction'].lower()} {leg['symbol']}" for leg in intent["structure"]["legs"]
+    )
+    return (
+        f"risk: {_what(intent['signal'])} sized to {intent['lots']} lots ({intent['quantity']} units), "
+        f"at most {intent['loss_per_unit'] * intent['quantity']:,.0f} rupees at stake: {legs}"
+    )
+
+
+def _denied(fact: Fact) -> str:
+    return f"gate: order {fact['command_id']} denied: {fact['refusal']['text']}"
+
+
+def _filled(fact: Fact) -> str:
+    fill = fact["fill"]
+    done = "bought" if fill["action"] == "BUY" else "sold"
+    return f"execution: {done} {fill['quantity']} {fill['symbol']} at {fill['price']} on {fact['broker']}"
+
+
+def _rejected(fact: Fact) -> str:
+    return f"execution: {fact['broker']} refused {fact['client_order_id']}: {fact['reason']}"
+
+
+def _unknown(fact: Fact) -> str:
+    return f"execution: outcome of {fact['client_order_id']} at {fact['broker']} unknown: {fact['reason']}"
+
+
+def _opened(fact: Fact) -> str:
+    return f"execution: {_what(fact['intent']['signal'])} stands, all legs filled"
+
+
+def _closed(fact: Fact) -> str:
+    return (
+        f"execution: {fact['strategy_tag']} closed ({fact['reason']}): {fact['net']} rupees after "
+        f"{fact['charges']} of charges"
+    )
+
+
+def _ended(fact: Fact) -> str | None:
+    if fact["status"] == "DONE" or not fact["refusal"]:
+        return None
+    return f"execution: {fact['strategy_id']} {fact['status'].lower()}: {fact['refusal']['text']}"
+
+
+def _close(fact: Fact) -> str:
+    return f"{fact['by']}: close {fact['strategy_id']}: {fact['reason']}"
+
+
+def _mode(fact: Fact) -> str:
+    return f"gate: trading is {fact['mode']}" + (f": {fact['reason']}" if fact["reason"] else "")
+
+
+def _switched(fact: Fact) -> str:
+    return f"feed: from {fact['from_broker']} to {fact['to_broker']}: {fact['reason']}"
+
+
+_SPEAKERS: dict[str, Callable[[Fact], str | None]] = {
+    "RegimeChanged": _regime,
+    "ScanCompleted": _scanned,
+    "SignalRaised": _raised,
+    "SignalRouted": _routed,
+    "SignalSetAside": _set_aside,
+    "SignalRefused": _refused,
+    "OrderProposed": _proposed,
+    "OrderDenied": _denied,
+    "OrderFilled": _filled,
+    "OrderRejected": _rejected,
+    "OrderUnknown": _unknown,
+    "StructureOpened": _opened,
+    "StructureClosed": _closed,
+    "CommandEnded": _ended,
+    "CloseStructure": _close,
+    "TradingModeChanged": _mode,
+    "FeedSwitched": _switched,
+}

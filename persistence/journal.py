@@ -1,0 +1,275 @@
+"""Facts, audit and journal entries: the journal database. Facts and audit are hash-chained.
+
+Each row's `hash` covers the row before it, so a changed byte anywhere breaks the chain from there on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    Index,
+    Integer,
+    String,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from persistence.database import JournalBase
+
+GENESIS = "0" * 64
+_BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class FactRow(JournalBase):
+    """One announced message, in the order in which the recorder heard it."""
+
+    __tablename__ = "facts"
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True, autoincrement=True)
+    message_id: Mapped[str] = mapped_column(String(160), unique=True)
+    cause: Mapped[str] = mapped_column(String(160))
+    kind: Mapped[str] = mapped_column(String(64), index=True)
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class AuditRow(JournalBase):
+    """Who did what: `GET /tomic/audit`."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True, autoincrement=True)
+    message_id: Mapped[str] = mapped_column(String(160), unique=True)
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[str] = mapped_column(String(80))
+    action: Mapped[str] = mapped_column(String(80))
+    details: Mapped[str] = mapped_column(Text)
+    ip_address: Mapped[str] = mapped_column(String(45))
+    category: Mapped[str] = mapped_column(String(16), index=True)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class EntryRow(JournalBase):
+    """One trade with its context (`tomic.md` 9.5); inserted when the structure stands, updated on close."""
+
+    __tablename__ = "journal_entries"
+    __table_args__ = (Index("journal_by_strategy", "strategy_id"),)
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True, autoincrement=True)
+    event_id: Mapped[str] = mapped_column(String(160), unique=True)
+    correlation_id: Mapped[str] = mapped_column(String(160))
+    strategy_id: Mapped[str] = mapped_column(String(120))
+    strategy_tag: Mapped[str] = mapped_column(String(80))
+    instrument: Mapped[str] = mapped_column(String(40))
+    exchange: Mapped[str] = mapped_column(String(12))
+    direction: Mapped[str] = mapped_column(String(4))
+    quantity: Mapped[int]
+    entry_price: Mapped[float]
+    entry_reason: Mapped[str] = mapped_column(Text)
+    entry_reason_meta: Mapped[str] = mapped_column(Text)
+    exit_price: Mapped[float | None]
+    gross: Mapped[str | None] = mapped_column(String(24))
+    charges: Mapped[str | None] = mapped_column(String(24))
+    pnl: Mapped[str | None] = mapped_column(String(24))
+    hold_duration_s: Mapped[int | None] = mapped_column(BigInteger)
+    exit_reason: Mapped[str | None] = mapped_column(String(80))
+    regime_phase: Mapped[str] = mapped_column(String(16))
+    regime_score: Mapped[int]
+    vix_at_entry: Mapped[float]
+    sizing_chain: Mapped[str] = mapped_column(Text)
+    slippage_ticks: Mapped[float] = mapped_column(default=0.0)
+    latency_ms: Mapped[float] = mapped_column(default=0.0)
+    entry_ns: Mapped[int] = mapped_column(BigInteger)
+    exit_ns: Mapped[int | None] = mapped_column(BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A recorded message: class name, stamp, and its fields as plain values."""
+
+    fact_id: int
+    message_id: str
+    cause: str
+    kind: str
+    at_ns: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain does not hold: table, row and what is wrong."""
+
+    table: str
+    row: int
+    text: str
+
+
+class JournalStore:
+    """Reads and writes of the journal database; one writer a table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._tails: dict[str, str] = {}
+
+    def append_fact(self, message_id: str, cause: str, kind: str, *, at_ns: int, body: Any) -> int:
+        """The row's id; 0 when this message already stands (a repeat is no second fact)."""
+        text = _canonical(body)
+        values = {
+            "message_id": message_id,
+            "cause": cause,
+            "kind": kind,
+            "at_ns": at_ns,
+            "body": text,
+        }
+        return self._append(FactRow, values)
+
+    def append_audit(
+        self, message_id: str, category: str, action: str, *, at_ns: int, details: Any, by: str
+    ) -> int:
+        """As append_fact, for the audit trail."""
+        values = {
+            "message_id": message_id,
+            "at_ns": at_ns,
+            "user_id": by,
+            "action": action,
+            "details": _canonical(details),
+            "ip_address": "",
+            "category": category,
+        }
+        return self._append(AuditRow, values)
+
+    def _append(self, table: Any, values: dict[str, Any]) -> int:
+        name = table.__tablename__
+        with self.engine.begin() as connection:
+            if name not in self._tails:
+                last = connection.execute(
+                    select(table.hash).order_by(table.id.desc()).limit(1)
+                ).scalar()
+                self._tails[name] = last or GENESIS
+            digest = _link(self._tails[name], values)
+            try:
+                with connection.begin_nested():
+                    made = connection.execute(insert(table).values(**values, hash=digest))
+            except IntegrityError:
+                return 0
+        self._tails[name] = digest
+        return int(made.inserted_primary_key[0])
+
+    def facts(self, after: int = 0, kinds: tuple[str, ...] = ()) -> Iterator[Fact]:
+        """Facts in order, from the row behind `after` on."""
+        query = select(FactRow).where(FactRow.id > after).order_by(FactRow.id)
+        if kinds:
+            query = query.where(FactRow.kind.in_(kinds))
+        with self.engine.connect() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                yield Fact(
+                    row.id, row.message_id, row.cause, row.kind, row.at_ns, json.loads(row.body)
+                )
+
+    def verify(self) -> list[Break]:
+        """Every place where a chain does not hold; empty when both are whole."""
+        found = []
+        for table, columns in ((FactRow, _FACT_COLUMNS), (AuditRow, _AUDIT_COLUMNS)):
+            tail = GENESIS
+            with self.engine.connect() as connection:
+                for row in connection.execute(select(table).order_by(table.id)):
+                    expected = _link(tail, {name: getattr(row, name) for name in columns})
+                    if row.hash != expected:
+                        text = "the row, or one before it, is not what was written"
+                        found.append(Break(table.__tablename__, row.id, text))
+                    tail = row.hash
+        return found
+
+    def audit(self, limit: int, category: str = "") -> list[dict[str, Any]]:
+        """Newest first."""
+        query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+        if category:
+            query = query.where(AuditRow.category == category)
+        with self.engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def open_entry(self, values: Mapping[str, Any]) -> None:
+        """A structure stands. A repeat of the same event changes nothing."""
+        with self.engine.begin() as connection:
+            stands = select(EntryRow.id).where(EntryRow.event_id == values["event_id"])
+            if connection.execute(stands).first() is None:
+                connection.execute(insert(EntryRow).values(**values))
+
+    def close_entry(
+        self, strategy_id: str, *, at_ns: int, reason: str, amounts: Mapping[str, Decimal]
+    ) -> bool:
+        """A structure is flat: gross, charges and net in rupees. False when no open entry stands."""
+        with self.engine.begin() as connection:
+            query = select(EntryRow).where(
+                EntryRow.strategy_id == strategy_id, EntryRow.exit_ns.is_(None)
+            )
+            row = connection.execute(query).first()
+            if row is None:
+                return False
+            connection.execute(
+                update(EntryRow)
+                .where(EntryRow.id == row.id)
+                .values(
+                    exit_ns=at_ns,
+                    exit_reason=reason,
+                    hold_duration_s=(at_ns - row.entry_ns) // 1_000_000_000,
+                    gross=str(amounts["gross"]),
+                    charges=str(amounts["charges"]),
+                    pnl=str(amounts["net"]),
+                )
+            )
+        return True
+
+    def add_execution(self, strategy_id: str, slippage_ticks: float, latency_ms: float) -> None:
+        """The worst slippage and latency of a structure's fills so far."""
+        with self.engine.begin() as connection:
+            row = connection.execute(
+                select(EntryRow).where(EntryRow.strategy_id == strategy_id)
+            ).first()
+            if row is not None:
+                connection.execute(
+                    update(EntryRow)
+                    .where(EntryRow.id == row.id)
+                    .values(
+                        slippage_ticks=max(row.slippage_ticks, slippage_ticks),
+                        latency_ms=max(row.latency_ms, latency_ms),
+                    )
+                )
+
+    def entries(self, limit: int | None = None, closed_only: bool = False) -> list[dict[str, Any]]:
+        """Newest first."""
+        query = select(EntryRow).order_by(EntryRow.id.desc())
+        if closed_only:
+            query = query.where(EntryRow.exit_ns.is_not(None))
+        if limit is not None:
+            query = query.limit(limit)
+        with self.engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def count_facts(self) -> int:
+        """Facts so far."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(FactRow)).scalar_one())
+
+
+_FACT_COLUMNS = ("message_id", "cause", "kind", "at_ns", "body")
+_AUDIT_COLUMNS = ("message_id", "at_ns", "user_id", "action", "details", "ip_address", "category")
+
+
+def _canonical(body: Any) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=True)
+
+
+def _link(previous: str, values: Mapping[str, Any]) -> str:
+    return hashlib.sha256((previous + _canonical(values)).encode()).hexdigest()

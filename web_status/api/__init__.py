@@ -1,0 +1,1 @@
+"""Routes by family; the list of all is in docs."""

@@ -1,0 +1,101 @@
+"""The web server: a FastAPI app on uvicorn in a thread of the status board's process. Loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import swagger_ui_bundle
+import uvicorn
+from fastapi import Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from persistence.database import open_engine
+from persistence.journal import JournalStore
+from persistence.orders import OrderStore
+from web_status import errors
+from web_status.api import control, records, status
+from web_status.auth import require_key
+from web_status.gateway import Gateway
+
+HOST = "127.0.0.1"
+STOP_WITHIN_S = 2.0
+DOCS_ASSETS = Path(swagger_ui_bundle.swagger_ui_path)
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'"
+)
+DOCS_POLICY = POLICY + " 'unsafe-inline'"
+
+
+def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
+    """The app with all routes; `runtime` is actors.runtime.Runtime."""
+    app = FastAPI(title="TOMIC", version="0.1.0", docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"
+    app.state.gateway = gateway
+    app.state.runtime = runtime
+    app.state.api_key = runtime.keys["http"]
+    app.state.orders = OrderStore(open_engine(runtime.database_url))
+    app.state.journal = JournalStore(open_engine(runtime.journal_url))
+    errors.install(app)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
+    locked = [Depends(require_key)]
+    for module in (status, control, records):
+        app.include_router(module.router, prefix="/tomic", dependencies=locked)
+    app.mount("/docs-assets", StaticFiles(directory=DOCS_ASSETS), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="TOMIC: HTTP interface",
+            swagger_js_url="/docs-assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs-assets/swagger-ui.css",
+            swagger_favicon_url="/docs-assets/favicon-32x32.png",
+        )
+
+    return app
+
+
+async def _guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    response = await call_next(request)
+    is_docs = request.url.path == "/docs"
+    response.headers["Content-Security-Policy"] = DOCS_POLICY if is_docs else POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class WebServer:
+    """Runs the app in a thread until `stop`."""
+
+    def __init__(self, gateway: Gateway, runtime: Any) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # A killed predecessor's connections linger; without this every restart fails.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((HOST, runtime.settings.http_port))
+        config = uvicorn.Config(
+            make_app(gateway, runtime), log_config=None, access_log=False, timeout_keep_alive=30
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends within two seconds."""
+        self._server.should_exit = True
+        self._thread.join(STOP_WITHIN_S)
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
