@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,10 @@ class ScanRequested(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ScanCompleted(Message):
-    """One agent's opinions of one cycle; `notes` say per underlying why there is none."""
+    """One agent's opinions of one cycle; `notes` say per underlying why there is none.
+
+    `inputs` is the agent's part of `agent_inputs` in the quality snapshot (`tomic.md` 13.4), JSON-ready.
+    """
 
     cycle: int
     source: str
@@ -40,6 +43,7 @@ class ScanCompleted(Message):
     notes: tuple[Refusal, ...]
     regime_version: int
     dry: bool = False
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,8 +160,8 @@ def raw_phase(
 class PhaseMemory:
     """Hysteresis: a phase must stand for two bars in a row before it rules, but for BLOWOFF.
 
-    `before` are the ruling and the last raw phase as of the bar before `bar_ns`, so that a bar may be
-    read again (the volatility index moved) without counting twice.
+    `before` are the ruling and the last raw phase as of the bar before `bar_ns`, so that a bar may
+    be read again (the volatility index moved) without counting twice.
     """
 
     bar_ns: int = 0

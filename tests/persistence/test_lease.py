@@ -1,0 +1,77 @@
+"""The control lease on a real SQLite file."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.clock import seconds
+from persistence.database import MainBase, open_engine
+from persistence.lease import LeaseStore
+
+NOW = seconds(1_000)
+
+
+@pytest.fixture
+def store(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'main.db'}")
+    MainBase.metadata.create_all(engine)
+    yield LeaseStore(engine)
+    engine.dispose()
+
+
+def test_first_taker_gets_the_lease_for_its_duration(store):
+    lease = store.take("first", NOW, 30)
+    assert (lease.owner, lease.fencing_number, lease.expires_ns) == ("first", 1, seconds(1_030))
+    assert lease.holds("first", seconds(1_029))
+    assert not lease.holds("first", seconds(1_030))
+    assert not lease.holds("second", NOW)
+
+
+def test_second_instance_does_not_get_a_held_lease(store):
+    store.take("first", NOW, 30)
+    answer = store.take("second", seconds(1_029), 30)
+    assert (answer.owner, answer.fencing_number) == ("first", 1)
+
+
+def test_expired_lease_passes_on_under_a_higher_number(store):
+    store.take("first", NOW, 30)
+    answer = store.take("second", seconds(1_030), 30)
+    assert (answer.owner, answer.fencing_number) == ("second", 2)
+
+
+def test_own_next_life_takes_at_once_and_fences_off_the_one_before(store):
+    before = store.take("first", NOW, 30)
+    after = store.take("first", seconds(1_001), 30)
+    assert after.fencing_number == 2
+    answer = store.renew(before, seconds(1_002), 30)
+    assert answer.fencing_number == 2
+    assert answer.expires_ns == seconds(1_031)  # of the later taking, not moved by the late renewal
+
+
+def test_renewal_moves_the_end(store):
+    lease = store.take("first", NOW, 30)
+    assert store.renew(lease, seconds(1_010), 30).expires_ns == seconds(1_040)
+
+
+def test_renewal_after_loss_names_the_new_owner(store):
+    lease = store.take("first", NOW, 30)
+    store.take("second", seconds(1_031), 30)
+    assert store.renew(lease, seconds(1_032), 30).owner == "second"
+
+
+def test_released_lease_is_free_at_once(store):
+    lease = store.take("first", NOW, 30)
+    store.release(lease)
+    assert store.take("second", NOW, 30).owner == "second"
+
+
+def test_who_lost_the_lease_cannot_release_it(store):
+    lease = store.take("first", NOW, 30)
+    store.release(replace(lease, fencing_number=7))
+    assert store.take("second", seconds(1_001), 30).owner == "first"
+
+
+def test_what_a_person_asked_outlives_a_new_life(store):
+    lease = store.take("first", NOW, 30)
+    store.remember(lease, "stop")
+    assert store.take("first", seconds(1_005), 30).asked == "stop"
