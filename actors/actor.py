@@ -1,9 +1,10 @@
-"""Actor and Context: all an actor can do. Plain objects; only actors/host.py knows what carries them.
+"""Actor and Context: all an actor can do. Plain objects; only actors/host.py knows what carries
+them.
 
-An actor hears what it has a method for: `on_regime_changed` hears RegimeChanged. `tell` speaks to one
-actor by name, `announce` to every actor that hears the message (the recorder hears all). Handlers run
-one at a time and must not block: what blocks goes through `work`. A surprise raises, and the host ends
-the process; its supervisor starts a new one by the same path as the first.
+An actor hears what it has a method for: `on_regime_changed` hears RegimeChanged. `tell` speaks to
+one actor by name, `announce` to every actor that hears the message (the recorder hears all).
+Handlers run one at a time and must not block: what blocks goes through `work`. A surprise raises,
+and the host ends the process; its supervisor starts a new one by the same path as the first.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Timer(Protocol):
 
 
 class Context(Protocol):
-    """An actor's whole world. In a replay its clock is the recorded one and `work` runs in place."""
+    """An actor's whole world. In a replay its clock is the recorded one and `work` runs in
+    place.
+    """
 
     name: str  # of the node in topology.yaml: "executor.zerodha"
     instance: str  # what a for_each instance serves: "zerodha"; "" otherwise
@@ -60,8 +63,8 @@ class Context(Protocol):
         """Runs `callback` again and again, with 10 % jitter (none in a replay)."""
 
     def work(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Runs blocking `call` in this actor's one worker thread, calls in order; then `done(result)` on
-        the actor's thread. An exception of `call` arrives as the result."""
+        """Runs blocking `call` in this actor's one worker thread, calls in order; then
+        `done(result)` on the actor's thread. An exception of `call` arrives as the result."""
 
     def publish(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
         """One batch on the bus; the class must name the topic's first word in PUBLISHES."""
@@ -76,7 +79,9 @@ class Context(Protocol):
         """The descriptor is watched no more."""
 
     def report(self, body: Mapping[str, Any]) -> None:
-        """What the status board shows of this actor; JSON-ready; the newest wins, at most 2 a second."""
+        """What the status board shows of this actor; JSON-ready; the newest wins, at most 2 a
+        second.
+        """
 
     def alert(self, level: str, text: str, dedupe_key: str = "") -> None:
         """Announces AlertRaised and logs it."""
@@ -90,8 +95,8 @@ def handler_name(kind: type[Message]) -> str:
 class Actor:
     """Base of all actors.
 
-    SETTINGS  dataclass of this actor's settings: types, defaults, and `__post_init__` checks that raise
-              ValueError with a sentence; topology.yaml is checked against it.
+    SETTINGS  dataclass of this actor's settings: types, defaults, and `__post_init__` checks that
+              raise ValueError with a sentence; topology.yaml is checked against it.
     PUBLISHES first words of the bus topics this class publishes ("ticks", "bars", "chain").
     STEPPED   False for actors that stand outside the recorded clock of a replay (web, exchange).
     HEARS_ALL True for the recorder: it is told every announced message through `on_message`.
@@ -107,19 +112,21 @@ class Actor:
         self.settings = settings
 
     def start(self) -> None:
-        """Called once before the first message: read back what must not be forgotten. May take seconds
-        only where it must; the actor counts as ready when it returns."""
+        """Called once before the first message: read back what must not be forgotten. May take
+        seconds only where it must; the actor counts as ready when it returns."""
 
     def drain(self) -> bool:
-        """Called when the tree stops, last child first. True when nothing is left to finish; the host
-        asks again until then or until `shutdown_s` is over."""
+        """Called when the tree stops, last child first. True when nothing is left to finish; the
+        host asks again until then or until `shutdown_s` is over."""
         return True
 
     def stop(self) -> None:
         """Called once after drain, before the process ends: close files and sockets."""
 
     def has_market_step(self, number: int) -> bool:
-        """In a replay: True when this actor has all the market data of that step (shards override)."""
+        """In a replay: True when this actor has all the market data of that step (shards
+        override).
+        """
         return True
 
     @classmethod

@@ -1,4 +1,6 @@
-"""Runtime: what the launcher knows and every actor inherits with the fork. Keys are here and nowhere else."""
+"""Runtime: what the launcher knows and every actor inherits with the fork. Keys are here and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ class ReplayPlan:
 class Runtime:
     """Everything joined by system.py before the first fork; read-only ever after.
 
-    `run_dir` is a private folder (mode 0700, short path) for the bus's sockets. `control_port` is the
-    sandbox exchange's, 0 where there is none.
+    `run_dir` is a private folder (mode 0700, short path) for the bus's sockets. `control_port` is
+    the sandbox exchange's, 0 where there is none.
     """
 
     settings: Settings

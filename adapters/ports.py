@@ -1,7 +1,7 @@
 """What any broker must offer, in domain words. Every broker's adapter passes one contract suite.
 
-Failures are the classes of domain.errors: NotSent, OutcomeUnknown, RateLimited, BrokerRejected. A read
-that fails raises; it never returns an empty book.
+Failures are the classes of domain.errors: NotSent, OutcomeUnknown, RateLimited, BrokerRejected. A
+read that fails raises; it never returns an empty book.
 """
 
 from __future__ import annotations
@@ -46,15 +46,16 @@ class BrokerPort(Protocol):
     capabilities: Capabilities
 
     def ping(self) -> bool:
-        """True when the broker is reached and the key accepted; the answer says analyzer mode or not
-        through `is_sandbox`."""
+        """True when the broker is reached and the key accepted; the answer says analyzer mode or
+        not through `is_sandbox`."""
 
     def is_sandbox(self) -> bool:
         """True only when the host proves that its orders are not real (`tomic.md` 8.9)."""
 
     def place(self, requests: Sequence[OrderRequest]) -> list[PlacedOrder]:
-        """One step of a structure: one multi-leg call where the broker has it and all requests share an
-        underlying, else one call each. Never raises for a single order: its failure is in its row."""
+        """One step of a structure: one multi-leg call where the broker has it and all requests
+        share an underlying, else one call each. Never raises for a single order: its failure is in
+        its row."""
 
     def cancel(self, order_id: str, tag: str) -> None:
         """Raises a BrokerFailure when the cancel was refused or its outcome is unknown."""
@@ -91,8 +92,8 @@ class StreamCounters:
 
 
 class FeedStream(Protocol):
-    """One market data socket. A thread of its own reads it; the actor polls `take` when `descriptor` is
-    readable. Reconnection is the actor's decision, not the stream's."""
+    """One market data socket. A thread of its own reads it; the actor polls `take` when
+    `descriptor` is readable. Reconnection is the actor's decision, not the stream's."""
 
     descriptor: int  # readable when `take` has something
     counters: StreamCounters
@@ -107,9 +108,9 @@ class FeedStream(Protocol):
         """Removes."""
 
     def take(self) -> tuple[np.ndarray, list[tuple[str, str]]]:
-        """All ticks received since the last call (TICK_DTYPE, possibly empty) and the events in order:
-        ("open", ""), ("authenticated", ""), ("subscribed", ""), ("refused", why), ("closed", why),
-        ("step", number) in a replay."""
+        """All ticks received since the last call (TICK_DTYPE, possibly empty) and the events in
+        order: ("open", ""), ("authenticated", ""), ("subscribed", ""), ("refused", why), ("closed",
+        why), ("step", number) in a replay."""
 
     def close(self) -> None:
         """Closes the socket; safe to call twice."""

@@ -1,7 +1,8 @@
 """The tick bus: columnar batches over pyzmq, one PUB socket a publisher, sequence numbers a topic.
 
-A batch is one message of four parts: topic, msgpack header, msgpack meta, raw columns. Queues are bounded
-by high-water marks; what is dropped at one shows as a gap in the sequence, which the subscriber counts.
+A batch is one message of four parts: topic, msgpack header, msgpack meta, raw columns. Queues are
+bounded by high-water marks; what is dropped at one shows as a gap in the sequence, which the
+subscriber counts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import zmq
 from domain.prices import BAR_DTYPE, CHAIN_DTYPE, TICK_DTYPE
 
 SCHEMA_VERSION = 1
-# At 4 kB a batch this is 40 MB a subscriber: some seconds of the busiest feed, then it is better to drop.
+# At 4 kB a batch this is 40 MB a subscriber: some seconds of the busiest feed, then it is better
+# to drop.
 BATCHES_QUEUED_MAX = 10_000
 DRAIN_MAX = 1_000
 _DTYPES = {"tick": TICK_DTYPE, "bar": BAR_DTYPE, "chain": CHAIN_DTYPE}
@@ -54,7 +56,8 @@ class BusCounters:
 
 
 class TickPublisher:
-    """One source's PUB socket at `<run_dir>/<source>.ipc`; made after the fork, used by one thread."""
+    """One source's PUB socket at `<run_dir>/<source>.ipc`; made after the fork, used by one
+    thread."""
 
     def __init__(self, run_dir: Path, source: str) -> None:
         self._source = source
@@ -110,8 +113,8 @@ class TickSubscriber:
         self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
 
     def drain(self, batches_max: int = DRAIN_MAX) -> list[Batch]:
-        """What has arrived, oldest first. Fewer than `batches_max` means all was taken; otherwise drain
-        again, for the edge-triggered descriptor will not tell of the rest."""
+        """What has arrived, oldest first. Fewer than `batches_max` means all was taken; otherwise
+        drain again, for the edge-triggered descriptor will not tell of the rest."""
         batches: list[Batch] = []
         while len(batches) < batches_max:
             try:

@@ -1,7 +1,8 @@
-"""Exchange calendar: when a segment opens and closes, which days trade. Data comes from outside, as rows.
+"""Exchange calendar: when a segment opens and closes, which days trade. Data comes from outside, as
+rows.
 
-`ExchangeCalendar` is built from the files in `calendars/` by system.py; special sessions and changes of
-hours by date are rows of those files (`design.md` 8).
+`ExchangeCalendar` is built from the files in `calendars/` by system.py; special sessions and
+changes of hours by date are rows of those files (`design.md` 8).
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class ExchangeCalendar:
         return next((row for row in reversed(self.hours) if row.since <= day), None)
 
     @staticmethod
-    def _session(day: date, opens: time, closes: time, leaves: time, square: time) -> TradingSession:
+    def _session(
+        day: date, opens: time, closes: time, leaves: time, square: time
+    ) -> TradingSession:
         moments = (
             epoch_ns(datetime.combine(day, moment, EXCHANGE_ZONE))
             for moment in (opens, closes, leaves, square)

@@ -1,7 +1,7 @@
 """Clock: the only source of time, always passed in.
 
-`now_ns` is the wall clock (UTC epoch, nanoseconds); `monotonic_ns` measures durations. In a replay both
-are the recorded clock, so that nothing in the product can tell a replay from a day.
+`now_ns` is the wall clock (UTC epoch, nanoseconds); `monotonic_ns` measures durations. In a replay
+both are the recorded clock, so that nothing in the product can tell a replay from a day.
 """
 
 from __future__ import annotations

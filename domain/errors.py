@@ -16,7 +16,9 @@ class ConfigurationFault(TomicError):
 
 
 class BadMarketData(TomicError):
-    """Raised when a market data file or frame cannot be used; names the file, the row and the rule."""
+    """Raised when a market data file or frame cannot be used; names the file, the row and the
+    rule.
+    """
 
     code = "BAD_MARKET_DATA"
 
@@ -50,7 +52,9 @@ class NotSent(BrokerFailure):
 
 
 class OutcomeUnknown(BrokerFailure):
-    """Raised when a request may have been carried out: read time-out, reset, 5xx, success without an id."""
+    """Raised when a request may have been carried out: read time-out, reset, 5xx, success without
+    an id.
+    """
 
     code = "OUTCOME_UNKNOWN"
 
@@ -62,7 +66,9 @@ class RateLimited(BrokerFailure):
 
 
 class BrokerRejected(BrokerFailure):
-    """Raised when a broker refused a request in words (4xx, or a body whose status is not success)."""
+    """Raised when a broker refused a request in words (4xx, or a body whose status is not
+    success).
+    """
 
     code = "BROKER_REJECT"
 
@@ -80,6 +86,8 @@ class DatabaseTooNew(TomicError):
 
 
 class StorageFailure(TomicError):
-    """Raised when a row could not be made durable (disk full, read-only, locked); nothing was sent."""
+    """Raised when a row could not be made durable (disk full, read-only, locked); nothing was
+    sent.
+    """
 
     code = "STORAGE"

@@ -1,7 +1,7 @@
 """Listings: what can be traded or watched, the grammar of its symbol, and the index of all of them.
 
-The index is read-only once loaded. A listing's `listing_id` is its row in every columnar batch of the
-data plane, stable within a day (issued by persistence.instruments).
+The index is read-only once loaded. A listing's `listing_id` is its row in every columnar batch of
+the data plane, stable within a day (issued by persistence.instruments).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What we want: signals, their legs, and the sized intent that becomes orders (`tomic.md` 1.1-1.7)."""
+"""What we want: signals, their legs, and the sized intent that becomes orders (`tomic.md`
+1.1-1.7).
+"""
 
 from __future__ import annotations
 
@@ -59,10 +61,18 @@ class StrategyTraits:
 
 _B, _L = Bias, LeggingPolicy
 STRATEGY_TRAITS: dict[StrategyType, StrategyTraits] = {
-    StrategyType.BULL_PUT_SPREAD: StrategyTraits("SELL", _B.BULLISH, True, True, False, _L.HEDGE_FIRST, 2),
-    StrategyType.BEAR_CALL_SPREAD: StrategyTraits("SELL", _B.BEARISH, True, True, False, _L.HEDGE_FIRST, 2),
-    StrategyType.IRON_CONDOR: StrategyTraits("SELL", _B.NEUTRAL, True, True, False, _L.HEDGE_FIRST, 4),
-    StrategyType.JADE_LIZARD: StrategyTraits("SELL", _B.NEUTRAL, True, True, True, _L.HEDGE_FIRST, 3),
+    StrategyType.BULL_PUT_SPREAD: StrategyTraits(
+        "SELL", _B.BULLISH, True, True, False, _L.HEDGE_FIRST, 2
+    ),
+    StrategyType.BEAR_CALL_SPREAD: StrategyTraits(
+        "SELL", _B.BEARISH, True, True, False, _L.HEDGE_FIRST, 2
+    ),
+    StrategyType.IRON_CONDOR: StrategyTraits(
+        "SELL", _B.NEUTRAL, True, True, False, _L.HEDGE_FIRST, 4
+    ),
+    StrategyType.JADE_LIZARD: StrategyTraits(
+        "SELL", _B.NEUTRAL, True, True, True, _L.HEDGE_FIRST, 3
+    ),
     StrategyType.SHORT_STRANGLE: StrategyTraits(
         "SELL", _B.NEUTRAL, True, True, True, _L.SHORT_FIRST_KILL_SWITCH, 2
     ),
@@ -72,20 +82,27 @@ STRATEGY_TRAITS: dict[StrategyType, StrategyTraits] = {
     StrategyType.RISK_REVERSAL: StrategyTraits(
         "SELL", _B.BULLISH, True, True, False, _L.SHORT_FIRST_KILL_SWITCH, 3
     ),
-    StrategyType.CALENDAR_DIAGONAL: StrategyTraits("SELL", _B.NEUTRAL, True, False, False, _L.HEDGE_FIRST, 2),
-    StrategyType.DITM_CALL: StrategyTraits("BUY", _B.BULLISH, False, False, False, _L.SINGLE_LEG, 0),
+    StrategyType.CALENDAR_DIAGONAL: StrategyTraits(
+        "SELL", _B.NEUTRAL, True, False, False, _L.HEDGE_FIRST, 2
+    ),
+    StrategyType.DITM_CALL: StrategyTraits(
+        "BUY", _B.BULLISH, False, False, False, _L.SINGLE_LEG, 0
+    ),
     StrategyType.DITM_PUT: StrategyTraits("BUY", _B.BEARISH, False, False, False, _L.SINGLE_LEG, 0),
-    StrategyType.GAMMA_CAPTURE: StrategyTraits("BUY", _B.NEUTRAL, True, False, False, _L.SINGLE_LEG, 2),
+    StrategyType.GAMMA_CAPTURE: StrategyTraits(
+        "BUY", _B.NEUTRAL, True, False, False, _L.SINGLE_LEG, 2
+    ),
     StrategyType.SKIP: StrategyTraits("", _B.NEUTRAL, False, False, False, _L.SINGLE_LEG, 0),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A leg as wanted (`tomic.md` 1.3): identified by exactly one of symbol; strike; offset; delta_target.
+    """A leg as wanted (`tomic.md` 1.3): identified by exactly one of symbol; strike; offset;
+    delta_target.
 
-    `wing_points` (with `option_type`) places a hedge that many index points beyond the short of the same
-    type: it is how 5.5 states wings. `ratio` multiplies the structure's quantity.
+    `wing_points` (with `option_type`) places a hedge that many index points beyond the short of the
+    same type: it is how 5.5 states wings. `ratio` multiplies the structure's quantity.
     """
 
     option_type: Kind
@@ -130,10 +147,11 @@ class ResolvedLeg:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStructure:
-    """All legs of a structure on real contracts, per unit of the structure, in index points (rupees a unit).
+    """All legs of a structure on real contracts, per unit of the structure, in index points (rupees
+    a unit).
 
-    `credit` is positive when money comes in (mid prices); `credit_executable` takes bids for sells and
-    asks for buys; `width` the wider side of the shorts' cover, 0 for naked or long structures.
+    `credit` is positive when money comes in (mid prices); `credit_executable` takes bids for sells
+    and asks for buys; `width` the wider side of the shorts' cover, 0 for naked or long structures.
     """
 
     underlying: str
@@ -183,7 +201,9 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class SizingStep:
-    """One of the eight steps of sizing: what came in, what went out, why. `input` None = unbounded."""
+    """One of the eight steps of sizing: what came in, what went out, why. `input` None =
+    unbounded.
+    """
 
     step: int
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
@@ -39,7 +40,9 @@ class CommandStatus(StrEnum):
 
 
 _S, _C = OrderStatus, CommandStatus
-TERMINAL = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.FAILED, _S.REJECTED_RISK, _S.EXPIRED})
+TERMINAL = frozenset(
+    {_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.FAILED, _S.REJECTED_RISK, _S.EXPIRED}
+)
 WORKING = frozenset({_S.SENT, _S.OPEN, _S.TRIGGER_PENDING, _S.PARTIALLY_FILLED})
 _AT_BROKER = WORKING | {_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED}
 
@@ -109,3 +112,125 @@ class Fill:
     quantity: int
     price: Decimal
     at_ns: int
+
+
+class Purpose(StrEnum):
+    """Why an order exists. A CORRECTION was never ours to send: it books what the broker shows."""
+
+    ENTRY = "ENTRY"
+    STOP = "STOP"
+    UNWIND = "UNWIND"
+    CLOSE = "CLOSE"
+    CORRECTION = "CORRECTION"
+
+
+ENTRY_COMMAND, CLOSE_COMMAND = "ORDER_REQUEST", "CLOSE_REQUEST"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A row of `commands` (`tomic.md` 9.1). `command_id` 0 before it is recorded; times 0 mean never.
+
+    `leg_no` is -1 for the whole structure, else the one leg a close is about. `valid_until_ns` 0 means
+    it never expires. `told` is set when its end has been announced, `closed_ns` when its structure's has.
+    """
+
+    event_type: str
+    idempotency_key: str
+    correlation_id: str
+    strategy_id: str
+    strategy_tag: str
+    underlying: str
+    broker_name: str
+    source_agent: str
+    payload: str
+    created_ns: int
+    command_id: int = 0
+    status: CommandStatus = CommandStatus.PENDING
+    attempt_count: int = 0
+    last_error: str = ""
+    error_code: str = ""
+    next_retry_ns: int = 0
+    owner_token: str = ""
+    lease_expires_ns: int = 0
+    processed_ns: int = 0
+    priority: int = 0
+    valid_until_ns: int = 0
+    cleared_ns: int = 0
+    approved_by: str = ""
+    abort_requested: bool = False
+    leg_no: int = -1
+    reason: str = ""
+    told: bool = False
+    closed_ns: int = 0
+
+    @property
+    def is_exit(self) -> bool:
+        """True for a close: it never expires and is refused by nobody."""
+        return self.event_type == CLOSE_COMMAND
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """A row of `orders` (`multi_account.md` 4.1): one order at one broker, quantities in units.
+
+    `price` 0 with MARKET; `decision_price` is what the leg was worth when it was decided (slippage is
+    measured from it), 0 when unknown. Times 0 mean never; `cancel_ns` is when a cancel was last asked.
+    """
+
+    client_order_id: str
+    command_id: int
+    strategy_id: str
+    strategy_tag: str
+    leg_no: int
+    purpose: Purpose
+    broker_name: str
+    exchange: str
+    symbol: str
+    action: str
+    quantity: int
+    product: str
+    tag: str
+    created_ns: int
+    attempt: int = 0
+    piece: int = 0
+    listing_id: int = 0
+    underlying: str = ""
+    strategy: str = ""
+    kind: str = ""
+    strike: Decimal = Decimal(0)
+    expiry: date | None = None
+    lot_size: int = 1
+    tick_size: Decimal = Decimal("0.05")
+    naked_approved: bool = False
+    is_exit: bool = False
+    price_type: str = "MARKET"
+    price: Decimal = Decimal(0)
+    trigger_price: Decimal = Decimal(0)
+    decision_price: Decimal = Decimal(0)
+    status: OrderStatus = OrderStatus.WAITING
+    broker_order_id: str = ""
+    filled_quantity: int = 0
+    average_price: Decimal = Decimal(0)
+    needs_reconcile: bool = False
+    sends: int = 0
+    error_kind: str = ""
+    error_message: str = ""
+    sent_ns: int = 0
+    cancel_ns: int = 0
+    updated_ns: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """True when this row will never change its status again."""
+        return self.status in TERMINAL
+
+    @property
+    def is_working(self) -> bool:
+        """True while it can fill at the broker."""
+        return self.status in WORKING
+
+    @property
+    def signed_filled(self) -> int:
+        """Filled units, negative for a sale."""
+        return self.filled_quantity if self.action == "BUY" else -self.filled_quantity

@@ -6,11 +6,12 @@ P&L: BUY (ltp - average) x quantity, SELL (average - ltp) x quantity. A row's ke
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from domain.instruments import Kind
+from domain.instruments import OPTION_KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,63 @@ class BookSnapshot:
     def unrealized(self) -> Decimal:
         """Rupees over all open rows, ours and unmanaged."""
         return sum((row.unrealized for row in self.positions + self.unmanaged), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class UnhedgedShort:
+    """Short option quantity, in units, that no long covers."""
+
+    key: str
+    symbol: str
+    quantity: int
+
+
+def unhedged_shorts(positions: Iterable[Position]) -> tuple[UnhedgedShort, ...]:
+    """Shorts left over when every long covered what it may (`tomic.md` 8.8 S2).
+
+    A long covers a short of the same underlying and type whose expiry is not later than its own; each unit
+    covers one unit. Shorts approved naked are left out. The latest expiries are served first, because fewer
+    longs reach them; of one expiry the oldest, so that the newcomer is the one named.
+    """
+    rows = [row for row in positions if row.quantity and row.kind in OPTION_KINDS]
+    longs = sorted((row for row in rows if row.direction == "BUY"), key=lambda row: row.key)
+    spare = {row.key: row.quantity for row in longs}
+    shorts = [row for row in rows if row.direction == "SELL" and not row.naked_approved]
+    shorts.sort(key=lambda row: (-_expiry(row).toordinal(), row.entry_ns, row.key))
+    naked = []
+    for short in shorts:
+        missing = short.quantity
+        for long in longs:
+            if _covers(long, short):
+                taken = min(missing, spare[long.key])
+                spare[long.key] -= taken
+                missing -= taken
+        if missing:
+            naked.append(UnhedgedShort(short.key, short.symbol, missing))
+    return tuple(sorted(naked, key=lambda row: row.key))
+
+
+def _covers(long: Position, short: Position) -> bool:
+    same = long.underlying == short.underlying and long.kind == short.kind
+    return same and _expiry(long) >= _expiry(short)
+
+
+def _expiry(row: Position) -> date:
+    return row.expiry or date.min
+
+
+def structure_notional(
+    legs: Iterable[tuple[Kind, str, Decimal, Decimal, int]],
+) -> Decimal:
+    """Rupees one structure stands for, from (kind, direction, strike, price, units) of its legs.
+
+    Longs at premium, short options at strike, of which only the larger side counts: the index cannot be
+    above the calls and below the puts at once (`tomic.md` 10.1). Anything else at its price.
+    """
+    bought, sides = Decimal(0), {Kind.CALL: Decimal(0), Kind.PUT: Decimal(0)}
+    for kind, direction, strike, price, quantity in legs:
+        if direction == "SELL" and kind in OPTION_KINDS:
+            sides[kind] += strike * quantity
+        else:
+            bought += price * quantity
+    return bought + max(sides.values())

@@ -1,4 +1,5 @@
-"""Ticks, bars and chains as columns, and the one function that turns an analytic number into a price.
+"""Ticks, bars and chains as columns, and the one function that turns an analytic number into a
+price.
 
 A tick is never an object: a batch of them is one numpy structured array whose `listing` is the
 listing_id of domain.instruments. Missing numbers are NaN (floats) or -1 (integers), never 0.
@@ -68,7 +69,8 @@ MODE_LTP, MODE_QUOTE, MODE_DEPTH = 1, 2, 3
 def to_price(value: float | Decimal, tick_size: Decimal, towards: str = "nearest") -> Decimal:
     """The only door from an analytic number to an order's price: rounded to the tick size.
 
-    `towards` is nearest, down or up. Raises ValueError for NaN, infinity or a tick size of 0 or less.
+    `towards` is nearest, down or up. Raises ValueError for NaN, infinity or a tick size of 0 or
+    less.
     """
     exact = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
     if not exact.is_finite() or tick_size <= 0:

@@ -34,8 +34,9 @@ class VixFlag(StrEnum):
 class Regime:
     """One snapshot of the regime agent (`tomic.md` 3.6). `version` 0 means nothing is known yet.
 
-    `timeframe` is the one the phase was read on: `15m`, or `1D` while 15-minute bars are still missing
-    (`design.md` 9). `stale_after_s` is two bar intervals: who reads an older snapshot must not enter.
+    `timeframe` is the one the phase was read on: `15m`, or `1D` while 15-minute bars are still
+    missing (`design.md` 9). `stale_after_s` is two bar intervals: who reads an older snapshot must
+    not enter.
     """
 
     version: int = 0
@@ -57,10 +58,12 @@ class Regime:
 
 @dataclass(frozen=True, slots=True)
 class FreshnessMark:
-    """Ages of the data an entry depends on (`tomic.md` 9.4), as known at `as_of_ns`; valid to `expires_ns`.
+    """Ages of the data an entry depends on (`tomic.md` 9.4), as known at `as_of_ns`; valid to
+    `expires_ns`.
 
-    `quotes_ns` maps an underlying's name, and an option's symbol, to the receive time of its last tick.
-    Never seen is absent. `iv_ns` maps an underlying to the time of its last implied volatility.
+    `quotes_ns` maps an underlying's name, and an option's symbol, to the receive time of its last
+    tick. Never seen is absent. `iv_ns` maps an underlying to the time of its last implied
+    volatility.
     """
 
     as_of_ns: int
@@ -92,9 +95,11 @@ class MarginState:
 
 @dataclass(frozen=True, slots=True)
 class VolatilityReading:
-    """The volatility agent's view of one underlying (`tomic.md` 5.7). Volatilities are decimals a year.
+    """The volatility agent's view of one underlying (`tomic.md` 5.7). Volatilities are decimals a
+    year.
 
-    `iv_rank`, `iv_percentile` and `conservative_rank` are None while the history is too short to tell.
+    `iv_rank`, `iv_percentile` and `conservative_rank` are None while the history is too short to
+    tell.
     """
 
     underlying: str
@@ -117,7 +122,9 @@ class VolatilityReading:
 
 @dataclass(frozen=True, slots=True)
 class ChainSummary:
-    """What the control plane may know of a chain without its columns; one per underlying and expiry."""
+    """What the control plane may know of a chain without its columns; one per underlying and
+    expiry.
+    """
 
     underlying: str
     expiry: date

@@ -1,8 +1,9 @@
 """Settings: every environment key of the product, typed, with its default and its range.
 
-The one table in code (`config.md` 1): `--config`, `.env.example` and docs/configuration.md are made from
-it. A field `signal_loop_interval_s` is the key `TOMIC_SIGNAL_LOOP_INTERVAL_S` unless `key` names another.
-Secrets are not here: system.py reads them by the names in SECRET_KEYS and hands them on by the fork.
+The one table in code (`config.md` 1): `--config`, `.env.example` and docs/configuration.md are made
+from it. A field `signal_loop_interval_s` is the key `TOMIC_SIGNAL_LOOP_INTERVAL_S` unless `key`
+names another. Secrets are not here: system.py reads them by the names in SECRET_KEYS and hands them
+on by the fork.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ def infer_exchange(symbol: str) -> str:
 
 
 def parse_listing_name(text: str) -> tuple[str, str]:
-    """(exchange, symbol) from `EXCH:SYM`, `SYM:EXCH`, `SYM.EXCH` or `SYM`; ValueError when empty."""
+    """(exchange, symbol) from `EXCH:SYM`, `SYM:EXCH`, `SYM.EXCH` or `SYM`; ValueError when
+    empty.
+    """
     from domain.instruments import EXCHANGES
 
     cleaned = text.strip().upper()
@@ -234,7 +237,9 @@ def key_of(field: dataclasses.Field[Any]) -> str:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings from environment keys. Raises ConfigurationFault with every bad key, value and range."""
+    """Settings from environment keys. Raises ConfigurationFault with every bad key, value and
+    range.
+    """
     values: dict[str, Any] = {}
     faults: list[str] = []
     for field in dataclasses.fields(Settings):

@@ -1,4 +1,6 @@
-"""Joins command line, environment, topology, calendars and folders into the Runtime every actor inherits."""
+"""Joins command line, environment, topology, calendars and folders into the Runtime every actor
+inherits.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ class Built:
 
 
 def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
-    """Everything the tree needs, checked before the first fork; `data_dir` is `data_folder`'s, locked.
+    """Everything the tree needs, checked before the first fork; `data_dir` is `data_folder`'s,
+    locked.
 
-    Raises ConfigurationFault or TopologyFaults; makes a private run folder, which the launcher removes.
+    Raises ConfigurationFault or TopologyFaults; makes a private run folder, which the launcher
+    removes.
     """
     env_file = Path(arguments.env_file)
     variables = env.read_environment(env_file)
@@ -96,7 +100,8 @@ def _replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
 
 
 def data_folder(arguments: argparse.Namespace) -> Path:
-    """The data folder, made and proven writable; the lock of the second-start guard lies in its `run`.
+    """The data folder, made and proven writable; the lock of the second-start guard lies in its
+    `run`.
 
     A replay gets an empty one of its own, so that no two runs differ by the past. Raises
     ConfigurationFault naming the folder.
@@ -150,7 +155,9 @@ def _with_endpoint_keys(
 def _on_free_ports(
     brokers: tuple[BrokerEndpoint, ...], settings: Settings
 ) -> tuple[tuple[BrokerEndpoint, ...], Settings]:
-    """A replay must run beside a live system: its sandbox takes free ports, its HTTP too if need be."""
+    """A replay must run beside a live system: its sandbox takes free ports, its HTTP too if need
+    be.
+    """
     moved = tuple(
         dataclasses.replace(
             row,

@@ -1,4 +1,6 @@
-"""`--config` and the generated texts: every setting with value, default and origin, secrets masked."""
+"""`--config` and the generated texts: every setting with value, default and origin, secrets
+masked.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from domain.settings import SECRET_KEYS, Settings, key_of
 
 
 def mask(value: str) -> str:
-    """First two, three stars, last two characters; short secrets are hidden whole (`tomic.md` 1.6)."""
+    """First two, three stars, last two characters; short secrets are hidden whole (`tomic.md`
+    1.6).
+    """
     return f"{value[:2]}***{value[-2:]}" if len(value) > 4 else "***"
 
 
@@ -27,13 +31,19 @@ def as_text(value: Any) -> str:
     return f"{value:%H:%M}" if hasattr(value, "strftime") else str(value)
 
 
-def rows(settings: Settings, environment: Mapping[str, str], from_file: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """(key, value, default, origin) of every setting and secret; origin is environment, .env or default."""
+def rows(
+    settings: Settings, environment: Mapping[str, str], from_file: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """(key, value, default, origin) of every setting and secret; origin is environment, .env or
+    default.
+    """
     listed = []
     for field in dataclasses.fields(Settings):
         key = key_of(field)
         value = getattr(settings, field.name)
-        listed.append((key, as_text(value), as_text(field.default), _origin(key, environment, from_file)))
+        listed.append(
+            (key, as_text(value), as_text(field.default), _origin(key, environment, from_file))
+        )
     for key in SECRET_KEYS:
         value = environment.get(key, "")
         listed.append((key, mask(value) if value else "", "", _origin(key, environment, from_file)))

@@ -17,7 +17,9 @@ _LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$")
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Variables of a .env file; {} when there is none. Raises ConfigurationFault naming the line."""
+    """Variables of a .env file; {} when there is none. Raises ConfigurationFault naming the
+    line.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -75,7 +77,9 @@ def ensure_api_key(environment: dict[str, str], env_file: Path) -> str:
 def broker_keys(
     topology: Topology, settings: Settings, environment: Mapping[str, str], execution_broker: str
 ) -> dict[str, str]:
-    """The API key of each broker that is not ours (`multibroker.md` 2, `tomic.md` 2.1); absent = none."""
+    """The API key of each broker that is not ours (`multibroker.md` 2, `tomic.md` 2.1); absent =
+    none.
+    """
     shared = environment.get("OPENALGO_API_KEY") or environment.get("API_KEY", "")
     execution = environment.get("TOMIC_EXECUTION_API_KEY") or shared
     feed = environment.get("TOMIC_FEED_API_KEY") or execution

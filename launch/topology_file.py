@@ -41,8 +41,8 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def load_topology(path: Path, overrides: Mapping[str, str]) -> Topology:
-    """The checked topology of a file. Raises TopologyFaults, also for a file that is missing, too large,
-    not text or not YAML."""
+    """The checked topology of a file. Raises TopologyFaults, also for a file that is missing, too
+    large, not text or not YAML."""
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise TopologyFaults([Fault(0, f"{path} is larger than {FILE_BYTES_MAX} bytes")])
@@ -81,8 +81,9 @@ def check_actor(path: str, settings: Mapping[str, Any]) -> list[str]:
         return [str(fault)]
     hints = typing.get_type_hints(schema)
     known = {field.name: field for field in dataclasses.fields(schema)}
+    takes = f"{path.rpartition('.')[2]} takes {', '.join(sorted(known)) or 'none'}"
     faults = [
-        f"unknown setting {key!r}; {path.rpartition('.')[2]} takes {', '.join(sorted(known)) or 'none'}"
+        f"unknown setting {key!r}; {takes}"
         for key in settings
         if key not in known
     ]
@@ -104,7 +105,9 @@ def check_actor(path: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def make_settings(schema: type, settings: Mapping[str, Any]) -> Any:
-    """The settings object of an actor from plain YAML values (lists become tuples where it says so)."""
+    """The settings object of an actor from plain YAML values (lists become tuples where it says
+    so).
+    """
     hints = typing.get_type_hints(schema)
     return schema(**{name: _convert(value, hints[name]) for name, value in settings.items()})
 

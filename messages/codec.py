@@ -1,6 +1,7 @@
 """Message <-> bytes: msgpack of [tag, version, fields]; nested nouns follow their type hints.
 
-Refuses an unknown tag or a newer version by ValueError: mail of another release is never guessed at.
+Refuses an unknown tag or a newer version by ValueError: mail of another release is never guessed
+at.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def decode(data: bytes) -> Message:
 
 
 def to_plain(value: Any) -> Any:
-    """Any noun or message as JSON-ready values (Decimal as text, dates as ISO, enums as their value)."""
+    """Any noun or message as JSON-ready values (Decimal as text, dates as ISO, enums as their
+    value).
+    """
     return _plain(value)
 
 

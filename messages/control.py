@@ -13,8 +13,8 @@ from messages.base import Message
 class DeskRequest(Message):
     """From the status board: one request of a person. `request` names it for the answer.
 
-    `action`: start, stop, pause, resume, restart_node, inject_signal, close_structure, approve, refuse,
-    retry_dead_letter, delete_dead_letter, scan.
+    `action`: start, stop, pause, resume, restart_node, inject_signal, close_structure, approve,
+    refuse, retry_dead_letter, delete_dead_letter, scan.
     """
 
     request: str

@@ -1,4 +1,6 @@
-"""Life and death of actors: what supervisors, hosts, the directory and the status board say to each other."""
+"""Life and death of actors: what supervisors, hosts, the directory and the status board say to each
+other.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class NodeRestarted(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class BranchGaveUp(Message):
-    """A supervisor's restart intensity was exceeded; if the branch handles orders, trading halts."""
+    """A supervisor's restart intensity was exceeded; if the branch handles orders, trading
+    halts.
+    """
 
     URGENT = True
     name: str

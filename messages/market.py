@@ -1,4 +1,6 @@
-"""The market, as the control plane hears of it. Ticks, bars and chains travel on the bus as columns."""
+"""The market, as the control plane hears of it. Ticks, bars and chains travel on the bus as
+columns.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class SessionOpened(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionClosed(Message):
-    """The segment does not trade; `reason` is for people (weekend, a holiday's name, after the close)."""
+    """The segment does not trade; `reason` is for people (weekend, a holiday's name, after the
+    close).
+    """
 
     day: date
     reason: str
@@ -42,7 +46,9 @@ class InstrumentsLoaded(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class WantListings(Message):
-    """To the subscription desk: `owner` wants exactly these listings (an empty tuple: none any more)."""
+    """To the subscription desk: `owner` wants exactly these listings (an empty tuple: none any
+    more).
+    """
 
     OVERFLOW = Overflow.NEWEST_WINS
     owner: str
@@ -57,7 +63,9 @@ class WantListings(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SubscribeListings(Message):
-    """To a feed, then to a shard: carry exactly these listings; `modes` runs beside `listing_ids`."""
+    """To a feed, then to a shard: carry exactly these listings; `modes` runs beside
+    `listing_ids`.
+    """
 
     OVERFLOW = Overflow.NEWEST_WINS
     listing_ids: tuple[int, ...]
@@ -114,7 +122,9 @@ class FeedSwitched(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class AtmShifted(Message):
-    """The strikes that matter of one underlying moved; the desk subscribes what chain_keeper wants."""
+    """The strikes that matter of one underlying moved; the desk subscribes what chain_keeper
+    wants.
+    """
 
     underlying: str
     expiry: date
@@ -124,7 +134,9 @@ class AtmShifted(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ChainSummarised(Message):
-    """A chain's few numbers for the control plane, at most once a second an underlying and expiry."""
+    """A chain's few numbers for the control plane, at most once a second an underlying and
+    expiry.
+    """
 
     OVERFLOW = Overflow.NEWEST_WINS
     summary: ChainSummary

@@ -16,7 +16,9 @@ from messages.base import Message, Overflow
 
 @dataclass(frozen=True, kw_only=True)
 class RegimeChanged(Message):
-    """The regime agent's snapshot changed (or was confirmed on a new bar: same version, newer time)."""
+    """The regime agent's snapshot changed (or was confirmed on a new bar: same version, newer
+    time).
+    """
 
     regime: Regime
 
@@ -34,7 +36,8 @@ class ScanRequested(Message):
 class ScanCompleted(Message):
     """One agent's opinions of one cycle; `notes` say per underlying why there is none.
 
-    `inputs` is the agent's part of `agent_inputs` in the quality snapshot (`tomic.md` 13.4), JSON-ready.
+    `inputs` is the agent's part of `agent_inputs` in the quality snapshot (`tomic.md` 13.4),
+    JSON-ready.
     """
 
     cycle: int
@@ -100,7 +103,9 @@ class EvaluateSignal(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SignalRefused(Message):
-    """Risk said no. `result` is one of tomic.md 7.1's counters (blocked_regime, invalid_signal, ...)."""
+    """Risk said no. `result` is one of tomic.md 7.1's counters (blocked_regime, invalid_signal,
+    ...).
+    """
 
     signal: Signal
     result: str
@@ -322,7 +327,9 @@ class FillsRecorded(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOrders(Message):
-    """To account_sync: read the broker's order book now (a leg is in flight, or an outcome is unknown)."""
+    """To account_sync: read the broker's order book now (a leg is in flight, or an outcome is
+    unknown).
+    """
 
     OVERFLOW = Overflow.NEWEST_WINS
     reason: str
@@ -387,7 +394,9 @@ class MarginQuoted(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerConnectionChanged(Message):
-    """A broker session's state: connected, unreachable, refused; and whether it is proven a sandbox."""
+    """A broker session's state: connected, unreachable, refused; and whether it is proven a
+    sandbox.
+    """
 
     broker: str
     state: str
@@ -398,7 +407,9 @@ class BrokerConnectionChanged(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconciliationDone(Message):
-    """One pass over one broker. `clean` opens the gate after a start; `unexplained` blocks its symbols."""
+    """One pass over one broker. `clean` opens the gate after a start; `unexplained` blocks its
+    symbols.
+    """
 
     broker: str
     clean: bool

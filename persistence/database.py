@@ -1,7 +1,8 @@
-"""Engines and the declarative base. SQLite with WAL by default; any SQLAlchemy URL where one is given.
+"""Engines and the declarative base. SQLite with WAL by default; any SQLAlchemy URL where one is
+given.
 
-Three files on SQLite (`tables.md` 1): main, journal, market. `durable=True` sets `synchronous=FULL`, for
-connections that write the order tables; the others run at NORMAL.
+Three files on SQLite (`tables.md` 1): main, journal, market. `durable=True` sets
+`synchronous=FULL`, for connections that write the order tables; the others run at NORMAL.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Listings: the instrument master as loaded from a broker, with an id that never changes.
 
-A listing keeps its id from day to day, whichever broker's master named it; what the newest master does
-not name any more keeps its row and leaves the index.
+A listing keeps its id from day to day, whichever broker's master named it; what the newest master
+does not name any more keeps its row and leaves the index.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class MasterLoadRow(MainBase):
 
 
 class ListingRow(MainBase):
-    """A row of domain.instruments.Listing; exact numbers as text, `load_id` of the last load naming it."""
+    """A row of domain.instruments.Listing; exact numbers as text, `load_id` of the last load
+    naming it."""
 
     __tablename__ = "listings"
     __table_args__ = (UniqueConstraint("exchange", "symbol"),)

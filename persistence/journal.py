@@ -1,6 +1,7 @@
 """Facts, audit and journal entries: the journal database. Facts and audit are hash-chained.
 
-Each row's `hash` covers the row before it, so a changed byte anywhere breaks the chain from there on.
+Each row's `hash` covers the row before it, so a changed byte anywhere breaks the chain from there
+on.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class AuditRow(JournalBase):
 
 
 class EntryRow(JournalBase):
-    """One trade with its context (`tomic.md` 9.5); inserted when the structure stands, updated on close."""
+    """One trade with its context (`tomic.md` 9.5); inserted when the structure stands, updated on
+    close.
+    """
 
     __tablename__ = "journal_entries"
     __table_args__ = (Index("journal_by_strategy", "strategy_id"),)
@@ -209,7 +212,9 @@ class JournalStore:
     def close_entry(
         self, strategy_id: str, *, at_ns: int, reason: str, amounts: Mapping[str, Decimal]
     ) -> bool:
-        """A structure is flat: gross, charges and net in rupees. False when no open entry stands."""
+        """A structure is flat: gross, charges and net in rupees. False when no open entry
+        stands.
+        """
         with self.engine.begin() as connection:
             query = select(EntryRow).where(
                 EntryRow.strategy_id == strategy_id, EntryRow.exit_ns.is_(None)

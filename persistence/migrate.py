@@ -1,7 +1,7 @@
 """Brings the databases to this version of the code: alembic, one history a table group's database.
 
-Groups `main`, `journal` and `market` have a folder of migrations and a version table each, so that they
-may share one PostgreSQL database or be three SQLite files.
+Groups `main`, `journal` and `market` have a folder of migrations and a version table each, so that
+they may share one PostgreSQL database or be three SQLite files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def configuration(group: str, engine: Engine) -> Config:
 def migrate(urls: Mapping[str, str], target: str = "head") -> None:
     """Upgrades every group named in `urls` to `target`.
 
-    Raises DatabaseTooNew for a database a newer version wrote, StorageFailure where it cannot be opened.
+    Raises DatabaseTooNew for a database a newer version wrote, StorageFailure where it cannot be
+    opened.
     """
     for group, url in urls.items():
         engine = create_engine(url, poolclass=NullPool)
@@ -66,8 +67,8 @@ def _upgrade(group: str, engine: Engine, target: str) -> None:
     current = _current(group, engine)
     if current and current not in known:
         raise DatabaseTooNew(
-            f"the {group} database is at revision {current}, which this version does not know: it was "
-            f"written by a newer one; run that version, or name another --data-dir"
+            f"the {group} database is at revision {current}, which this version does not know: "
+            f"it was written by a newer one; run that version, or name another --data-dir"
         )
     if current != scripts.get_current_head() or target != "head":
         command.upgrade(config, target)

@@ -28,7 +28,9 @@ class SettingStore:
     def read(self, key: str, default: Any) -> Any:
         """The stored value, or `default`."""
         with self._engine.connect() as connection:
-            value = connection.execute(select(SettingRow.value).where(SettingRow.key == key)).scalar()
+            value = connection.execute(
+                select(SettingRow.value).where(SettingRow.key == key)
+            ).scalar()
         return default if value is None else json.loads(value)
 
     def write(self, key: str, value: Any) -> None:

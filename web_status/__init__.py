@@ -1,1 +1,3 @@
-"""What people see: HTTP and the pages. Run by the status board; nothing in the tree waits for it."""
+"""What people see: HTTP and the pages. Run by the status board; nothing in the tree waits for
+it.
+"""

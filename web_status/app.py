@@ -1,4 +1,6 @@
-"""The web server: a FastAPI app on uvicorn in a thread of the status board's process. Loopback only."""
+"""The web server: a FastAPI app on uvicorn in a thread of the status board's process. Loopback
+only.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """control_desk: the one door for what people (and later flows) ask of the runtime.
 
-Hears DeskRequest from the status board; tells the actor concerned, waits for its word where there is one,
-and answers DeskAnswered with an HTTP status and a body. Keeps whether the signal loop should run.
+Hears DeskRequest from the status board; tells the actor concerned, waits for its word where there
+is one, and answers DeskAnswered with an HTTP status and a body. Keeps whether the signal loop
+should run.
 """
 
 from __future__ import annotations

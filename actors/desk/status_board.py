@@ -1,7 +1,8 @@
 """status_board: the status actor. Keeps the newest part of every actor and serves HTTP from it.
 
-Hears HealthReported, TreeReported and DeskAnswered; tells control_desk what people ask. The web server
-runs in a thread of this process and reaches the actor through a socket pair the loop watches.
+Hears HealthReported, TreeReported and DeskAnswered; tells control_desk what people ask. The web
+server runs in a thread of this process and reaches the actor through a socket pair the loop
+watches.
 """
 
 from __future__ import annotations

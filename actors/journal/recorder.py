@@ -1,8 +1,9 @@
 """recorder: every fact in order, on disk, hash-chained; the audit trail beside it.
 
-Hears all announced messages. Tells nobody; writes the sentence of each decision to `log/decisions.log`,
-which the terminal follows. A handled fact is durable: the host acknowledges after the row is written, so
-what a dead recorder had not written is told again to its next life and found by its id.
+Hears all announced messages. Tells nobody; writes the sentence of each decision to
+`log/decisions.log`, which the terminal follows. A handled fact is durable: the host acknowledges
+after the row is written, so what a dead recorder had not written is told again to its next life and
+found by its id.
 """
 
 from __future__ import annotations

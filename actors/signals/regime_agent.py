@@ -1,7 +1,7 @@
 """The regime agent: one snapshot of the market from the benchmark's bars and the volatility index.
 
 Hears bars of 15 minutes and a day, ticks of the volatility index, ChainSummarised (put/call ratio),
-FreshnessMarked, the session and the feed's switches; tells RegimeChanged. Decisions: domain/signals/regime.
+FreshnessMarked, the session and the feed's switches; tells RegimeChanged.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from domain.signals.regime import (
     score_of,
 )
 from messages.codec import to_plain
+from messages.lifecycle import NodeRestarted
 from messages.market import (
     ChainSummarised,
     FeedSwitched,
@@ -47,14 +48,16 @@ INTRADAY, DAILY = "15m", "1D"
 EARLY_BATCHES_MAX = 64
 FLAG_CHECK_S = 5.0
 PCR_STALE_AFTER_S = 120.0
+VERSIONS_A_LIFE = 1_000_000
 
 
 class RegimeAgent(Actor):
-    """Keeps one window a timeframe, and nothing that a restart could not read again from the bars."""
+    """Keeps a window a timeframe, and nothing that a restart could not read again from bars."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
-        self._regime = Regime()
+        # A new life counts on far above the old one, so that its versions are newer to everyone.
+        self._regime = Regime(version=(context.life - 1) * VERSIONS_A_LIFE)
         self._windows = {name: np.empty(0, BAR_DTYPE) for name in (INTRADAY, DAILY)}
         self._readings: dict[str, BarReading | None] = {INTRADAY: None, DAILY: None}
         self._memories = {name: PhaseMemory() for name in (INTRADAY, DAILY)}
@@ -102,6 +105,10 @@ class RegimeAgent(Actor):
         summary = message.summary
         if summary.underlying == self._benchmark and summary.put_call_ratio > 0:
             self._pcr[summary.expiry.isoformat()] = (summary.put_call_ratio, summary.as_of_ns)
+
+    def on_node_restarted(self, _message: NodeRestarted) -> None:
+        if self._regime.as_of_ns:
+            self.context.announce(RegimeChanged(regime=self._regime))
 
     # -- data plane --
 
@@ -159,8 +166,10 @@ class RegimeAgent(Actor):
     def _publish(self) -> None:
         now_ns, intraday = self.context.now_ns(), self._readings[INTRADAY]
         is_old = intraday is not None and is_stale(intraday.end_ns, now_ns)
-        is_history = len(self._windows[INTRADAY]) > 0 and bool(self._windows[INTRADAY]["history"][-1])
-        # A dead feed's last live bar stays and grows stale; only yesterday's history counts as missing.
+        is_history = len(self._windows[INTRADAY]) > 0 and bool(
+            self._windows[INTRADAY]["history"][-1]
+        )
+        # A dead feed's last live bar stays and grows stale; only old history counts as missing.
         reading = choose_timeframe(
             intraday, self._readings[DAILY], is_intraday_missing=is_old and is_history
         )

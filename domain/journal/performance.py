@@ -1,7 +1,7 @@
 """How trades did: expectancy, Sharpe, drawdown, by strategy (`tomic.md` 9.5). Closed trades only.
 
-Rupees are Decimal; ratios are floats. Sharpe comes from daily P&L, times the root of 252; drawdown is a
-share of the peak of capital.
+Rupees are Decimal; ratios are floats. Sharpe comes from daily P&L, times the root of 252; drawdown
+is a share of the peak of capital.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class ClosedTrade:
 
 
 def expectancy(trades: Sequence[ClosedTrade]) -> dict[str, float]:
-    """Win rate, average win and loss, and w x average win + (1 - w) x average loss, rupees a trade."""
+    """Win rate, average win and loss, and w x average win + (1 - w) x average loss, rupees a
+    trade.
+    """
     wins = [float(trade.net) for trade in trades if trade.net > 0]
     losses = [float(trade.net) for trade in trades if trade.net <= 0]
     rate = len(wins) / len(trades) if trades else 0.0
@@ -57,7 +59,9 @@ def sharpe_ratio(trades: Sequence[ClosedTrade], capital: Decimal) -> float:
 
 
 def max_drawdown_share(trades: Sequence[ClosedTrade], capital: Decimal) -> float:
-    """The deepest fall from a peak of capital, as a share of that peak, 0..1; trades in closing order."""
+    """The deepest fall from a peak of capital, as a share of that peak, 0..1; trades in closing
+    order.
+    """
     worth = peak = capital
     worst = Decimal(0)
     for trade in trades:

@@ -1,7 +1,8 @@
-"""One line a decision, in plain words, from a fact's name and its plain fields; None for what is no decision.
+"""One line a decision, in plain words, from a fact's name and its plain fields; None for what is no
+decision.
 
-The terminal shows these lines, the replay's report counts the same facts. A fact is what the recorder
-keeps: the message's class name and its fields as messages.codec.to_plain gives them.
+The terminal shows these lines, the replay's report counts the same facts. A fact is what the
+recorder keeps: the message's class name and its fields as messages.codec.to_plain gives them.
 """
 
 from __future__ import annotations
@@ -50,14 +51,15 @@ def _regime(fact: Fact) -> str:
     regime = fact["regime"]
     flags = f", {', '.join(regime['vix_flags'])}" if regime["vix_flags"] else ""
     return (
-        f"regime: {regime['phase'].lower()} on {regime['timeframe']} bars, score {regime['score']:+d}, "
-        f"VIX {regime['vix']:.1f}{flags}"
+        f"regime: {regime['phase'].lower()} on {regime['timeframe']} bars, "
+        f"score {regime['score']:+d}, VIX {regime['vix']:.1f}{flags}"
     )
 
 
 def _raised(fact: Fact) -> str:
     signal = fact["signal"]
-    return f"{signal['source'].lower()}: {_what(signal)}, strength {signal['strength']:.0f}: {signal['reason']}"
+    who, strength = signal["source"].lower(), f"strength {signal['strength']:.0f}"
+    return f"{who}: {_what(signal)}, {strength}: {signal['reason']}"
 
 
 def _scanned(fact: Fact) -> str | None:
@@ -85,8 +87,8 @@ def _proposed(fact: Fact) -> str:
         f"{leg['direction'].lower()} {leg['symbol']}" for leg in intent["structure"]["legs"]
     )
     return (
-        f"risk: {_what(intent['signal'])} sized to {intent['lots']} lots ({intent['quantity']} units), "
-        f"at most {intent['loss_per_unit'] * intent['quantity']:,.0f} rupees at stake: {legs}"
+        f"risk: {_what(intent['signal'])} sized to {intent['lots']} lots "
+        f"({intent['quantity']} units), at most {intent['loss_per_unit'] * intent['quantity']:,.0f} rupees at stake: {legs}"
     )
 
 
@@ -97,7 +99,8 @@ def _denied(fact: Fact) -> str:
 def _filled(fact: Fact) -> str:
     fill = fact["fill"]
     done = "bought" if fill["action"] == "BUY" else "sold"
-    return f"execution: {done} {fill['quantity']} {fill['symbol']} at {fill['price']} on {fact['broker']}"
+    trade = f"{done} {fill['quantity']} {fill['symbol']} at {fill['price']}"
+    return f"execution: {trade} on {fact['broker']}"
 
 
 def _rejected(fact: Fact) -> str:
@@ -105,7 +108,8 @@ def _rejected(fact: Fact) -> str:
 
 
 def _unknown(fact: Fact) -> str:
-    return f"execution: outcome of {fact['client_order_id']} at {fact['broker']} unknown: {fact['reason']}"
+    order = f"{fact['client_order_id']} at {fact['broker']}"
+    return f"execution: outcome of {order} unknown: {fact['reason']}"
 
 
 def _opened(fact: Fact) -> str:

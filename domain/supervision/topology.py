@@ -1,7 +1,7 @@
 """Checks the parsed topology.yaml and gives the tree of nodes; every fault at once, with its line.
 
-Pure: system.py parses the file (values and the line of each key) and tells, through `schema_of`, which
-settings an actor's class takes.
+Pure: system.py parses the file (values and the line of each key) and tells, through `schema_of`,
+which settings an actor's class takes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ RESTARTS = ("permanent", "transient", "temporary")
 GROUPS = ("brokers", "exec_brokers", "feed_brokers")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")
 NODE_KEYS = frozenset({
-    "name", "actor", "strategy", "children", "count", "for_each", "restart", "max_restarts", "window_s",
-    "backoff_s", "shutdown_s", "heartbeat_s", "max_handler_s", "mailbox_max", "pause_on_kill", "requires",
+    "name", "actor", "strategy", "children", "count", "for_each", "restart", "max_restarts",
+    "window_s", "backoff_s", "shutdown_s", "heartbeat_s", "max_handler_s", "mailbox_max",
+    "pause_on_kill", "requires",
     "effect_if_down", "settings", "handles_orders", "requires_sandbox",
 })  # fmt: skip
 DEFAULT_KEYS = frozenset({
-    "restart", "max_restarts", "window_s", "backoff_s", "shutdown_s", "heartbeat_s", "max_handler_s",
-    "mailbox_max", "pause_on_kill",
+    "restart", "max_restarts", "window_s", "backoff_s", "shutdown_s", "heartbeat_s",
+    "max_handler_s", "mailbox_max", "pause_on_kill",
 })  # fmt: skip
 TOP_KEYS = frozenset({"brokers", "feed_auto_sequence", "defaults", "tree"})
 BROKER_KEYS = frozenset(
@@ -110,8 +111,9 @@ class TopologyFaults(ValueError):
 def read_topology(
     parsed: Any, check_actor: SettingsCheck, overrides: Mapping[str, str] | None = None
 ) -> Topology:
-    """The checked topology. `check_actor(path, settings)` gives sentences for what is wrong with a class
-    path or its settings; `overrides` are the MULTI_BROKER_* variables. Raises TopologyFaults."""
+    """The checked topology. `check_actor(path, settings)` gives sentences for what is wrong with a
+    class path or its settings; `overrides` are the MULTI_BROKER_* variables. Raises
+    TopologyFaults."""
     reader = _Reader(check_actor)
     if not isinstance(parsed, Mapped):
         raise TopologyFaults(
@@ -378,7 +380,8 @@ class _Reader:
         handler = values.get("max_handler_s", Node.max_handler_s)
         heartbeat = values.get("heartbeat_s", Node.heartbeat_s)
         if "heartbeat_s" in row and handler >= heartbeat and "max_handler_s" not in row:
-            # A quicker heartbeat alone tightens the handler with it; both given must fit each other.
+            # A quicker heartbeat alone tightens the handler with it; both given must fit each
+            # other.
             values["max_handler_s"] = heartbeat * 0.8
         elif handler >= heartbeat:
             self.fault(

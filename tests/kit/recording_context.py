@@ -1,7 +1,8 @@
 """RecordingContext: an actor's world in a test. Nothing runs by itself; the test moves the clock.
 
-`told`, `announced`, `published`, `reports` and `alerts` keep what the actor did, in order. Timers run
-inside `advance`; `work` runs in place unless `hold_work` is set, then `run_work()` runs what waits.
+`told`, `announced`, `published`, `reports` and `alerts` keep what the actor did, in order. Timers
+run inside `advance`; `work` runs in place unless `hold_work` is set, then `run_work()` runs what
+waits.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ class RecordingContext:
         """Hands a message to the actor, stamped if it is not."""
         getattr(actor, handler_name(type(message)))(self._stamp(message))
 
-    def feed(self, topic: str, columns: np.ndarray, *, source: str = "test", missed: int = 0, **meta: Any) -> None:
+    def feed(
+        self, topic: str, columns: np.ndarray, *, source: str = "test", missed: int = 0, **meta: Any
+    ) -> None:
         """Hands a batch to every handler subscribed to a prefix of `topic`."""
         self._sequences[topic] = self._sequences.get(topic, 0) + 1
         batch = Batch(topic, source, self._sequences[topic], self._now_ns, columns, meta, missed)
@@ -154,7 +157,9 @@ class RecordingContext:
 
     def told_to(self, target: str, kind: type[Message] = Message) -> list[Any]:
         """Messages of a class told to one actor so far."""
-        return [message for name, message in self.told if name == target and isinstance(message, kind)]
+        return [
+            message for name, message in self.told if name == target and isinstance(message, kind)
+        ]
 
     def heard(self, kind: type[Message]) -> list[Any]:
         """Messages of a class announced so far."""
@@ -172,11 +177,15 @@ class RecordingContext:
     def _stamp(self, message: Message) -> Message:
         if message.id:
             return message
-        return replace(message, id=f"{self.name}:{self.life}:{next(self._count)}", at_ns=self._now_ns)
+        return replace(
+            message, id=f"{self.name}:{self.life}:{next(self._count)}", at_ns=self._now_ns
+        )
 
 
 def make_runtime(data_dir: Path, **overrides: Any) -> Any:
-    """A Runtime for one actor under test: its databases in `data_dir`, default settings, no keys."""
+    """A Runtime for one actor under test: its databases in `data_dir`, default settings, no
+    keys.
+    """
     from domain.settings import Settings
 
     fields: dict[str, Any] = {

@@ -1,4 +1,6 @@
-"""Commands of people: start, stop, pause, resume, signals, approvals, closes. All pass control_desk."""
+"""Commands of people: start, stop, pause, resume, signals, approvals, closes. All pass
+control_desk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Status, metrics, signal quality and the tree: answered from cached parts, within a second, always."""
+"""Status, metrics, signal quality and the tree: answered from cached parts, within a second,
+always.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ def _agents(tree: Part | None) -> dict[str, Any]:
 
 @router.get("/metrics")
 def get_metrics(request: Request) -> Response:
-    """Figures of breakers, freshness, feeds, orders and actors; Prometheus text when asked for it."""
+    """Figures of breakers, freshness, feeds, orders and actors; Prometheus text when asked for
+    it.
+    """
     gateway: Gateway = request.app.state.gateway
     parts, tree = gateway.parts(), gateway.tree()
     data = {

@@ -1,4 +1,4 @@
-"""The nine rules of `data_pipeline.md` 2 and the bars of 3, by hand and against a per-tick reference."""
+"""The nine rules of `data_pipeline.md` 2, the bars of 3: by hand, and against a per-tick reference."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOON = at(12, 0)
 
 
 def ticks(*rows):
-    """Rows of (listing, ts, ltp, cum) or (listing, ts, ltp, cum, received); received = ts if absent."""
+    """Rows of (listing, ts, ltp, cum[, received]); received is ts if absent."""
     batch = np.zeros(len(rows), TICK_DTYPE)
     for index, row in enumerate(rows):
         listing, ts, ltp, cum = row[:4]
@@ -51,7 +51,7 @@ def history(*rows) -> np.ndarray:
     bars = np.zeros(len(rows), BAR_DTYPE)
     for index, row in enumerate(rows):
         for name, value in zip(
-            ("listing", "start_ns", "open", "high", "low", "close", "volume"), row
+            ("listing", "start_ns", "open", "high", "low", "close", "volume"), row, strict=True
         ):
             bars[index][name] = value
     return bars
@@ -346,7 +346,7 @@ class Reference:
 
     def __init__(self, listings, now_ns):
         opened = now_ns >= SESSION.opens_ns
-        self.base = {name: None if opened else 0 for name in listings}
+        self.base = dict.fromkeys(listings, None if opened else 0)
         self.recv = dict.fromkeys(listings, 0)
         self.prior = dict.fromkeys(listings)
         self.newest = dict.fromkeys(listings, 0)
@@ -407,7 +407,7 @@ class Reference:
 
 @st.composite
 def tick_rows(draw):
-    """Ticks around three minutes, some late, repeated, bad, before the open or restarting their count."""
+    """Ticks of three minutes: late, repeated, bad, before the open, restarting their count."""
     start = draw(st.sampled_from([at(9, 14, 30), at(9, 15), NOON]))
     received, rows = start, []
     for _ in range(draw(st.integers(1, 60))):
@@ -429,7 +429,7 @@ def test_the_columnar_fold_equals_the_rules_applied_tick_by_tick(generated, size
     start, rows = generated
     fold, reference = bars_since(start), Reference((1, 2), start)
     made, index = [], 0
-    for size in sizes + [len(rows)]:
+    for size in [*sizes, len(rows)]:
         part = rows[index : index + size]
         index += size
         if part:
