@@ -5,7 +5,7 @@ Every reading carries the time it was true (`as_of_ns`), so that who uses it can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -74,6 +74,10 @@ class FreshnessMark:
     switched_ns: int
     gate_open: bool
     gate_reason: str = ""
+    depth_ns: dict[str, int] = field(default_factory=dict)
+    pcr_ns: dict[str, int] = field(default_factory=dict)
+    gex_ns: dict[str, int] = field(default_factory=dict)
+    max_pain_ns: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +143,4 @@ class ChainSummary:
     days_to_expiry: float
     iv_source: str
     as_of_ns: int
+    gamma_exposure: float = float("nan")

@@ -1,4 +1,4 @@
-"""The nine rules of `data_pipeline.md` 2, the bars of 3: by hand, and against a per-tick reference."""
+"""The nine rules and the bars of `data_pipeline.md` 2-3, by hand and against a reference."""
 
 from __future__ import annotations
 
