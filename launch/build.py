@@ -12,7 +12,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 

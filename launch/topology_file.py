@@ -55,10 +55,16 @@ def load_topology(path: Path, overrides: Mapping[str, str]) -> Topology:
         parsed = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.MarkedYAMLError as failure:
         line = failure.problem_mark.line + 1 if failure.problem_mark else 0
-        raise TopologyFaults([Fault(line, f"not YAML: {failure.problem}")]) from None
+        recursive = "recursive" in (failure.problem or "")
+        text = "a node contains itself" if recursive else f"not YAML: {failure.problem}"
+        raise TopologyFaults([Fault(line or _mark_line(failure), text)]) from None
     except yaml.YAMLError as failure:
         raise TopologyFaults([Fault(0, f"not YAML: {failure}")]) from None
     return read_topology(parsed, check_actor, overrides)
+
+
+def _mark_line(failure: yaml.MarkedYAMLError) -> int:
+    return failure.context_mark.line + 1 if failure.context_mark else 0
 
 
 def load_actor(path: str) -> type[Actor]:
@@ -82,11 +88,7 @@ def check_actor(path: str, settings: Mapping[str, Any]) -> list[str]:
     hints = typing.get_type_hints(schema)
     known = {field.name: field for field in dataclasses.fields(schema)}
     takes = f"{path.rpartition('.')[2]} takes {', '.join(sorted(known)) or 'none'}"
-    faults = [
-        f"unknown setting {key!r}; {takes}"
-        for key in settings
-        if key not in known
-    ]
+    faults = [f"unknown setting {key!r}; {takes}" for key in settings if key not in known]
     for name, field in known.items():
         if name not in settings:
             if (

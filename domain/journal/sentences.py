@@ -86,9 +86,10 @@ def _proposed(fact: Fact) -> str:
     legs = ", ".join(
         f"{leg['direction'].lower()} {leg['symbol']}" for leg in intent["structure"]["legs"]
     )
+    stake = intent["loss_per_unit"] * intent["quantity"]
     return (
         f"risk: {_what(intent['signal'])} sized to {intent['lots']} lots "
-        f"({intent['quantity']} units), at most {intent['loss_per_unit'] * intent['quantity']:,.0f} rupees at stake: {legs}"
+        f"({intent['quantity']} units), at most {stake:,.0f} rupees at stake: {legs}"
     )
 
 

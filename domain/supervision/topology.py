@@ -154,7 +154,6 @@ class _Reader:
         self.faults: list[Fault] = []
         self._check_actor = check_actor
         self._row_of: dict[str, int] = {}
-        self._open: list[int] = []
 
     def fault(self, where: Mapped, key: str, text: str) -> None:
         lines = getattr(where, "key_lines", {})
@@ -198,9 +197,7 @@ class _Reader:
         prefix = f"MULTI_BROKER_{name.upper()}_"
         rest = str(overrides.get(prefix + "URL", row.get("rest", ""))).rstrip("/")
         websocket = str(overrides.get(prefix + "WS_URL", row.get("ws", ""))).rstrip("/")
-        if not websocket and prefix + "URL" in overrides:
-            websocket = derived_websocket_url(rest)
-        elif prefix + "URL" in overrides and prefix + "WS_URL" not in overrides:
+        if prefix + "URL" in overrides and prefix + "WS_URL" not in overrides:
             websocket = derived_websocket_url(rest)
         for key, url, schemes in (
             ("rest", rest, ("http", "https")),
@@ -261,21 +258,15 @@ class _Reader:
                 Fault(0, f"{within or 'tree'}: a child must be a mapping with a name")
             )
             return []
-        if id(row) in self._open:
-            self.fault(row, "name", f"node {row.get('name')!r} contains itself")
-            return []
-        self._open.append(id(row))
         name = row.get("name")
         if not isinstance(name, str) or not _NAME.match(name):
             self.fault(row, "name", f"name {name!r} must be lower-case words joined by _ or a dot")
             name = f"unnamed_{row.line}"
         self.keys(row, NODE_KEYS, f"node {name}")
-        made = [
+        return [
             self._node(row, defaults, groups, found, full)
             for found, full in self._instances(row, name, groups, instance)
         ]
-        self._open.pop()
-        return made
 
     def _instances(
         self, row: Mapped, name: str, groups: Mapping[str, list[str]], instance: str

@@ -1,0 +1,76 @@
+"""Figures over closed trades, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from domain.journal.performance import (
+    ClosedTrade,
+    by_strategy,
+    expectancy,
+    max_drawdown_share,
+    metrics,
+    sharpe_ratio,
+)
+
+CAPITAL = Decimal(100_000)
+
+
+def trade(net: int, day: int = 1, tag: str = "TOMIC_A") -> ClosedTrade:
+    return ClosedTrade(tag, date(2026, 11, day), Decimal(net), 1.0)
+
+
+def test_expectancy_weighs_wins_and_losses() -> None:
+    found = expectancy([trade(300), trade(100), trade(-100), trade(-50)])
+    # Half win 200 on average, half lose 75: 0.5 x 200 - 0.5 x 75 = 62.5.
+    assert found["win_rate"] == 0.5
+    assert found["average_win"] == 200
+    assert found["average_loss"] == -75
+    assert found["expectancy"] == 62.5
+
+
+def test_drawdown_is_a_share_of_the_peak_of_capital() -> None:
+    # 100,000 -> 110,000 (peak) -> 99,000 -> 104,500: 11,000 below the peak of 110,000 is a tenth.
+    found = max_drawdown_share([trade(10_000), trade(-11_000), trade(5_500)], CAPITAL)
+    assert found == pytest.approx(0.1)
+
+
+def test_sharpe_comes_from_days_not_from_trades() -> None:
+    # Daily returns 2 % and 0 %: mean 1 %, sample spread sqrt(2) %, so sqrt(252 / 2).
+    found = sharpe_ratio([trade(1_000, 1), trade(1_000, 1), trade(0, 2)], CAPITAL)
+    assert found == pytest.approx(math.sqrt(252 / 2))
+
+
+def test_one_day_has_no_sharpe() -> None:
+    assert sharpe_ratio([trade(1_000, 1), trade(-50, 1)], CAPITAL) == 0
+
+
+def test_rolling_figures_take_the_last_thirty_trades() -> None:
+    trades = [trade(-1_000)] * 10 + [trade(100)] * 30
+    found = metrics(trades, CAPITAL, "now")
+    assert found["rolling_win_rate"] == 1
+    assert found["rolling_expectancy"] == 100
+    assert found["total_trades"] == 40
+
+
+def test_no_trades_give_zeros_not_errors() -> None:
+    found = metrics([], CAPITAL, "now")
+    assert found["rolling_expectancy"] == 0
+    assert found["max_drawdown_pct"] == 0
+
+
+def test_strategies_are_told_apart() -> None:
+    found = by_strategy([trade(100), trade(-40), trade(7, tag="TOMIC_B")])
+    assert [row["strategy_tag"] for row in found] == ["TOMIC_A", "TOMIC_B"]
+    assert found[0] == {
+        "strategy_tag": "TOMIC_A",
+        "trade_count": 2,
+        "wins": 1,
+        "total_pnl": 60.0,
+        "avg_pnl": 30.0,
+        "avg_slippage": 1.0,
+    }

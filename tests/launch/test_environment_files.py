@@ -1,0 +1,102 @@
+"""The .env file, the key of the first run, and which key opens which broker."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from domain.brokers import BrokerEndpoint
+from domain.errors import ConfigurationFault
+from domain.settings import Settings
+from domain.supervision.topology import Node, Topology
+from launch.configuration import mask, rows
+from launch.environment import broker_keys, ensure_api_key, read_env_file
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_env_file_is_read_with_quotes_comments_and_export(tmp_path: Path) -> None:
+    text = "# head\n\nexport A=1\nB = 'two words'\nC=\"x#y\" \nD=plain # tail\nE=\n"
+    found = read_env_file(write(tmp_path / ".env", text))
+    assert found == {"A": "1", "B": "two words", "C": "x#y", "D": "plain", "E": ""}
+
+
+def test_a_line_that_is_no_assignment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match="line 2: must be KEY=value"):
+        read_env_file(write(tmp_path / ".env", "A=1\njust words\n"))
+
+
+def test_a_missing_env_file_is_empty(tmp_path: Path) -> None:
+    assert read_env_file(tmp_path / ".env") == {}
+
+
+def test_the_first_run_makes_a_key_that_only_the_user_can_read(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    environment: dict[str, str] = {}
+    made = ensure_api_key(environment, path)
+    assert len(made) == 64
+    assert read_env_file(path)["TOMIC_API_KEY"] == made == environment["TOMIC_API_KEY"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ensure_api_key(environment, path) == ""
+
+
+def test_a_short_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match="32 to 256 characters, it has 5"):
+        ensure_api_key({"TOMIC_API_KEY": "short"}, tmp_path / ".env")
+
+
+def endpoint(name: str, *, sandbox: bool = False) -> BrokerEndpoint:
+    return BrokerEndpoint(
+        name, f"http://{name}:1", f"ws://{name}:2", True, True, name, sandbox=sandbox
+    )
+
+
+def topology(*brokers: BrokerEndpoint) -> Topology:
+    variables = {"gamma": "GAMMA_SECRET"}
+    return Topology(Node("root"), brokers, variables, ("alpha", "beta"))
+
+
+def test_each_broker_gets_the_nearest_key() -> None:
+    environment = {
+        "API_KEY": "shared",
+        "TOMIC_EXECUTION_API_KEY": "execution",
+        "TOMIC_FEED_FALLBACK_API_KEY": "fallback",
+        "GAMMA_SECRET": "named",
+        "MULTI_BROKER_DELTA_APIKEY": "own",
+    }
+    brokers = [endpoint(name) for name in ("alpha", "beta", "gamma", "delta", "zeta")]
+    keys = broker_keys(topology(*brokers), Settings(), environment, "zeta")
+    assert keys == {
+        "alpha": "execution",
+        "beta": "fallback",
+        "gamma": "named",
+        "delta": "own",
+        "zeta": "execution",
+    }
+
+
+def test_our_own_sandbox_never_gets_a_real_key() -> None:
+    found = broker_keys(
+        topology(endpoint("alpha", sandbox=True)), Settings(), {"API_KEY": "k"}, "alpha"
+    )
+    assert found == {}
+
+
+def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    environment = {"TOMIC_API_KEY": secret, "TOMIC_CAPITAL": "5", "TOMIC_MODE": "sandbox"}
+    listed = {row[0]: row[1:] for row in rows(Settings(), environment, {"TOMIC_CAPITAL": "5"})}
+    assert listed["TOMIC_API_KEY"][0] == "01***ef"
+    assert listed["TOMIC_CAPITAL"][2] == ".env"
+    assert listed["TOMIC_MODE"][2] == "environment"
+    assert listed["TOMIC_HTTP_PORT"] == ("5010", "5010", "default")
+    assert secret not in str(listed)
+
+
+def test_a_short_secret_is_hidden_whole() -> None:
+    assert mask("abcd") == "***"
