@@ -180,6 +180,20 @@ def _cached_quality(gateway: Gateway) -> dict[str, Any]:
     return dict(part.body) | {"cached": True, "cached_age_s": age}
 
 
+@router.get("/parts/{name}")
+def get_part(request: Request, name: str) -> dict[str, Any]:
+    """What one actor last reported, with its age."""
+    gateway: Gateway = request.app.state.gateway
+    part = gateway.parts().get(name)
+    if part is None:
+        raise ApiFault(404, "UNKNOWN_PART", f"{name!r} has reported nothing")
+    return {
+        "status": "success",
+        "age_s": part.age_s(gateway.monotonic_ns()),
+        "data": dict(part.body),
+    }
+
+
 @router.get("/market-context")
 def get_market_context(request: Request) -> dict[str, Any]:
     """The market context agent's snapshot; unavailable while that agent is not in the tree."""

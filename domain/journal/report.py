@@ -1,0 +1,154 @@
+"""The one-page report of a session: what was seen, decided, refused and earned, from its facts.
+
+`decisions_sha256` covers the decisions in order, with the exchange's times and without any other
+clock, so that two runs over the same recording can be held against each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from domain.clock import exchange_time
+from domain.journal.sentences import decision_line, is_decision, structure_name
+
+# What a run's own machine decides, not the market: left out of the hash.
+MEASURED = ("latency_ms",)
+LINES_SHOWN = 12
+
+
+class ReportBuilder:
+    """Takes facts in order; `result` is JSON-ready."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._decisions = 0
+        self._counts: Counter[str] = Counter()
+        self._signals: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
+        self._code_texts: dict[str, str] = {}
+        self._phases: list[dict[str, Any]] = []
+        self._orders: set[str] = set()
+        self._gross = self._charges = self._net = Decimal(0)
+        self._lines: list[str] = []
+        self._first_ns = self._last_ns = 0
+
+    def add(self, kind: str, at_ns: int, body: Mapping[str, Any]) -> None:
+        """One fact."""
+        self._first_ns = self._first_ns or at_ns
+        self._last_ns = at_ns
+        self._counts[kind] += 1
+        handler = getattr(self, f"_on_{kind}", None)
+        if handler:
+            handler(at_ns, body)
+        self._collect_refusals(body)
+        if is_decision(kind):
+            self._hash(kind, at_ns, body)
+            line = decision_line(kind, body)
+            if line:
+                self._lines.append(f"{exchange_time(at_ns):%H:%M:%S}  {line}")
+
+    def result(self, seen: Mapping[str, Any]) -> dict[str, Any]:
+        """The report; `seen` are figures of the run that stand in no fact (ticks, bars,
+        timings).
+        """
+        return {
+            "from": _when(self._first_ns),
+            "to": _when(self._last_ns),
+            **seen,
+            "regime_changes": self._phases,
+            "signals": dict(sorted(self._signals.items())),
+            "refusals": {
+                code: {"count": count, "example": self._code_texts[code]}
+                for code, count in sorted(self._codes.items(), key=lambda row: (-row[1], row[0]))
+            },
+            "orders": len(self._orders),
+            "fills": self._counts["OrderFilled"],
+            "structures_opened": self._counts["StructureOpened"],
+            "structures_closed": self._counts["StructureClosed"],
+            "gross_pnl": str(self._gross),
+            "charges": str(self._charges),
+            "net_pnl": str(self._net),
+            "facts": sum(self._counts.values()),
+            "decisions": self._decisions,
+            "decisions_sha256": self._digest.hexdigest(),
+            "lines": self._lines,
+        }
+
+    def _hash(self, kind: str, at_ns: int, body: Mapping[str, Any]) -> None:
+        kept = {key: value for key, value in body.items() if key not in MEASURED}
+        text = json.dumps([kind, at_ns, kept], sort_keys=True, separators=(",", ":"))
+        self._digest.update(text.encode())
+        self._decisions += 1
+
+    def _collect_refusals(self, body: Mapping[str, Any]) -> None:
+        refusals = [body["refusal"]] if body.get("refusal") else []
+        refusals += body.get("notes") or []
+        for refusal in refusals:
+            self._codes[refusal["code"]] += 1
+            self._code_texts.setdefault(refusal["code"], refusal["text"])
+
+    def _on_RegimeChanged(self, at_ns: int, body: Mapping[str, Any]) -> None:
+        regime = body["regime"]
+        if not self._phases or self._phases[-1]["phase"] != regime["phase"]:
+            self._phases.append(
+                {
+                    "at": _when(at_ns),
+                    **{key: regime[key] for key in ("phase", "score", "timeframe")},
+                }
+            )
+
+    def _on_SignalRaised(self, _at_ns: int, body: Mapping[str, Any]) -> None:
+        self._signals[body["signal"]["strategy"]] += 1
+
+    def _on_OrderAccepted(self, _at_ns: int, body: Mapping[str, Any]) -> None:
+        self._orders.add(body["client_order_id"])
+
+    def _on_StructureClosed(self, _at_ns: int, body: Mapping[str, Any]) -> None:
+        self._gross += Decimal(body["gross"])
+        self._charges += Decimal(body["charges"])
+        self._net += Decimal(body["net"])
+
+
+def _when(at_ns: int) -> str:
+    return exchange_time(at_ns).isoformat(timespec="seconds") if at_ns else ""
+
+
+def page(report: Mapping[str, Any]) -> list[str]:
+    """The report as lines for a terminal."""
+    lines = [
+        f"Session      {report['from']} to {report['to']}",
+        f"Market       {report.get('ticks', '?')} ticks, {report.get('bars', '?')} bars",
+    ]
+    if report.get("derived"):
+        lines.append(f"Derived      {', '.join(report['derived'])} (the recording has none)")
+    phases = [
+        f"{row['at'][11:16]} {row['phase'].lower()} ({row['timeframe']})"
+        for row in report["regime_changes"]
+    ]
+    lines.append(f"Regime       {', '.join(phases) or 'none'}")
+    signals = [f"{count} {structure_name(name)}" for name, count in report["signals"].items()]
+    lines.append(f"Signals      {', '.join(signals) or 'none'}")
+    lines.append(f"Refusals     {sum(row['count'] for row in report['refusals'].values())}")
+    lines += [
+        f"  {row['count']:>5}  {code}: {row['example']}" for code, row in report["refusals"].items()
+    ]
+    lines += [
+        f"Orders       {report['orders']}, fills {report['fills']}, structures opened "
+        f"{report['structures_opened']}, closed {report['structures_closed']}",
+        f"P&L          {report['net_pnl']} rupees after {report['charges']} of charges"
+        + (f"; open {report['unrealized']}" if report.get("unrealized") not in (None, "0") else ""),
+        f"Decisions    {report['decisions']}, sha256 {report['decisions_sha256'][:16]}...",
+    ]
+    if report.get("latency"):
+        took = report["latency"]
+        lines.append(
+            f"Latency      a step of the market to all decided: p50 {took['step_ms_p50']:.1f} ms, "
+            f"p99 {took['step_ms_p99']:.1f} ms over {took['steps']} steps"
+        )
+    lines += [f"Warning      {text}" for text in report.get("warnings", ())]
+    return lines
