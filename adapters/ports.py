@@ -23,7 +23,7 @@ from domain.brokers import (
     OrderRequest,
 )
 from domain.errors import BrokerFailure
-from domain.instruments import Listing
+from domain.instruments import InstrumentIndex, Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class FeedStream(Protocol):
 
     descriptor: int  # readable when `take` has something
     counters: StreamCounters
+    index: InstrumentIndex  # names what comes; may be replaced by a newer one
 
     def open(self) -> None:
         """Connects and authenticates in the background; the outcome arrives through `take`."""
@@ -111,6 +112,10 @@ class FeedStream(Protocol):
         """All ticks received since the last call (TICK_DTYPE, possibly empty) and the events in
         order: ("open", ""), ("authenticated", ""), ("subscribed", ""), ("refused", why), ("closed",
         why), ("step", number) in a replay."""
+
+    def settle(self, timeout_s: float) -> bool:
+        """Waits until every request is answered or the socket ended; in a replay only, where the
+        market stands still meanwhile. False when time is over."""
 
     def close(self) -> None:
         """Closes the socket; safe to call twice."""

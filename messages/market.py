@@ -84,6 +84,7 @@ class ShardStateChanged(Message):
     listings: int
     reconnects: int
     last_message_ns: int
+    failures_in_row: int = 0
 
     @property
     def subject(self) -> str:
