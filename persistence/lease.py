@@ -1,7 +1,7 @@
 """The control lease: one row says which instance runs the signal loop, and until when.
 
 The fencing number goes up with every taking, so that an earlier holder that wakes up late finds its
-own outdated (`design.md` 5, point 7). The row also keeps what a person last asked of the loop.
+own outdated (`design.md` 5, point 7).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from persistence.database import MainBase
 
 
 class ControlLeaseRow(MainBase):
-    """The one row of each lease; `asked` is "", "start" or "stop"."""
+    """The one row of each lease."""
 
     __tablename__ = "control_lease"
 
@@ -25,17 +25,15 @@ class ControlLeaseRow(MainBase):
     owner: Mapped[str]
     fencing_number: Mapped[int]
     expires_ns: Mapped[int] = mapped_column(BigInteger)
-    asked: Mapped[str] = mapped_column(default="")
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds it, under which number, until when; `asked` is what a person last wanted."""
+    """Who holds it, under which number, until when."""
 
     owner: str
     fencing_number: int
     expires_ns: int
-    asked: str = ""
 
     def holds(self, owner: str, now_ns: int) -> bool:
         """True while that owner may act."""
@@ -57,10 +55,10 @@ class LeaseStore:
         """The row as it stands; None before the first taking."""
         with self._engine.connect() as connection:
             row = connection.execute(select(_TABLE).where(self._is_ours)).first()
-        return Lease(row.owner, row.fencing_number, row.expires_ns, row.asked) if row else None
+        return Lease(row.owner, row.fencing_number, row.expires_ns) if row else None
 
     def take(self, owner: str, now_ns: int, duration_s: float) -> Lease:
-        """Takes the lease where it is free, expired or this owner's; gives the row as it then stands.
+        """Takes the lease where it is free, expired or this owner's; gives the row as it is then.
 
         Whoever calls looks at `owner` of the answer: another's name means it was not to be had.
         """
@@ -80,17 +78,13 @@ class LeaseStore:
         return lease
 
     def renew(self, lease: Lease, now_ns: int, duration_s: float) -> Lease:
-        """Moves the end of a held lease; the answer shows another owner or number if it was lost."""
+        """Moves the end of a held lease; the answer shows another holder if it was lost."""
         changed = self._change(lease, expires_ns=now_ns + seconds(duration_s))
         return changed or lease
 
     def release(self, lease: Lease) -> None:
         """Ends a held lease now, so that another instance need not wait."""
         self._change(lease, expires_ns=0)
-
-    def remember(self, lease: Lease, asked: str) -> None:
-        """Keeps what a person asked of the loop, so that a restart does not forget a stop."""
-        self._change(lease, asked=asked)
 
     def _change(self, lease: Lease, **values: object) -> Lease | None:
         holder = (_TABLE.c.owner == lease.owner, _TABLE.c.fencing_number == lease.fencing_number)
@@ -101,10 +95,44 @@ class LeaseStore:
     def _ensure_row(self) -> None:
         if self.read() is not None:
             return
-        empty = {"name": self._name, "owner": "", "fencing_number": 0, "expires_ns": 0, "asked": ""}
+        empty = {"name": self._name, "owner": "", "fencing_number": 0, "expires_ns": 0}
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(_TABLE).values(**empty))
         except IntegrityError:
             # Another instance made the row between the look and the insert: the UPDATE decides.
             return
+
+
+class LeaseKeeper:
+    """One owner's hand on a lease; `hold` blocks and belongs to one worker thread."""
+
+    def __init__(self, store: LeaseStore, owner: str, duration_s: float) -> None:
+        self._store, self._owner, self._duration_s = store, owner, duration_s
+        self._lease: Lease | None = None
+        self._is_fenced_off = False
+
+    def hold(self, now_ns: int) -> Lease:
+        """Renews what is held, else takes what is free; the answer may name another owner.
+
+        Raises RuntimeError once a newer life of the same owner has taken it: this one must not act.
+        """
+        if not self._is_fenced_off:
+            self._lease = self._renewed(now_ns)
+        if self._is_fenced_off or self._lease is None:
+            raise RuntimeError("a newer life of this loop holds the control lease")
+        return self._lease
+
+    def release(self) -> None:
+        """Lets go, so that another instance need not wait for the end."""
+        if self._lease and self._lease.owner == self._owner and not self._is_fenced_off:
+            self._store.release(self._lease)
+
+    def _renewed(self, now_ns: int) -> Lease:
+        held = self._lease
+        if held is None or not held.holds(self._owner, now_ns):
+            return self._store.take(self._owner, now_ns, self._duration_s)
+        lease = self._store.renew(held, now_ns, self._duration_s)
+        is_newer = lease.fencing_number != held.fencing_number
+        self._is_fenced_off = is_newer and lease.owner == self._owner
+        return lease

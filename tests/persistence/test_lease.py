@@ -6,7 +6,7 @@ import pytest
 
 from domain.clock import seconds
 from persistence.database import MainBase, open_engine
-from persistence.lease import LeaseStore
+from persistence.lease import LeaseKeeper, LeaseStore
 
 NOW = seconds(1_000)
 
@@ -71,7 +71,37 @@ def test_who_lost_the_lease_cannot_release_it(store):
     assert store.take("second", seconds(1_001), 30).owner == "first"
 
 
-def test_what_a_person_asked_outlives_a_new_life(store):
-    lease = store.take("first", NOW, 30)
-    store.remember(lease, "stop")
-    assert store.take("first", seconds(1_005), 30).asked == "stop"
+def test_keeper_takes_then_renews_under_the_same_number(store):
+    keeper = LeaseKeeper(store, "first", 30)
+    assert keeper.hold(NOW).fencing_number == 1
+    renewed = keeper.hold(seconds(1_010))
+    assert (renewed.fencing_number, renewed.expires_ns) == (1, seconds(1_040))
+
+
+def test_keeper_names_the_other_owner_until_that_lease_runs_out(store):
+    store.take("other", NOW, 30)
+    keeper = LeaseKeeper(store, "first", 30)
+    assert keeper.hold(seconds(1_010)).owner == "other"
+    taken = keeper.hold(seconds(1_030))
+    assert (taken.owner, taken.fencing_number) == ("first", 2)
+
+
+def test_keeper_of_an_earlier_life_never_takes_the_lease_back(store):
+    earlier = LeaseKeeper(store, "first", 30)
+    earlier.hold(NOW)
+    later = LeaseKeeper(store, "first", 30)
+    later.hold(seconds(1_001))
+    with pytest.raises(RuntimeError, match="newer life"):
+        earlier.hold(seconds(1_002))
+    with pytest.raises(RuntimeError, match="newer life"):
+        earlier.hold(seconds(2_000))
+    earlier.release()
+    assert store.read().fencing_number == 2
+    assert store.read().expires_ns == seconds(1_031)
+
+
+def test_released_keeper_frees_the_lease(store):
+    keeper = LeaseKeeper(store, "first", 30)
+    keeper.hold(NOW)
+    keeper.release()
+    assert store.take("second", NOW, 30).owner == "second"
