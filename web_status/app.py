@@ -21,7 +21,8 @@ from starlette.staticfiles import StaticFiles
 
 from persistence.database import open_engine
 from persistence.journal import JournalStore
-from persistence.orders import OrderStore
+from persistence.positions import PositionStore
+from persistence.views import CommandViews
 from web_status import errors
 from web_status.api import control, records, status
 from web_status.auth import require_key
@@ -43,7 +44,9 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.state.gateway = gateway
     app.state.runtime = runtime
     app.state.api_key = runtime.keys["http"]
-    app.state.orders = OrderStore(open_engine(runtime.database_url))
+    main = open_engine(runtime.database_url)
+    app.state.commands = CommandViews(main)
+    app.state.positions = PositionStore(main)
     app.state.journal = JournalStore(open_engine(runtime.journal_url))
     errors.install(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
