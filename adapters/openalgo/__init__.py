@@ -1,0 +1,1 @@
+"""OpenAlgo: one instance stands before one broker and speaks REST and WebSocket (`openalgo.md`)."""

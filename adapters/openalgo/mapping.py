@@ -1,0 +1,391 @@
+"""OpenAlgo's rows and frames as domain values, and back. Pure and lenient in spelling, never in
+value.
+
+A row whose numbers cannot be read raises ValueError: a book half read is no book. A tick that
+cannot be read is refused and counted, for the next one comes anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from adapters.ports import StreamCounters
+from domain.brokers import BrokerOrder, BrokerPosition, Funds, HistoryBar, OrderRequest
+from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns
+from domain.instruments import (
+    INDEX_EXCHANGES,
+    InstrumentIndex,
+    Kind,
+    Listing,
+    parse_expiry,
+    parse_symbol,
+)
+from domain.prices import MODE_DEPTH, MODE_LTP, MODE_QUOTE, TICK_DTYPE
+
+Row = Mapping[str, Any]
+
+# `tomic.md` 8.11 and `openalgo.md` 14: the names under which brokers give the same thing.
+SYMBOL = ("symbol", "tradingsymbol", "tradingSymbol", "instrument", "trdSym")
+EXCHANGE = ("exchange", "exchangeSegment", "exSeg")
+PRODUCT = ("product", "productType", "product_type", "prod")
+QUANTITY = ("quantity", "netqty", "netQty", "net_qty", "qty")
+AVERAGE = ("average_price", "avg_price", "avgprice", "avgPrc", "costPrice", "entry_price")
+LAST_PRICE = ("ltp", "last_price", "mark_price")
+ORDER_ID = ("orderid", "order_id")
+PRICE_TYPE = ("pricetype", "price_type")
+ORDER_STATUS = ("order_status", "status")
+FILLED = ("filled_quantity", "filledqty", "filled_qty")
+TICK_PRICE = ("ltp", "last_price", "lp", "price")
+TICK_VOLUME = ("volume", "vtt", "vol", "volume_trade_for_the_day")
+TICK_IV = ("iv", "implied_volatility", "impliedVolatility")
+TICK_TIME = ("timestamp", "ltt")
+
+PRICE_MAX = 1e7  # nothing listed trades near ten million rupees a unit
+FUTURE_MAX_NS = 5 * NS_PER_S  # `data_pipeline.md` 2.3
+IV_PERCENT_FROM = 3.0  # `tomic.md` 11.4: above it a volatility is in percent
+EARLIEST_NS = epoch_ns(datetime(2000, 1, 1, tzinfo=UTC))
+MODE_WORDS = {MODE_LTP: "LTP", MODE_QUOTE: "QUOTE", MODE_DEPTH: "DEPTH"}
+_MODES = {word: mode for mode, word in MODE_WORDS.items()} | {"1": 1, "2": 2, "3": 3}
+
+_STATUS = {
+    "complete": "complete", "completed": "complete", "filled": "complete", "executed": "complete",
+    "traded": "complete",
+    "open": "open",
+    "trigger pending": "trigger pending", "trigger_pending": "trigger pending",
+    "rejected": "rejected",
+    "cancelled": "cancelled", "canceled": "cancelled",
+    "expired": "expired", "lapsed": "expired",
+}  # fmt: skip
+_STOP_TYPES = ("SL", "SL-M")
+_TIME_SPELLINGS = (
+    "%Y-%m-%d %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S",
+    "%H:%M:%S %d-%m-%Y",
+)
+
+
+# -- words and numbers --
+
+
+def pick(row: Row, names: Iterable[str], default: Any = None) -> Any:
+    """The first of these fields that stands in the row with a value."""
+    return next((row[name] for name in names if row.get(name) not in (None, "")), default)
+
+
+def number(value: Any) -> Decimal:
+    """An exact number from a number or a text with commas; ValueError for all else."""
+    try:
+        exact = Decimal(str(value).replace(",", "").strip())
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number") from None
+    if isinstance(value, bool) or not exact.is_finite():
+        raise ValueError(f"{value!r} is not a number")
+    return exact
+
+
+def whole(value: Any) -> int:
+    """A whole number (also `65.0`); ValueError for all else."""
+    exact = number(value)
+    if exact != exact.to_integral_value():
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(exact)
+
+
+def moment_ns(value: Any) -> int:
+    """Epoch nanoseconds of epoch seconds, milliseconds, or a wall time at the exchange; 0 if
+    none."""
+    if value in (None, "", 0):
+        return 0
+    try:
+        count = number(value)
+    except ValueError:
+        return _spelled_ns(str(value).strip())
+    return int(count * (NS_PER_S // 1000 if count > 10**12 else NS_PER_S))
+
+
+def _spelled_ns(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        return epoch_ns(moment if moment.tzinfo else moment.replace(tzinfo=EXCHANGE_ZONE))
+    except ValueError:
+        pass  # not ISO: one of the other spellings
+    for spelling in _TIME_SPELLINGS:
+        try:
+            return epoch_ns(datetime.strptime(text, spelling).replace(tzinfo=EXCHANGE_ZONE))
+        except ValueError:
+            continue
+    return 0
+
+
+def order_status(word: str, price_type: str) -> str:
+    """One of domain.brokers.BrokerOrder's words. `pending` is a stop's waiting or plain `open`; a
+    word we do not know counts as open, since an open order is looked at again."""
+    cleaned = word.strip().lower()
+    if cleaned == "pending":
+        return "trigger pending" if price_type in _STOP_TYPES else "open"
+    return _STATUS.get(cleaned, "open")
+
+
+# -- books --
+
+
+def is_partial_row(row: Row) -> bool:
+    """True for an order that may have filled but whose row does not say how much, or at what
+    price."""
+    status = order_status(str(pick(row, ORDER_STATUS, "")), "")
+    return status in ("open", "complete", "cancelled") and (
+        pick(row, FILLED) is None or pick(row, AVERAGE) is None
+    )
+
+
+def fills_of(trades: Iterable[Row]) -> dict[str, tuple[int, Decimal]]:
+    """Quantity and average price by order id, summed over a trade book."""
+    sums: dict[str, tuple[int, Decimal]] = {}
+    for row in trades:
+        order_id = str(pick(row, ORDER_ID, ""))
+        quantity, price = whole(pick(row, QUANTITY)), number(pick(row, (*AVERAGE, "price")))
+        units, value = sums.get(order_id, (0, Decimal(0)))
+        sums[order_id] = (units + quantity, value + quantity * price)
+    return {order_id: (units, value / units) for order_id, (units, value) in sums.items() if units}
+
+
+def to_order(row: Row, fills: Mapping[str, tuple[int, Decimal]]) -> BrokerOrder:
+    """One row of the order book; `fills` supplies what the row itself does not say."""
+    order_id = str(pick(row, ORDER_ID, ""))
+    if not order_id:
+        raise ValueError("an order without an id")
+    price_type = str(pick(row, PRICE_TYPE, "MARKET")).upper()
+    status = order_status(str(pick(row, ORDER_STATUS, "")), price_type)
+    quantity = whole(pick(row, QUANTITY))
+    traded, average = fills.get(order_id, (0, Decimal(0)))
+    told = pick(row, FILLED)
+    filled = whole(told) if told is not None else traded
+    if told is None and status == "complete":
+        filled = quantity
+    return BrokerOrder(
+        order_id=order_id,
+        exchange=str(pick(row, EXCHANGE, "")),
+        symbol=str(pick(row, SYMBOL, "")),
+        action=str(pick(row, ("action",), "")).upper(),
+        quantity=quantity,
+        price_type=price_type,
+        product=str(pick(row, PRODUCT, "")).upper(),
+        price=number(pick(row, ("price",), 0)),
+        trigger_price=number(pick(row, ("trigger_price",), 0)),
+        status=status,
+        filled_quantity=filled,
+        average_price=number(pick(row, AVERAGE, 0)) or average,
+        rejection=str(pick(row, ("rejection_reason",), "")),
+        tag=str(pick(row, ("strategy",), "")),
+        ordered_at_ns=moment_ns(pick(row, ("timestamp",))),
+    )
+
+
+def to_positions(rows: Iterable[Row]) -> list[BrokerPosition]:
+    """The position book without its flat rows."""
+    positions = []
+    for row in rows:
+        symbol, quantity = pick(row, SYMBOL), whole(pick(row, QUANTITY, 0))
+        if not symbol or quantity == 0:
+            continue
+        positions.append(
+            BrokerPosition(
+                exchange=str(pick(row, EXCHANGE, "")),
+                symbol=str(symbol),
+                product=str(pick(row, PRODUCT, "")).upper(),
+                quantity=quantity,
+                average_price=number(pick(row, AVERAGE, 0)),
+                last_price=number(pick(row, LAST_PRICE, 0)),
+                realized=number(pick(row, ("today_realized_pnl", "realized_pnl"), 0)),
+            )
+        )
+    return positions
+
+
+def to_funds(row: Row) -> Funds:
+    """The account's money; ValueError when the cash is not told."""
+    return Funds(
+        available=number(row.get("availablecash")),
+        used_margin=number(row.get("utiliseddebits", 0)),
+        realized=number(row.get("m2mrealized", 0)),
+        unrealized=number(row.get("m2munrealized", 0)),
+    )
+
+
+def to_bars(rows: Iterable[Row]) -> list[HistoryBar]:
+    """Candles in order of time, the last of equal times."""
+    bars = {}
+    for row in rows:
+        start_ns = moment_ns(row.get("timestamp"))
+        if not start_ns:
+            raise ValueError(f"candle time {row.get('timestamp')!r} cannot be read")
+        prices = [float(number(row.get(name))) for name in ("open", "high", "low", "close")]
+        volume, interest = whole(row.get("volume") or 0), whole(row.get("oi") or 0)
+        bars[start_ns] = HistoryBar(start_ns, *prices, volume, interest)
+    return [bars[start_ns] for start_ns in sorted(bars)]
+
+
+def to_listing(row: Row) -> Listing | None:
+    """One row of the instrument master; None for what is neither share, index, future nor
+    option."""
+    symbol, exchange = str(row.get("symbol") or "").upper(), str(row.get("exchange") or "").upper()
+    parsed = parse_symbol(symbol)
+    if exchange in INDEX_EXCHANGES:
+        name, kind = symbol, Kind.INDEX
+    elif parsed:
+        name, kind = parsed.name, parsed.kind
+    elif str(row.get("instrumenttype") or "").upper() == "EQ":
+        name, kind = symbol, Kind.EQUITY
+    else:
+        return None
+    expiry, strike = row.get("expiry"), number(row.get("strike") or 0)
+    return Listing(
+        listing_id=0,
+        exchange=exchange,
+        symbol=symbol,
+        name=name,
+        kind=kind,
+        lot_size=whole(row.get("lotsize") or 1),
+        tick_size=number(row.get("tick_size") or "0.05"),
+        freeze_quantity=whole(row.get("freeze_qty") or 0),
+        expiry=parse_expiry(str(expiry)) if expiry else (parsed.expiry if parsed else None),
+        strike=strike if strike > 0 else Decimal(0),
+        token=str(row.get("token") or ""),
+    )
+
+
+# -- requests --
+
+
+def order_body(request: OrderRequest) -> dict[str, str]:
+    """The fields of one order as placeorder, basket legs and margin share them; numbers as
+    texts."""
+    body = {
+        "symbol": request.symbol,
+        "exchange": request.exchange,
+        "action": request.action,
+        "quantity": str(request.quantity),
+        "pricetype": request.price_type,
+        "product": request.product,
+    }
+    if request.price:
+        body["price"] = str(request.price)
+    if request.trigger_price:
+        body["trigger_price"] = str(request.trigger_price)
+    return body
+
+
+# -- ticks --
+
+
+def to_ticks(
+    frames: Iterable[tuple[int, Row]], index: InstrumentIndex, counters: StreamCounters
+) -> np.ndarray:
+    """Ticks of (received_ns, frame) pairs as one TICK_DTYPE array; refusals are counted by
+    reason."""
+    rows = []
+    for received_ns, frame in frames:
+        row = _tick(frame, received_ns, index)
+        if isinstance(row, str):
+            counters.refused[row] = counters.refused.get(row, 0) + 1
+        else:
+            rows.append(row)
+    counters.ticks += len(rows)
+    return np.array(rows, TICK_DTYPE)
+
+
+def is_tick(frame: Row) -> bool:
+    """True for market data in any of the shapes of `openalgo.md` 7.3 and 14."""
+    if frame.get("type") in ("market_data", "ltp", "quote", "depth"):
+        return True
+    return "type" not in frame and ("topic" in frame or ("symbol" in frame and "ltp" in frame))
+
+
+def parse_frame(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object of one frame, or None."""
+    try:
+        frame = json.loads(text)
+    except ValueError:
+        return None
+    return frame if isinstance(frame, dict) else None
+
+
+def _tick(frame: Row, received_ns: int, index: InstrumentIndex) -> tuple[Any, ...] | str:
+    data = frame.get("data")
+    data = data if isinstance(data, dict) else frame
+    listing = _listing_of(frame, data, index)
+    if listing is None:
+        return "unknown_symbol"
+    price = _price(data)
+    if not 0 < price <= PRICE_MAX:
+        return "bad_price"
+    told = pick(data, TICK_TIME)
+    ts_ns = received_ns if told is None else moment_ns(told)
+    if ts_ns < EARLIEST_NS:
+        return "bad_time"
+    if ts_ns > received_ns + FUTURE_MAX_NS:
+        return "future"
+    bid, bid_quantity = _best(data, "buy", "bid")
+    ask, ask_quantity = _best(data, "sell", "ask")
+    volume, interest = _count(pick(data, TICK_VOLUME)), _count(pick(data, ("oi", "open_interest")))
+    return (
+        listing.listing_id, _mode(pick(frame, ("mode",), data.get("mode"))), ts_ns, received_ns,
+        price, bid, ask, bid_quantity, ask_quantity, volume, interest, _volatility(data),
+    )  # fmt: skip
+
+
+def _listing_of(frame: Row, data: Row, index: InstrumentIndex) -> Listing | None:
+    symbol = frame.get("symbol") or data.get("symbol")
+    exchange = frame.get("exchange") or data.get("exchange")
+    if not symbol and isinstance(frame.get("topic"), str):
+        symbol, _, exchange = frame["topic"].rpartition(".")
+    return index.find(str(exchange), str(symbol))
+
+
+def _price(data: Row) -> float:
+    # `close` is the previous day's in a quote: it stands in only where nothing else names a price.
+    names = TICK_PRICE if any(name in data for name in (*TICK_PRICE, "open")) else ("close",)
+    return next((price for name in names if (price := _float(data.get(name))) > 0), math.nan)
+
+
+def _best(data: Row, side: str, flat: str) -> tuple[float, int]:
+    depth = data.get("depth")
+    levels = depth.get(side) if isinstance(depth, dict) else None
+    if isinstance(levels, list) and levels and isinstance(levels[0], dict):
+        price, quantity = _float(levels[0].get("price")), _count(levels[0].get("quantity"))
+    else:
+        price, quantity = _float(data.get(flat)), _count(data.get(f"{flat}_qty"))
+    return (price, quantity) if 0 < price <= PRICE_MAX else (math.nan, -1)
+
+
+def _volatility(data: Row) -> float:
+    value = _float(pick(data, TICK_IV))
+    if not 0 < value < math.inf:
+        return math.nan
+    return value / 100 if value > IV_PERCENT_FROM else value
+
+
+def _mode(value: Any) -> int:
+    return _MODES.get(str(value).upper(), MODE_LTP)
+
+
+def _float(value: Any) -> float:
+    if type(value) is float:
+        return value
+    try:
+        return float(number(value))
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _count(value: Any) -> int:
+    value = _float(value)
+    return int(value) if 0 <= value < 2**62 else -1
