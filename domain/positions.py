@@ -1,4 +1,5 @@
-"""Positions: one row a leg, folded from fills; net greeks; shorts that nothing covers (`tomic.md` 9.2, 8.8).
+"""Positions: one row a leg, folded from fills; net greeks; shorts that nothing covers (`tomic.md`
+9.2, 8.8).
 
 P&L: BUY (ltp - average) x quantity, SELL (average - ltp) x quantity. A row's key is
 `symbol|strategy_id|leg_no`.
@@ -95,9 +96,10 @@ class UnhedgedShort:
 def unhedged_shorts(positions: Iterable[Position]) -> tuple[UnhedgedShort, ...]:
     """Shorts left over when every long covered what it may (`tomic.md` 8.8 S2).
 
-    A long covers a short of the same underlying and type whose expiry is not later than its own; each unit
-    covers one unit. Shorts approved naked are left out. The latest expiries are served first, because fewer
-    longs reach them; of one expiry the oldest, so that the newcomer is the one named.
+    A long covers a short of the same underlying and type whose expiry is not later than its own;
+    each unit covers one unit. Shorts approved naked are left out. The latest expiries are served
+    first, because fewer longs reach them; of one expiry the oldest, so that the newcomer is the one
+    named.
     """
     rows = [row for row in positions if row.quantity and row.kind in OPTION_KINDS]
     longs = sorted((row for row in rows if row.direction == "BUY"), key=lambda row: row.key)
@@ -131,8 +133,9 @@ def structure_notional(
 ) -> Decimal:
     """Rupees one structure stands for, from (kind, direction, strike, price, units) of its legs.
 
-    Longs at premium, short options at strike, of which only the larger side counts: the index cannot be
-    above the calls and below the puts at once (`tomic.md` 10.1). Anything else at its price.
+    Longs at premium, short options at strike, of which only the larger side counts: the index
+    cannot be above the calls and below the puts at once (`tomic.md` 10.1). Anything else at its
+    price.
     """
     bought, sides = Decimal(0), {Kind.CALL: Decimal(0), Kind.PUT: Decimal(0)}
     for kind, direction, strike, price, quantity in legs:

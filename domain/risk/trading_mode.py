@@ -1,0 +1,93 @@
+"""The gate's mode: active, reducing (exits only) or halted, from what is known; unknown means
+halted.
+
+Kill latch, a start and an open reconciliation halt; a closed session or a broker that is away or
+not proven a sandbox only reduces: exits pass in every mode (`style.md` 2, 14; `tomic.md` 10.3,
+8.9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domain.clock import NS_PER_S
+from domain.intents import Refusal
+
+ACTIVE, REDUCING, HALTED = "active", "reducing", "halted"
+# The proof is renewed every 60 s (`tomic.md` 8.9); one missed renewal is forgiven, two are not.
+PROOF_MAX_AGE_S = 130
+# Whose new life opens the question whether our books agree with the broker's.
+BOOK_KEEPERS = ("execution_agent", "position_book", "executor")
+
+
+@dataclass
+class BrokerView:
+    """What the gate knows of one execution broker."""
+
+    connected: bool = False
+    reason: str = "not heard of yet"
+    sandbox_proven: bool = False
+    proven_ns: int = 0
+    reconciled: bool = False
+    unreconciled_because: str = "the books have not been compared since the start"
+
+
+@dataclass
+class TradingState:
+    """All the gate decides its mode by. `needs_sandbox` in sandbox mode."""
+
+    needs_sandbox: bool
+    killed: bool = False
+    kill_reason: str = ""
+    killed_ns: int = 0
+    session_open: bool = False
+    session_reason: str = "the session has not been told yet"
+    brokers: dict[str, BrokerView] = field(default_factory=dict)
+
+    def broker(self, name: str) -> BrokerView:
+        """The view of that broker; a stranger is not connected and not reconciled."""
+        return self.brokers.setdefault(name, BrokerView())
+
+    def refusal(self, broker: str, now_ns: int) -> Refusal | None:
+        """Why no entry may go to that broker now; None while the mode is active."""
+        view = self.broker(broker)
+        if self.killed:
+            return Refusal("KILLED", f"trading is stopped: {self.kill_reason}")
+        if not view.reconciled:
+            return Refusal("NOT_RECONCILED", f"{broker}: {view.unreconciled_because}")
+        if not self.session_open:
+            return Refusal("SESSION_CLOSED", f"the market does not trade: {self.session_reason}")
+        if not view.connected:
+            return Refusal("BROKER_AWAY", f"{broker} is not connected: {view.reason}")
+        return self._proof(broker, view, now_ns)
+
+    def mode(self, broker: str, now_ns: int) -> tuple[str, str]:
+        """(mode, why) as the system's execution broker makes it."""
+        refusal = self.refusal(broker, now_ns)
+        if refusal is None:
+            return ACTIVE, ""
+        halts = refusal.code in ("KILLED", "NOT_RECONCILED")
+        return (HALTED if halts else REDUCING), refusal.text
+
+    def reopen(self, node: str, reason: str) -> bool:
+        """A node has a new life: True when the books must be compared again before the next
+        entry."""
+        kind, _, instance = node.partition(".")
+        if kind not in BOOK_KEEPERS:
+            return False
+        views = [self.broker(instance)] if instance else list(self.brokers.values())
+        for view in views:
+            view.reconciled = False
+            view.unreconciled_because = f"{node} restarted ({reason}); the books are being compared"
+        return True
+
+    def _proof(self, broker: str, view: BrokerView, now_ns: int) -> Refusal | None:
+        if not self.needs_sandbox:
+            return None
+        age_s = (now_ns - view.proven_ns) / NS_PER_S
+        if view.sandbox_proven and age_s <= PROOF_MAX_AGE_S:
+            return None
+        why = f"its proof is {age_s:.0f} s old" if view.sandbox_proven else "it gave no proof"
+        return Refusal(
+            "SANDBOX_NOT_ACTIVE", f"{broker} is not proven to be a sandbox: {why}; orders stay here"
+        )

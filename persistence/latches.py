@@ -1,0 +1,282 @@
+"""What risk must not forget: latches, injected signals, and the numbers of entries (`tables.md` 1).
+
+`latches` holds one row a guard, each written only by its owner: the kill switch by the gate, its
+window or its loss by each breaker, its watched structures by the position manager. `injections` and
+`entry_numbers` are the risk agent's. All rows are small; each call is one short transaction on the
+caller's thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Engine, String, UniqueConstraint, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from persistence.database import MainBase
+
+
+class LatchRow(MainBase):
+    """One guard's memory. `day` is the exchange's date it was written on, ISO; `body` is JSON."""
+
+    __tablename__ = "latches"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    engaged: Mapped[bool]
+    day: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str] = mapped_column(String(500))
+    since_ns: Mapped[int] = mapped_column(BigInteger)
+    updated_ns: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[str]
+
+
+class InjectionRow(MainBase):
+    """One signal from outside; `result` is empty while risk has not ended it."""
+
+    __tablename__ = "injections"
+
+    correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(128), unique=True)
+    payload: Mapped[str]
+    signal: Mapped[str]
+    result: Mapped[str | None]
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+
+
+class EntryNumberRow(MainBase):
+    """The number an entry got, so that the same signal gets the same strategy_id in every life.
+
+    `body` is what the position gate must know of it (underlying, side, margin); `ended` is set when
+    its command failed or its structure closed.
+    """
+
+    __tablename__ = "entry_numbers"
+    __table_args__ = (UniqueConstraint("strategy_tag", "day", "number"),)
+
+    correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    strategy_tag: Mapped[str] = mapped_column(String(120))
+    day: Mapped[str] = mapped_column(String(10))
+    number: Mapped[int]
+    strategy_id: Mapped[str] = mapped_column(String(160), unique=True)
+    body: Mapped[str]
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+    ended: Mapped[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A row of `latches` as its owner reads and writes it; `body` JSON-ready."""
+
+    name: str
+    engaged: bool = False
+    day: str = ""
+    reason: str = ""
+    since_ns: int = 0
+    updated_ns: int = 0
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A row of `injections`; `result` None while it is not ended."""
+
+    correlation_id: str
+    idempotency_key: str
+    payload: Mapping[str, Any]
+    signal: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryNumber:
+    """A row of `entry_numbers`."""
+
+    correlation_id: str
+    strategy_id: str
+    body: Mapping[str, Any]
+    at_ns: int
+    ended: bool
+
+
+def read_latch(engine: Engine, name: str) -> Latch | None:
+    """The row of that name, or None."""
+    with Session(engine) as session:
+        row = session.get(LatchRow, name)
+        return _latch(row) if row else None
+
+
+def read_latches(engine: Engine, prefix: str) -> list[Latch]:
+    """All rows whose name begins with `prefix`, by name."""
+    wanted = LatchRow.name.startswith(prefix, autoescape=True)
+    with Session(engine) as session:
+        rows = session.scalars(select(LatchRow).where(wanted).order_by(LatchRow.name))
+        return [_latch(row) for row in rows]
+
+
+def write_latch(engine: Engine, latch: Latch) -> None:
+    """Writes the whole row; durable when it returns."""
+    with Session(engine) as session, session.begin():
+        session.merge(
+            LatchRow(
+                name=latch.name,
+                engaged=latch.engaged,
+                day=latch.day,
+                reason=latch.reason[:500],
+                since_ns=latch.since_ns,
+                updated_ns=latch.updated_ns,
+                body=_dump(latch.body or {}),
+            )
+        )
+
+
+def delete_latch(engine: Engine, name: str) -> None:
+    """Removes the row; nothing when there is none."""
+    with Session(engine) as session, session.begin():
+        row = session.get(LatchRow, name)
+        if row:
+            session.delete(row)
+
+
+def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, bool]:
+    """(the row that stands, True when it is new). An earlier row of the same key, or of the same
+    correlation id, stands; the caller compares the payloads."""
+    row = InjectionRow(
+        correlation_id=injection.correlation_id,
+        idempotency_key=injection.idempotency_key or None,
+        payload=_dump(injection.payload),
+        signal=_dump(injection.signal),
+        result=None,
+        at_ns=injection.at_ns,
+    )
+    try:
+        with Session(engine) as session, session.begin():
+            session.add(row)
+        return injection, True
+    except IntegrityError:
+        standing = _find_injection(engine, injection)
+        if standing is None:
+            raise
+        return standing, False
+
+
+def end_injection(engine: Engine, correlation_id: str, result: Mapping[str, Any]) -> bool:
+    """Writes the result once; False when no such injection stands or it was ended before."""
+    with Session(engine) as session, session.begin():
+        row = session.get(InjectionRow, correlation_id)
+        if row is None or row.result is not None:
+            return False
+        row.result = _dump(result)
+        return True
+
+
+def open_injections(engine: Engine) -> list[Injection]:
+    """Injections without a result, oldest first."""
+    query = select(InjectionRow).where(InjectionRow.result.is_(None))
+    with Session(engine) as session:
+        rows = session.scalars(query.order_by(InjectionRow.at_ns, InjectionRow.correlation_id))
+        return [_injection(row) for row in rows]
+
+
+def read_injection(engine: Engine, correlation_id: str) -> Injection | None:
+    """The injection of that id, or None (for `GET /signals/{correlation_id}`)."""
+    with Session(engine) as session:
+        row = session.get(InjectionRow, correlation_id)
+        return _injection(row) if row else None
+
+
+def number_entry(
+    engine: Engine,
+    correlation_id: str,
+    tag: str,
+    *,
+    day: str,
+    body: Mapping[str, Any],
+    at_ns: int,
+) -> EntryNumber:
+    """The entry's `{tag}_{day}_{n}`: the next n of the day, or what this correlation id got
+    before."""
+    with Session(engine) as session, session.begin():
+        row = session.get(EntryNumberRow, correlation_id)
+        if row is None:
+            same_day = (EntryNumberRow.strategy_tag == tag) & (EntryNumberRow.day == day)
+            last = session.scalar(select(func.max(EntryNumberRow.number)).where(same_day)) or 0
+            row = EntryNumberRow(
+                correlation_id=correlation_id,
+                strategy_tag=tag,
+                day=day,
+                number=last + 1,
+                strategy_id=f"{tag}_{day}_{last + 1}",
+                body=_dump(body),
+                at_ns=at_ns,
+                ended=False,
+            )
+            session.add(row)
+        return _entry(row)
+
+
+def end_entry(engine: Engine, strategy_id: str) -> None:
+    """Nothing of that entry is on its way or open any more."""
+    with Session(engine) as session, session.begin():
+        query = select(EntryNumberRow).where(EntryNumberRow.strategy_id == strategy_id)
+        row = session.scalar(query)
+        if row:
+            row.ended = True
+
+
+def open_entries(engine: Engine) -> list[EntryNumber]:
+    """Entries on their way or open, oldest first."""
+    query = select(EntryNumberRow).where(EntryNumberRow.ended.is_(False))
+    with Session(engine) as session:
+        rows = session.scalars(query.order_by(EntryNumberRow.at_ns, EntryNumberRow.strategy_id))
+        return [_entry(row) for row in rows]
+
+
+def _find_injection(engine: Engine, injection: Injection) -> Injection | None:
+    matches = InjectionRow.correlation_id == injection.correlation_id
+    if injection.idempotency_key:
+        matches |= InjectionRow.idempotency_key == injection.idempotency_key
+    with Session(engine) as session:
+        # The key decides: a repeated key comes with a new correlation id.
+        order = (InjectionRow.idempotency_key == injection.idempotency_key).desc()
+        row = session.scalars(select(InjectionRow).where(matches).order_by(order)).first()
+        return _injection(row) if row else None
+
+
+def _latch(row: LatchRow) -> Latch:
+    return Latch(
+        row.name,
+        row.engaged,
+        row.day,
+        row.reason,
+        row.since_ns,
+        row.updated_ns,
+        json.loads(row.body),
+    )
+
+
+def _injection(row: InjectionRow) -> Injection:
+    result = json.loads(row.result) if row.result is not None else None
+    return Injection(
+        row.correlation_id,
+        row.idempotency_key or "",
+        json.loads(row.payload),
+        json.loads(row.signal),
+        result,
+        row.at_ns,
+    )
+
+
+def _entry(row: EntryNumberRow) -> EntryNumber:
+    return EntryNumber(
+        row.correlation_id, row.strategy_id, json.loads(row.body), row.at_ns, row.ended
+    )
+
+
+def _dump(body: Mapping[str, Any]) -> str:
+    """JSON with sorted keys, so that equal payloads are equal texts."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
