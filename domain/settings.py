@@ -149,8 +149,9 @@ def _offset(text: str) -> str:
     raise ValueError("must be ATM, ITM1..ITM50 or OTM1..OTM50")
 
 
-def _setting(default: Any, parse: Parser, *, key: str = "") -> Any:
-    return dataclasses.field(default=default, metadata={"parse": parse, "key": key})
+def _setting(default: Any, parse: Parser, meaning: str, *, key: str = "") -> Any:
+    metadata = {"parse": parse, "key": key, "meaning": meaning}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 _positive = _number(float, 0, None, open_low=True)
@@ -162,68 +163,166 @@ _port = _number(int, 1, 65535)
 class Settings:
     """All keys with their defaults (`config.md` 1); durations in the unit of their suffix."""
 
-    mode: str = _setting("sandbox", _choice("sandbox", "semi_auto", "full_auto"))
-    capital: Decimal = _setting(Decimal(1_000_000), _number(Decimal, 0, None, open_low=True))
-    auto_start: bool = _setting(False, _bool)
-    manual_start_only: bool = _setting(True, _bool)
-    feed_primary_ws: str = _setting("", _url("ws", "wss"))
-    feed_fallback_ws: str = _setting("", _url("ws", "wss"))
-    execution_rest: str = _setting("", _url("http", "https"))
-    analytics_rest: str = _setting("", _url("http", "https"))
-    signal_loop_enabled: bool = _setting(True, _bool)
-    signal_loop_interval_s: float = _setting(60.0, _positive)
-    signal_enqueue_cooldown_s: float = _setting(300.0, _positive)
-    startup_enqueue_grace_s: float = _setting(60.0, _not_negative)
-    require_live_tick_after_start: bool = _setting(True, _bool)
-    reject_pending_on_start: bool = _setting(True, _bool)
-    signal_reject_alert_threshold: int = _setting(5, _number(int, 1, None))
-    feed_stale_alert_after_s: float = _setting(60.0, _positive)
-    alert_cooldown_s: float = _setting(60.0, _not_negative)
-    telegram_alerts: bool = _setting(True, _bool)
-    enforce_market_hours: bool = _setting(True, _bool)
-    allow_offhours_scan: bool = _setting(False, _bool)
-    market_open: time | None = _setting(None, _hhmm)
-    market_close: time | None = _setting(None, _hhmm)
-    warm_start_enabled: bool = _setting(True, _bool)
-    warm_start_lookback_days: int = _setting(3, _number(int, 1, None))
-    warm_start_max_bars: int = _setting(180, _number(int, 1, None))
-    warm_start_source: str = _setting("auto", _choice("auto", "db", "api"))
-    enable_jade_lizard: bool = _setting(True, _bool)
-    enable_short_strangle: bool = _setting(True, _bool)
-    enable_short_straddle: bool = _setting(False, _bool)
-    allow_naked_premium: bool = _setting(True, _bool)
-    naked_live_ack: bool = _setting(False, _bool)
-    short_premium_iv_rank_min: float = _setting(65.0, _number(float, 0, 100))
-    short_premium_iv_hv_min: float = _setting(1.35, _positive)
-    allow_pyramiding: bool = _setting(False, _bool)
-    default_product: str = _setting("MIS", _choice("MIS", "NRML"))
-    ditm_offset: str = _setting("ITM1", _offset)
-    max_queue_age_s: float = _setting(10.0, _not_negative)
-    virtual_risk_enabled: bool = _setting(True, _bool)
-    virtual_sl_pct: float = _setting(0.25, _number(float, 0.01, None))
-    virtual_tp_pct: float = _setting(0.35, _number(float, 0.01, None))
-    virtual_trail_enabled: bool = _setting(True, _bool)
-    virtual_trail_trigger_pct: float = _setting(0.15, _not_negative)
-    virtual_trail_offset_pct: float = _setting(0.08, _not_negative)
-    virtual_tick_max_age_s: float = _setting(15.0, _number(float, 1, None))
-    positions_sync_min_interval_s: float = _setting(2.0, _not_negative)
-    feed_underlyings: tuple[tuple[str, str], ...] = _setting(
-        (("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX")), _listings
+    mode: str = _setting(
+        "sandbox",
+        _choice("sandbox", "semi_auto", "full_auto"),
+        "sandbox: orders only to proven analyzers; semi_auto: each entry waits for you; full_auto",
     )
-    feed_option_symbols: tuple[tuple[str, str], ...] = _setting((), _listings)
-    feed_vix_symbol: tuple[str, str] = _setting(("NSE_INDEX", "INDIAVIX"), parse_listing_name)
-    option_auto_refresh_sec: float = _setting(90.0, _number(float, 15, None))
-    option_auto_strike_span: int = _setting(2, _number(int, 1, None))
-    option_auto_strike_offsets: tuple[int, ...] = _setting((-1, 0, 1), _ints)
-    option_auto_recenter_steps: float = _setting(1.0, _number(float, 0.5, None))
-    option_auto_expiry_count: int = _setting(2, _number(int, 1, None))
-    option_expiry_cache_sec: float = _setting(600.0, _number(float, 60, None))
-    option_iv_fallback_enabled: bool = _setting(True, _bool)
-    option_iv_fallback_cache_s: float = _setting(1.0, _number(float, 0.25, None))
-    option_iv_rf: float = _setting(0.06, _not_negative)
-    option_dividend_yield: float = _setting(0.0, _not_negative, key="TOMIC_OPTION_DIVIDEND_YIELD")
-    http_port: int = _setting(5010, _port)
-    database_url: str = _setting("", str.strip)
+    capital: Decimal = _setting(
+        Decimal(1_000_000),
+        _number(Decimal, 0, None, open_low=True),
+        "trading capital in rupees; the cap of all sizing",
+    )
+    auto_start: bool = _setting(
+        False, _bool, "start the signal loop at launch (the sandbox always does)"
+    )
+    manual_start_only: bool = _setting(True, _bool, "flows may not start the runtime")
+    feed_primary_ws: str = _setting(
+        "", _url("ws", "wss"), "WebSocket of the primary feed; empty: its row under brokers"
+    )
+    feed_fallback_ws: str = _setting(
+        "", _url("ws", "wss"), "WebSocket of the fallback feed; empty: its row under brokers"
+    )
+    execution_rest: str = _setting(
+        "", _url("http", "https"), "REST base of the execution broker; empty: its row under brokers"
+    )
+    analytics_rest: str = _setting(
+        "", _url("http", "https"), "REST base for option analytics; empty: our own chain"
+    )
+    signal_loop_enabled: bool = _setting(
+        True, _bool, "this instance may run the signal loop; false on all but the control instance"
+    )
+    signal_loop_interval_s: float = _setting(60.0, _positive, "seconds between scans")
+    signal_enqueue_cooldown_s: float = _setting(
+        300.0, _positive, "seconds before the same instrument, strategy and side may enter again"
+    )
+    startup_enqueue_grace_s: float = _setting(
+        60.0, _not_negative, "seconds after a start in which nothing is entered"
+    )
+    require_live_tick_after_start: bool = _setting(
+        True, _bool, "nothing is entered before a live tick has come"
+    )
+    reject_pending_on_start: bool = _setting(
+        True, _bool, "entries left over by an earlier run fail at start; closes never"
+    )
+    signal_reject_alert_threshold: int = _setting(
+        5, _number(int, 1, None), "equal refusals in a row that raise an alert"
+    )
+    feed_stale_alert_after_s: float = _setting(
+        60.0, _positive, "seconds without a tick that raise an alert in session"
+    )
+    alert_cooldown_s: float = _setting(
+        60.0, _not_negative, "seconds between two alerts of the same key"
+    )
+    telegram_alerts: bool = _setting(
+        True, _bool, "send CRITICAL and RISK alerts to Telegram when it is configured"
+    )
+    enforce_market_hours: bool = _setting(True, _bool, "trade only while the segment trades")
+    allow_offhours_scan: bool = _setting(False, _bool, "scan outside the session, without entering")
+    market_open: time | None = _setting(
+        None, _hhmm, "narrows the session: not before; empty: the calendar"
+    )
+    market_close: time | None = _setting(
+        None, _hhmm, "narrows the session: not after; empty: the calendar"
+    )
+    warm_start_enabled: bool = _setting(True, _bool, "load history at start")
+    warm_start_lookback_days: int = _setting(
+        3, _number(int, 1, None), "days of one-minute history to load"
+    )
+    warm_start_max_bars: int = _setting(180, _number(int, 1, None), "one-minute bars to keep of it")
+    warm_start_source: str = _setting(
+        "auto", _choice("auto", "db", "api"), "auto: our database, then the broker; db; api"
+    )
+    enable_jade_lizard: bool = _setting(True, _bool, "allow jade lizards")
+    enable_short_strangle: bool = _setting(True, _bool, "allow short strangles")
+    enable_short_straddle: bool = _setting(False, _bool, "allow short straddles")
+    allow_naked_premium: bool = _setting(True, _bool, "master switch of the three above")
+    naked_live_ack: bool = _setting(
+        False, _bool, "your acknowledgement that naked structures may be traded live"
+    )
+    short_premium_iv_rank_min: float = _setting(
+        65.0, _number(float, 0, 100), "least IV rank for a short strangle"
+    )
+    short_premium_iv_hv_min: float = _setting(
+        1.35, _positive, "least ratio of implied to historical volatility for one"
+    )
+    allow_pyramiding: bool = _setting(
+        False, _bool, "a second position of the same bias on an underlying"
+    )
+    default_product: str = _setting(
+        "MIS", _choice("MIS", "NRML"), "product of structures that close the same day"
+    )
+    ditm_offset: str = _setting(
+        "ITM1", _offset, "strike of a deep in-the-money option when no greeks are known"
+    )
+    max_queue_age_s: float = _setting(
+        10.0, _not_negative, "seconds after which an entry that was not sent fails; 0: never"
+    )
+    virtual_risk_enabled: bool = _setting(
+        True, _bool, "guard long single options with stop, target and trail"
+    )
+    virtual_sl_pct: float = _setting(
+        0.25, _number(float, 0.01, None), "stop below the entry price, as a share"
+    )
+    virtual_tp_pct: float = _setting(
+        0.35, _number(float, 0.01, None), "target above the entry price, as a share"
+    )
+    virtual_trail_enabled: bool = _setting(True, _bool, "trail the stop once it pays")
+    virtual_trail_trigger_pct: float = _setting(
+        0.15, _not_negative, "gain that starts the trail, as a share"
+    )
+    virtual_trail_offset_pct: float = _setting(
+        0.08, _not_negative, "distance of the trail below the high, as a share of the entry"
+    )
+    virtual_tick_max_age_s: float = _setting(
+        15.0,
+        _number(float, 1, None),
+        "seconds without a tick of a guarded option that raise an alert",
+    )
+    positions_sync_min_interval_s: float = _setting(
+        2.0, _not_negative, "least seconds between two reads of the broker positions"
+    )
+    feed_underlyings: tuple[tuple[str, str], ...] = _setting(
+        (("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX")),
+        _listings,
+        "what is watched: EXCHANGE:SYMBOL, ...",
+    )
+    feed_option_symbols: tuple[tuple[str, str], ...] = _setting(
+        (), _listings, "options to watch; empty: found around the money"
+    )
+    feed_vix_symbol: tuple[str, str] = _setting(
+        ("NSE_INDEX", "INDIAVIX"), parse_listing_name, "the volatility index"
+    )
+    option_auto_refresh_sec: float = _setting(
+        90.0, _number(float, 15, None), "seconds between two looks at which strikes matter"
+    )
+    option_auto_strike_span: int = _setting(
+        2, _number(int, 1, None), "strikes each side that must be watched at least"
+    )
+    option_auto_strike_offsets: tuple[int, ...] = _setting(
+        (-1, 0, 1), _ints, "strikes around the money that are always watched"
+    )
+    option_auto_recenter_steps: float = _setting(
+        1.0, _number(float, 0.5, None), "strike steps the market moves before strikes shift"
+    )
+    option_auto_expiry_count: int = _setting(
+        2, _number(int, 1, None), "front expiries that are watched"
+    )
+    option_expiry_cache_sec: float = _setting(
+        600.0, _number(float, 60, None), "seconds for which listed expiries are kept"
+    )
+    option_iv_fallback_enabled: bool = _setting(
+        True, _bool, "compute implied volatility where the feed gives none"
+    )
+    option_iv_fallback_cache_s: float = _setting(
+        1.0, _number(float, 0.25, None), "seconds for which a computed volatility stands"
+    )
+    option_iv_rf: float = _setting(0.06, _not_negative, "interest rate a year, as a share")
+    option_dividend_yield: float = _setting(
+        0.0, _not_negative, "dividend yield a year, as a share", key="TOMIC_OPTION_DIVIDEND_YIELD"
+    )
+    http_port: int = _setting(5010, _port, "port of the status pages on 127.0.0.1")
+    database_url: str = _setting("", str.strip, "SQLAlchemy URL; empty: SQLite in the data folder")
 
     @property
     def underlyings(self) -> tuple[tuple[str, str], ...]:

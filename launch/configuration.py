@@ -54,3 +54,21 @@ def _origin(key: str, environment: Mapping[str, str], from_file: Mapping[str, st
     if key not in environment:
         return "default"
     return ".env" if from_file.get(key) == environment[key] else "environment"
+
+
+def env_example() -> str:
+    """The text of .env.example: every key, commented out, with its meaning and default."""
+    lines = [
+        "# Every key with its default. Copy to .env and change what you need; made from the table in",
+        "# domain/settings.py by `python system.py --env-example`.",
+        "",
+    ]
+    for field in dataclasses.fields(Settings):
+        lines += [
+            f"# {field.metadata['meaning']}",
+            f"# {key_of(field)}={as_text(field.default)}",
+            "",
+        ]
+    lines.append("# Secrets: never committed, never logged, never shown whole.")
+    lines += [f"# {key}=" for key in SECRET_KEYS]
+    return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import messages
+from actors.actor import handler_name
 from messages.base import Message
 from tests.kit.source_tree import ROOT, imports, module_name, parsed, product_files
 
@@ -166,3 +167,19 @@ def test_every_module_is_used() -> None:
     ]
     # Loaded by name: the stepper by the launcher in a replay.
     assert [name for name in dead if name != "actors.supervision.stepper"] == []
+
+
+def test_no_actor_waits_for_a_message_that_does_not_exist() -> None:
+    for module in pkgutil.iter_modules(messages.__path__):
+        importlib.import_module(f"messages.{module.name}")
+    known = {handler_name(kind) for kind in Message.TABLE.values()} | {"on_message"}
+    wrong = []
+    for path in product_files():
+        if not module_name(path).startswith("actors.") or "(Actor):" not in path.read_text():
+            continue
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            for node in functions(path)
+            if node.name.startswith("on_") and node.name not in known
+        ]
+    assert wrong == []

@@ -11,7 +11,7 @@ from domain.brokers import BrokerEndpoint
 from domain.errors import ConfigurationFault
 from domain.settings import Settings
 from domain.supervision.topology import Node, Topology
-from launch.configuration import mask, rows
+from launch.configuration import env_example, mask, rows
 from launch.environment import broker_keys, ensure_api_key, read_env_file
 
 
@@ -100,3 +100,7 @@ def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:
 
 def test_a_short_secret_is_hidden_whole() -> None:
     assert mask("abcd") == "***"
+
+
+def test_the_shipped_example_lists_every_key(root: Path) -> None:
+    assert (root / ".env.example").read_text(encoding="utf-8") == env_example()
