@@ -1,0 +1,123 @@
+"""host: the only module, beside system.py, that knows Thespian. Runs any Actor in a process of its own.
+
+It turns Thespian's calls into frames for the engine, catches everything that goes wrong, leaves last
+words for the supervisor and ends the process: no message is ever handled again on dirty state.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from datetime import timedelta
+from typing import Any
+
+from loguru import logger
+from thespian.actors import Actor as ThespianActor
+from thespian.actors import ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
+
+from actors.hosting import process
+from actors.hosting.engine import Engine
+from actors.hosting.masking import masked
+from actors.hosting.nursery import Forked
+from actors.hosting.shared import Shared
+from actors.hosting.wire import Address
+
+LOG_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[actor]} {message}\n"
+LOG_BYTES_MAX = 5_000_000
+LOG_FILES_KEPT = 3
+
+_shared: list[Shared] = []
+
+
+def share(shared: Shared) -> None:
+    """By the launcher, before the fork: what every host shall find."""
+    _shared[:] = [shared]
+
+
+class Host(ThespianActor):
+    """One process of the tree; the supervisor's first frame says whose."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+            process.end_with_parent()
+            process.plain_signals()
+            process.close_output()
+            shared = _shared[0]
+            if os.getppid() in (1, shared.launcher_pid):
+                os._exit(0)  # the parent ended before this process asked to end with it
+            self._engine = Engine(shared, self, self._open_log, self._fork)
+        except BaseException:
+            os._exit(process.CRASHED)
+
+    def receiveMessage(self, message: Any, sender: Address) -> ThespianWatch:  # noqa: N802
+        """Every call ends in a watch list, or in the end of the process."""
+        try:
+            if isinstance(message, WatchMessage):
+                self._engine.readable(message.ready)
+            elif isinstance(message, WakeupMessage):
+                self._engine.woken()
+            elif isinstance(message, ActorExitRequest):
+                os._exit(0)
+            else:
+                self._engine.receive(message, sender)
+            return ThespianWatch(self._engine.descriptors())
+        except BaseException as failure:
+            self._end(failure)
+
+    def _end(self, failure: BaseException) -> None:
+        name = self._engine.name
+        text = masked("".join(traceback.format_exception(failure)), self._secrets())
+        if name:
+            last = masked(f"{type(failure).__name__}: {failure}", self._secrets())
+            notes = " ".join(getattr(failure, "__notes__", []))
+            _shared[0].board.put(name, last_error=last)
+            process.leave_last_words(_shared[0].runtime.run_dir, name, f"{last} {notes}".strip())
+            self._engine.context.log.critical("{}", text)
+        os._exit(process.CRASHED)
+
+    # -- the engine's transport --
+
+    def my_address(self) -> Address:
+        return self.myAddress
+
+    def wake_after(self, delay_s: float) -> None:
+        self.wakeupAfter(timedelta(seconds=delay_s))
+
+    def has_more(self) -> bool:
+        return bool(self._myRef.transport._incomingEnvelopes)
+
+    def _fork(self) -> tuple[Address, Forked]:
+        """A new host below this one; the process handle is where Thespian keeps it."""
+        before = len(getattr(self._myRef, "_child_procs", []))
+        address = self.createActor(Host)
+        procs = getattr(self._myRef, "_child_procs", [])
+        if len(procs) <= before:
+            raise OSError("no process was forked")
+        return address, procs[-1].childProc
+
+    # -- the log --
+
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(_shared[0].runtime.keys.values())
+
+    def _open_log(self, name: str) -> Any:
+        """This process' own file; a file shared by several would lose lines when it is rotated."""
+        secrets = self._secrets()
+        logger.remove()
+        logger.configure(
+            patcher=lambda record: record.update(message=masked(record["message"], secrets))
+        )
+        logger.add(
+            _shared[0].runtime.data_dir / "log" / f"{name}.log",
+            format=LOG_FORMAT,
+            level="INFO",
+            rotation=LOG_BYTES_MAX,
+            retention=LOG_FILES_KEPT,
+            enqueue=False,
+            backtrace=False,
+            diagnose=False,  # it would print the values of variables, keys among them
+        )
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+        return logger.bind(actor=name)

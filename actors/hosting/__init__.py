@@ -1,0 +1,1 @@
+"""Parts of the host that know nothing of Thespian: mail, timers, worker, shared figures, children."""

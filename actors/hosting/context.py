@@ -1,0 +1,227 @@
+"""HostContext: the actor's Context as it runs in its process; see actors/actor.py for the contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from actors.hosting.outbox import Letter
+from actors.hosting.postman import Postman
+from actors.hosting.shared import Plumbing, Shared
+from actors.hosting.timers import HeapTimer, Timers
+from actors.hosting.worker import Worker, outcome
+from adapters.tick_bus import DRAIN_MAX, Batch, TickPublisher, TickSubscriber
+from domain.clock import seconds
+from domain.errors import MailboxFull
+from messages.base import Message, Overflow
+from messages.codec import encode
+from messages.lifecycle import AlertRaised, HealthReported
+
+STATUS_BOARD = "status_board"
+REPORT_EVERY_S = 0.5  # the contract: at most two reports a second
+SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its actor lives
+JITTER = 0.1
+
+
+class HostContext:
+    """One life's world. `stepped` is its clock in a replay, None on a day."""
+
+    def __init__(self, name: str, life: int, shared: Shared, postman: Postman, log: Any) -> None:
+        node = shared.nodes[name]
+        self.name, self.instance, self.life = name, node.instance, life
+        self.runtime, self.log = shared.runtime, log
+        self.plumbing: Plumbing
+        self.timers = Timers()
+        self.cause = ""
+        self.round = 0
+        self.clock_ns: int | None = None
+        self.sent: dict[str, int] = {}
+        self.overflowed = 0
+        self.last_error = ""
+        self.soon: deque[tuple[str, Callable[[], None]]] = deque()
+        self.watched: dict[int, Callable[[], None]] = {}
+        self.prefixes: dict[str, tuple[str, ...]] = {}
+        self.subscriptions: list[tuple[str, Callable[[Batch], None]]] = []
+        self.subscriber: TickSubscriber | None = None
+        self.worker: Worker | None = None
+        self.hear: Callable[[Message, bool], None]
+        self._shared, self._postman = shared, postman
+        self._count = 0
+        self._stepped = name in shared.stepped
+        self._publisher: TickPublisher | None = None
+        self._sequences: dict[str, int] = {}
+        self._report: Mapping[str, Any] | None = None
+        self._report_timer: HeapTimer | None = None
+        self._reported: tuple[int, Mapping[str, Any]] = (0, {})
+
+    # -- time --
+
+    def now_ns(self) -> int:
+        return time.time_ns() if self.clock_ns is None else self.clock_ns
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns() if self.clock_ns is None else self.clock_ns
+
+    def after(self, delay_s: float, callback: Callable[[], None]) -> HeapTimer:
+        return self.timers.once(self.monotonic_ns() + seconds(delay_s), callback)
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> HeapTimer:
+        def period() -> int:
+            draw = 0.0 if self._stepped else random.uniform(-JITTER, JITTER)  # noqa: S311 - no secret
+            return seconds(period_s * (1.0 + draw))
+
+        return self.timers.again(self.monotonic_ns(), period, callback)
+
+    # -- mail --
+
+    def tell(self, target: str, message: Message) -> None:
+        if target not in self._shared.nodes:
+            self._dead(f"{type(message).__name__} for {target}: no node of that name")
+            return
+        self._post(target, self._stamped(message), announced=False)
+
+    def announce(self, message: Message) -> None:
+        stamped = self._stamped(message)
+        heard = self._shared.hearers.get(type(message).__name__, ())
+        for target in dict.fromkeys((*heard, *self._shared.hear_all)):
+            if target == self.name:
+                continue
+            try:
+                self._post(target, stamped, announced=True)
+            except MailboxFull as full:  # one full mailbox must not keep a fact from all others
+                self.overflowed += 1
+                self._dead(str(full))
+
+    def _stamped(self, message: Message) -> Message:
+        self._count += 1
+        mail_id = f"{self.name}:{self.life}:{self._count}"
+        return dataclasses.replace(message, id=mail_id, cause=self.cause, at_ns=self.now_ns())
+
+    def _post(self, target: str, message: Message, *, announced: bool) -> None:
+        if target == self.name:
+            self.soon.append((type(message).__name__, lambda: self.hear(message, announced)))
+            return
+        self._send(
+            target,
+            Letter(
+                kind=type(message).__name__,
+                data=encode(message),
+                sent_ns=time.monotonic_ns(),
+                subject=message.subject,
+                newest_wins=message.OVERFLOW is Overflow.NEWEST_WINS,
+                urgent=message.URGENT and not self._stepped,
+                announced=announced,
+            ),
+        )
+
+    def _send(self, target: str, letter: Letter) -> None:
+        if self._stepped and target in self._shared.stepped:
+            letter.round = self.round
+            self._postman.post(target, letter)
+            self.sent[target] = self.sent.get(target, 0) + 1
+        else:
+            self._postman.post(target, letter)
+
+    def _dead(self, text: str) -> None:
+        self._postman.dead_letters += 1
+        self.last_error = text
+        self.log.error("dead letter: {}", text)
+
+    # -- work and descriptors --
+
+    def work(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        if self._stepped:
+            self.soon.append(("work", lambda: done(outcome(call))))
+            return
+        if self.worker is None:
+            self.worker = Worker(self.name)
+        self.worker.submit(call, done)
+
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self.watched[descriptor] = callback
+
+    def unwatch(self, descriptor: int) -> None:
+        self.watched.pop(descriptor, None)
+
+    # -- the bus --
+
+    def publish(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
+        word = topic.partition(".")[0]
+        if word not in self._shared.classes[self.name].PUBLISHES:
+            raise ValueError(f"{self.name} does not name {word!r} in PUBLISHES")
+        if self._stepped:
+            self._publish_by_mail(topic, columns, meta)
+            return
+        self.open_bus()
+        assert self._publisher is not None  # noqa: S101 - opened above, for PUBLISHES is not empty
+        self._publisher.publish(topic, columns, meta, self.now_ns())
+
+    def open_bus(self) -> None:
+        """Binds this actor's endpoint, early, so that subscribers are connected before the first batch."""
+        if self._publisher is None and self._shared.classes[self.name].PUBLISHES:
+            self._publisher = TickPublisher(self.runtime.run_dir, self.name)
+
+    def _publish_by_mail(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
+        """In a replay a batch is a letter to each subscriber, so that it is counted and ordered as mail."""
+        sequence = self._sequences[topic] = self._sequences.get(topic, 0) + 1
+        batch = Batch(topic, self.name, sequence, self.now_ns(), columns.copy(), dict(meta))
+        for target, prefixes in self.prefixes.items():
+            if any(topic.startswith(prefix) for prefix in prefixes):
+                self._send(target, Letter("Batch", batch, time.monotonic_ns()))
+
+    def subscribe(self, topic: str, handler: Callable[[Batch], None]) -> None:
+        self.subscriptions.append((topic, handler))
+        if self._stepped:
+            return
+        if self.subscriber is None:
+            sources = self._shared.publishers("")
+            self.subscriber = TickSubscriber(self.runtime.run_dir, sources)
+        self.subscriber.subscribe(topic)
+
+    def drain_bus(self) -> None:
+        """Hands over all batches that have arrived; its descriptor is edge-triggered."""
+        more = self.subscriber is not None
+        while more and self.subscriber is not None:
+            batches = self.subscriber.drain()
+            for batch in batches:
+                self.hand_over(batch)
+            more = len(batches) == DRAIN_MAX
+
+    def hand_over(self, batch: Batch) -> None:
+        """Gives a batch to every handler that subscribed to it."""
+        for prefix, handler in tuple(self.subscriptions):
+            if batch.topic.startswith(prefix):
+                handler(batch)
+
+    # -- what people see --
+
+    def report(self, body: Mapping[str, Any]) -> None:
+        self._report = body
+        if self._report_timer is None and self.name != STATUS_BOARD:
+            self._send_report()
+
+    def _send_report(self) -> None:
+        self._report_timer = None
+        if self._report is None or STATUS_BOARD not in self._shared.nodes:
+            return
+        body, self._report = self._report, None
+        sent_ns, before = self._reported
+        now_ns = time.monotonic_ns()
+        if body == before and now_ns - sent_ns < SAME_REPORT_EVERY_NS:
+            return
+        if self._stepped and now_ns - sent_ns < seconds(REPORT_EVERY_S):
+            return  # a timer would be an appointment of the recorded clock
+        self._reported = (now_ns, body)
+        self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body)))
+        if not self._stepped:
+            self._report_timer = self.after(REPORT_EVERY_S, self._send_report)
+
+    def alert(self, level: str, text: str, dedupe_key: str = "") -> None:
+        self.log.warning("{}: {}", level, text)
+        self.announce(AlertRaised(level=level, text=text, dedupe_key=dedupe_key))

@@ -1,0 +1,349 @@
+"""Engine: what happens in a host between a frame and the next. Knows actors and frames, not Thespian.
+
+Everything runs through `handle`, one thing at a time: it keeps the figures on the board, hands the mail
+over at the end, and lets an exception out, which ends the process (the host reports it).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from actors.actor import Actor, handler_name
+from actors.hosting import board as states
+from actors.hosting import process
+from actors.hosting.board import resident_bytes
+from actors.hosting.context import HostContext
+from actors.hosting.nursery import Forked, Nursery
+from actors.hosting.postman import Postman
+from actors.hosting.rootline import RootLine
+from actors.hosting.shared import Plumbing, Shared
+from actors.hosting.stepping import Stepping
+from actors.hosting.timers import Timers
+from actors.hosting.wire import (
+    Acknowledged,
+    Address,
+    Configure,
+    DirectoryAt,
+    Drain,
+    Known,
+    Mail,
+    Posted,
+    Ready,
+    Register,
+    Round,
+    Transport,
+)
+from adapters.tick_bus import Batch
+from domain.clock import seconds
+from messages.base import Message
+from messages.codec import decode
+from messages.lifecycle import TreeReported
+
+ASK_AGAIN_S = 0.02  # how often a draining actor is asked whether it is done
+TREE_LOOK_S = 1.0
+TREE_EVERY_NS = 2_000_000_000
+
+
+class Engine:
+    """One host: configured by its first frame, then an actor until the process ends."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        transport: Transport,
+        open_log: Callable[[str], Any],
+        fork: Callable[[], tuple[Address, Forked]],
+    ) -> None:
+        self.shared, self.transport = shared, transport
+        self.actor: Actor | None = None
+        self.postman: Postman
+        self.context: HostContext
+        self._open_log, self._fork = open_log, fork
+        self._timers = Timers()
+        self._armed_ns: int | None = None
+        self._parent: Address | None = None
+        self._directory: DirectoryAt | None = None
+        self._drain: Drain | None = None
+        self._busy_ns = self._handled = self._high = 0
+        self._beat_ns = time.monotonic_ns()
+
+    # -- called by the host --
+
+    def receive(self, frame: Any, sender: Address) -> None:
+        """One frame."""
+        if self.actor is None:
+            if isinstance(frame, Configure):
+                self._configure(frame, sender)
+            return  # anything else was meant for an earlier owner of this port
+        self._frames.get(type(frame), self._on_other)(frame, sender)
+        self._settle()
+
+    def woken(self) -> None:
+        """The wake-up asked for is due (or an older one is)."""
+        self._armed_ns = None
+        now_ns = time.monotonic_ns()
+        while callback := self._timers.take_due(now_ns):
+            callback()
+        if self.stepping is None and self.actor is not None:
+            while callback := self.context.timers.take_due(now_ns):
+                self.handle("timer", callback)
+        self._settle()
+
+    def readable(self, descriptors: list[int]) -> None:
+        """Watched descriptors have something."""
+        for descriptor in descriptors:
+            if descriptor in self.nursery.descriptors():
+                self.nursery.readable(descriptor)
+            elif self.line is not None and descriptor in self.line.descriptors():
+                self.line.readable(descriptor)
+            elif self.context.worker and descriptor == self.context.worker.descriptor:
+                for done, result in self.context.worker.collect():
+                    self.handle("work", lambda done=done, result=result: done(result))
+            elif descriptor in self.context.watched:
+                if self.stepping is not None:
+                    self.stepping.data_waits()
+                else:
+                    self.handle("descriptor", self.context.watched[descriptor])
+        self._settle()
+
+    def descriptors(self) -> list[int]:
+        """All that the loop shall watch."""
+        if self.actor is None:
+            return []
+        context = self.context
+        watched = self.nursery.descriptors()
+        if self.stepping is None or self.stepping.takes_data:
+            watched += list(context.watched)
+        if context.worker is not None:
+            watched.append(context.worker.descriptor)
+        if context.subscriber is not None:
+            watched.append(context.subscriber.descriptor)
+        return watched + (self.line.descriptors() if self.line is not None else [])
+
+    @property
+    def name(self) -> str:
+        """Node name; "" before the first frame."""
+        return self.context.name if self.actor is not None else ""
+
+    # -- life --
+
+    def _configure(self, frame: Configure, sender: Address) -> None:
+        shared, name = self.shared, frame.name
+        if name != shared.root and os.getppid() != frame.parent_pid:
+            os._exit(0)  # the parent died before it was asked to take this process along
+        process.take_name(name)
+        shared.board.put(name, pid=os.getpid(), beat_ns=time.monotonic_ns(), last_error="")
+        self._parent = None if name == shared.root else sender
+        self.postman = Postman(name, frame.life, shared.board, self.transport, shared.nodes)
+        self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
+        self.context.hear = self._hear
+        self.nursery = Nursery(shared.board, shared.runtime.run_dir, self.transport, self._fork)
+        self.stepping = Stepping(self, name) if name in shared.stepped else None
+        self.line = RootLine(shared, self.drain) if name == shared.root else None
+        self.context.plumbing = Plumbing(
+            shared=shared,
+            transport=self.transport,
+            nursery=self.nursery,
+            parent=self._parent,
+            directory=lambda: self._directory.address if self._directory else None,
+            ready=self._ready,
+            give_up=self._give_up,
+            drain_deadline_ns=lambda: self._drain.deadline_ns if self._drain else 0,
+        )
+        kind = shared.classes[name]
+        self.actor = kind(self.context, shared.settings[name])
+        if frame.directory is not None:
+            self._directory = DirectoryAt(0, frame.directory)
+        if self.stepping is None:
+            self.context.open_bus()
+        self.handle("start", self.actor.start)
+        self._beat()
+        if not getattr(kind, "TELLS_READY", False):
+            self._ready()
+        if "TreeReported" in kind.heard():
+            self._tree_state: tuple[int, bytes] = (0, b"")
+            self._show_tree()
+        self._settle()
+
+    def _ready(self) -> None:
+        """The actor answers from now on: its supervisor and the directory are told."""
+        self._register()
+        if self._parent is not None:
+            self.transport.send(self._parent, Ready(self.name, self.context.life))
+        elif self.line is not None:
+            self.shared.board.put(self.name, state=states.RUNNING)
+            self.line.say("ready")
+
+    def _register(self) -> None:
+        if self._directory is not None:
+            entry = Register(self.name, self.context.life, self.transport.my_address())
+            self.transport.send(self._directory.address, entry)
+
+    def _give_up(self, reason: str) -> None:
+        if self.line is not None:
+            self.line.say("gave_up", reason=reason)
+        process.leave_last_words(self.shared.runtime.run_dir, self.name, reason)
+        os._exit(process.GAVE_UP)
+
+    def drain(self, frame: Drain) -> None:
+        """Finish, then end."""
+        if self._drain is None:
+            self._drain = frame
+            self._continue_drain()
+
+    def _continue_drain(self) -> None:
+        finished: list[bool] = []
+        actor = self.actor
+        assert actor is not None  # noqa: S101 - frames other than Configure come after it
+        self.handle("drain", lambda: finished.append(actor.drain()))
+        if finished[0] and not self.postman.waiting_for_living():
+            self.handle("stop", actor.stop)
+            if self.line is not None:
+                self.line.say("drained")
+            os._exit(0)
+        self._timers.once(time.monotonic_ns() + seconds(ASK_AGAIN_S), self._continue_drain)
+
+    # -- frames --
+
+    @cached_property
+    def _frames(self) -> dict[type, Callable[[Any, Address], None]]:
+        return {
+            Mail: self._on_mail,
+            Acknowledged: lambda frame, _: self.postman.acknowledged(frame),
+            Known: lambda frame, _: self.postman.learn(frame),
+            DirectoryAt: self._on_directory,
+            Drain: lambda frame, _: self.drain(frame),
+            Round: lambda frame, sender: self.stepping and self.stepping.on_round(frame, sender),
+        }
+
+    def _on_mail(self, mail: Mail, sender: Address) -> None:
+        letters = self.postman.accept(mail)
+        if self.stepping is not None:
+            for letter in letters:
+                self.stepping.keep(mail.sender, letter)
+        else:
+            for letter in letters:
+                self.handle_letter(mail.sender, letter)
+        self.postman.acknowledge(mail, sender)
+
+    def _on_directory(self, frame: DirectoryAt, sender: Address) -> None:
+        if self._directory is None or frame.life > self._directory.life:
+            self._directory = frame
+            self._register()
+            self._on_other(frame, sender)
+
+    def _on_other(self, frame: Any, sender: Address) -> None:
+        on_frame = getattr(self.actor, "on_frame", None)
+        if on_frame is not None:
+            self.handle(type(frame).__name__, lambda: on_frame(frame, sender))
+
+    # -- handling --
+
+    def handle_letter(self, sender: str, letter: Posted) -> None:
+        """Gives one letter to the actor. If the handler raises, the letter is spent: it never comes again."""
+        self.postman.begin(sender, letter.count)
+        try:
+            if isinstance(letter.data, Batch):
+                self.handle(letter.data.topic, lambda: self.context.hand_over(letter.data))
+            else:
+                message = decode(letter.data)
+                kind = type(message).__name__
+                self.handle(kind, lambda: self._hear(message, letter.announced))
+        finally:
+            self.postman.end(sender, letter.count)
+        self._handled += 1
+
+    def _hear(self, message: Message, announced: bool) -> None:
+        actor, kind = self.actor, type(message)
+        handler = getattr(actor, handler_name(kind), None)
+        if announced and type(actor).HEARS_ALL:
+            handler = actor.on_message  # type: ignore[union-attr]
+        if handler is None:
+            self.context.log.error("{} has no handler for {}", self.name, kind.__name__)
+            return
+        self.context.cause = message.id
+        handler(message)
+
+    def handle(self, label: str, call: Callable[[], Any]) -> None:
+        """Runs one thing of the actor, then what it put off until it was done."""
+        self._run(label, call)
+        while self.context.soon:
+            self._run(*self.context.soon.popleft())
+
+    def _run(self, label: str, call: Callable[[], Any]) -> None:
+        began_ns = time.monotonic_ns()
+        self.shared.board.put(self.name, handling=label[:48], handling_since_ns=began_ns)
+        try:
+            call()
+        except Exception as failure:
+            failure.add_note(f"while handling {label}")
+            raise
+        finally:
+            self.context.cause = ""
+            self.shared.board.put(self.name, handling_since_ns=0)
+        took_ns = time.monotonic_ns() - began_ns
+        self._busy_ns += took_ns
+        limit_s = self.shared.nodes[self.name].max_handler_s
+        if took_ns > seconds(limit_s) and label != "start":
+            text = (
+                f"{self.name} took {took_ns / 1e9:.1f} s over {label}; the limit is {limit_s:g} s"
+            )
+            self.context.last_error = text
+            self.context.alert("RISK", text, dedupe_key=f"slow:{self.name}")
+
+    def _settle(self) -> None:
+        """The end of every event: batches, mail out, the next wake-up."""
+        if self.actor is None:
+            return
+        if self.context.subscriber is not None:
+            self.handle("batch", self.context.drain_bus)
+        if self.stepping is not None:
+            self.stepping.advance()
+        self.postman.pump()
+        self._high = max(self._high, self.shared.board.mailbox(self.name))
+        self._arm()
+
+    def _arm(self) -> None:
+        due = [self._timers.next_due_ns()]
+        if self.stepping is None:
+            due.append(self.context.timers.next_due_ns())
+        earliest_ns = min((at for at in due if at is not None), default=None)
+        if earliest_ns is not None and (self._armed_ns is None or earliest_ns < self._armed_ns):
+            self._armed_ns = earliest_ns
+            self.transport.wake_after(max(0.0, (earliest_ns - time.monotonic_ns()) / 1e9))
+
+    # -- figures --
+
+    def _beat(self) -> None:
+        """The heartbeat: proof that this loop turns, and the figures that go with it."""
+        now_ns, node = time.monotonic_ns(), self.shared.nodes[self.name]
+        window_ns = max(1, now_ns - self._beat_ns)
+        self.shared.board.put(
+            self.name,
+            beat_ns=now_ns,
+            handled=self._handled,
+            busy_pct=min(100.0, 100.0 * self._busy_ns / window_ns),
+            mailbox_high=self._high,
+            rss_bytes=resident_bytes(),
+            refused=self.postman.inbox.refused,
+            dead_letters=self.postman.dead_letters,
+        )
+        if self.context.last_error:
+            self.shared.board.put(self.name, last_error=self.context.last_error)
+        self._beat_ns, self._busy_ns = now_ns, 0
+        self.postman.resend_overdue()
+        self._timers.once(now_ns + seconds(node.heartbeat_s), self._beat)
+
+    def _show_tree(self) -> None:
+        """For the status actor: the tree from the shared figures, though all others be dead."""
+        now_ns, changes = time.monotonic_ns(), self.shared.board.changes()
+        told_ns, before = self._tree_state
+        if changes != before or now_ns - told_ns >= TREE_EVERY_NS:
+            self._tree_state = (now_ns, changes)
+            tree = TreeReported(tree=self.shared.board.view(now_ns), at_ns=self.context.now_ns())
+            self.handle("TreeReported", lambda: self._hear(tree, False))
+        self._timers.once(now_ns + seconds(TREE_LOOK_S), self._show_tree)

@@ -1,0 +1,120 @@
+"""Postman: one actor's mail, both ways. Letters out through an outbox a target, letters in in order.
+
+What is told goes out at the end of the event that caused it; what came in is acknowledged after it was
+handled. The board keeps, beyond the life of either side, how far the target came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from actors.hosting import board as states
+from actors.hosting.board import Board
+from actors.hosting.inbox import Inbox
+from actors.hosting.outbox import Letter, Outbox
+from actors.hosting.wire import Acknowledged, Address, Known, Mail, Posted, Transport
+from domain.supervision.topology import Node
+
+RESEND_AFTER_NS = 20_000_000_000  # the transport gives up after 15 s, without a word
+
+
+class Postman:
+    """Mail of one life of one actor."""
+
+    def __init__(
+        self, name: str, life: int, board: Board, transport: Transport, nodes: dict[str, Node]
+    ) -> None:
+        self.inbox = Inbox(name, life)
+        self.dead_letters = 0
+        self._name, self._life = name, life
+        self._board, self._transport, self._nodes = board, transport, nodes
+        self._outboxes: dict[str, Outbox] = {}
+        self._table: dict[str, tuple[int, Address]] = {}
+        self._changed: dict[str, Outbox] = {}
+
+    def post(self, target: str, letter: Letter) -> None:
+        """Puts a letter for a node of the tree. Raises MailboxFull, KeyError for a name of no node."""
+        outbox = self._outboxes.get(target)
+        if outbox is None:
+            room = self._nodes[target].mailbox_max
+            outbox = self._outboxes[target] = Outbox(self._name, self._life, target, room)
+            if target in self._table:
+                self._move(outbox, *self._table[target])
+        outbox.put(letter)
+        self._changed[target] = outbox
+
+    def learn(self, known: Known) -> None:
+        """The directory tells of new lives."""
+        for entry in known.entries:
+            if entry.life > self._table.get(entry.name, (0, None))[0]:
+                self._table[entry.name] = (entry.life, entry.address)
+                if entry.name in self._outboxes:
+                    self._move(self._outboxes[entry.name], entry.life, entry.address)
+
+    def _move(self, outbox: Outbox, life: int, address: Address) -> None:
+        begun, ended = self._board.progress(outbox.target, outbox.life, self._name)
+        outbox.moved(life, address, begun, ended)
+        self.dead_letters += len(outbox.dead_letters)
+        outbox.dead_letters.clear()
+        self._changed[outbox.target] = outbox
+
+    def acknowledged(self, frame: Acknowledged) -> None:
+        """A target's host has handled letters."""
+        outbox = self._outboxes[frame.name]
+        outbox.acknowledge(frame.life, frame.count)
+        self._changed[frame.name] = outbox
+
+    def accept(self, mail: Mail) -> list[Posted]:
+        """Letters to handle now, in order."""
+        return self.inbox.accept(mail) or []
+
+    def begin(self, sender: str, count: int) -> None:
+        """A letter goes into its handler."""
+        self._board.begin_letter(self._name, sender, count)
+
+    def end(self, sender: str, count: int) -> None:
+        """A letter shall not come again."""
+        self._board.end_letter(self._name, sender, count)
+
+    def acknowledge(self, mail: Mail, address: Address) -> None:
+        """Tells the sender how far we are."""
+        if (mail.to, mail.to_life) == (self._name, self._life):
+            count = self.inbox.last_count(mail.sender)
+            self._transport.send(address, Acknowledged(self._name, self._life, count))
+
+    def pump(self) -> None:
+        """Hands over what credits allow."""
+        now_ns = time.monotonic_ns()
+        for outbox in self._changed.values():
+            self._send(outbox, outbox.take(now_ns))
+            self._board.set_depth(self._name, outbox.target, len(outbox))
+        self._changed.clear()
+
+    def resend_overdue(self) -> None:
+        """Sends again what was not acknowledged for long; the receiver drops what it had."""
+        now_ns = time.monotonic_ns()
+        for outbox in self._outboxes.values():
+            letters = outbox.overdue(now_ns - RESEND_AFTER_NS)
+            for _, letter in letters:
+                letter.handed_ns = now_ns
+            self._send(outbox, letters)
+
+    def _send(self, outbox: Outbox, letters: Iterable[tuple[int, Letter]]) -> None:
+        posted = tuple(
+            Posted(count, letter.sent_ns, letter.announced, letter.data, letter.round)
+            for count, letter in letters
+        )
+        if posted:
+            self._transport.send(
+                outbox.address,
+                Mail(outbox.target, outbox.life, self._name, self._life, outbox.first, posted),
+            )
+
+    def waiting_for_living(self) -> int:
+        """Letters not yet handled by targets that can still handle them."""
+        return sum(
+            len(outbox)
+            for outbox in self._outboxes.values()
+            if self._board.get(outbox.target, "state") not in (states.STOPPED, states.GAVE_UP)
+        )

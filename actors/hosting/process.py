@@ -1,0 +1,83 @@
+"""The operating system's side of a host: it ends with its parent, dies of its own faults, writes nowhere."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+CRASHED = 70  # exit status after an exception
+GAVE_UP = 71  # exit status of a supervisor whose restart intensity was exceeded
+_LAST_WORDS_BYTES_MAX = 2_000
+
+
+def end_with_parent() -> None:
+    """The kernel kills this process when its parent ends, so that a branch is gone with its supervisor."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of all orphans below it, so that it can reap them."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def take_name(name: str) -> None:
+    """Shows the node's name (its first 15 bytes) where the system lists processes."""
+    _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}")
+
+
+def plain_signals() -> None:
+    """Faults end the process at once (a Python handler would spin on them for ever); the terminal's signals
+    are the launcher's business."""
+    for number in (
+        signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTERM,
+        signal.SIGQUIT,
+    ):  # fmt: skip
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def close_output() -> None:
+    """Standard output and error to nowhere: an inherited pipe must end with the launcher."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def leave_last_words(run_dir: Path, name: str, text: str) -> None:
+    """Keeps why this process ends, for its supervisor."""
+    (run_dir / f"{name}.words").write_text(text[:_LAST_WORDS_BYTES_MAX], encoding="utf-8")
+
+
+def take_last_words(run_dir: Path, name: str) -> str:
+    """What the last life left, once; "" when it could not say."""
+    path = run_dir / f"{name}.words"
+    if not path.exists():
+        return ""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    path.unlink()
+    return text
+
+
+def cause_of_exit(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "ended"
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

@@ -1,0 +1,142 @@
+"""Frames: what hosts say to each other. Business messages travel inside Mail; the rest is plumbing.
+
+An address is whatever the transport calls one; no one but the transport looks into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Address = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """First frame to a new host: who it is. `parent_pid` tells whether its parent still lives."""
+
+    name: str
+    life: int
+    parent_pid: int
+    directory: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """To the supervisor: `start()` returned."""
+
+    name: str
+    life: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """From the supervisor: finish, stop and end the process before `deadline_ns` (monotonic)."""
+
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAt:
+    """Where the directory lives now; passed up to the root and down to everyone."""
+
+    life: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """To the directory: this life of `name` takes mail at `address`."""
+
+    name: str
+    life: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """From the directory: entries that are new to the receiver."""
+
+    entries: tuple[Register, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One letter in the mail: `data` is an encoded message, or in a replay a Batch. `round` is the round
+    of a replay in which it was told, 0 outside of one."""
+
+    count: int
+    sent_ns: int
+    announced: bool
+    data: Any
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Letters from one life of an actor to one life of another, in order. `first` is the count of the
+    first letter ever sent from the one to the other."""
+
+    to: str
+    to_life: int
+    sender: str
+    sender_life: int
+    first: int
+    letters: tuple[Posted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """From the receiver: all letters up to `count` are handled."""
+
+    name: str
+    life: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who subscribes
+    to which topics, when that changed since the receiver's last round."""
+
+    number: int
+    now_ns: int
+    expected: int
+    market_step: int
+    prefixes: dict[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundDone:
+    """To the stepper: what the round caused. `sent` counts letters by stepped target."""
+
+    name: str
+    life: int
+    number: int
+    sent: dict[str, int]
+    next_due_ns: int | None
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWanted:
+    """To the stepper: mail or data from outside of the recorded clock waits here."""
+
+    name: str
+    life: int
+
+
+class Transport(Protocol):
+    """What a host needs of the actor runtime."""
+
+    def my_address(self) -> Address:
+        """Where this process takes frames."""
+
+    def send(self, address: Address, frame: Any) -> None:
+        """Hands a frame over; never blocks."""
+
+    def wake_after(self, delay_s: float) -> None:
+        """Calls `woken` once after that time."""
+
+    def has_more(self) -> bool:
+        """True when frames wait that were received already."""

@@ -1,0 +1,1 @@
+"""Who keeps the others alive: the supervisors, the directory, and the stepper of a replay."""

@@ -1,0 +1,239 @@
+"""The supervisor of last resort: starts the tree, watches admin, logger and root, makes the tree again.
+
+It has no thread, and no socket but the root's line. What Thespian needs is in system.py, which hands it
+in as `start_tree`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.hosting import board as states
+from actors.hosting import process
+from actors.hosting.shared import Shared
+from domain.supervision.restarts import Action, GiveUp, Restarts, Start
+from launch import processes
+
+STOP_LIMIT_S = 4.6  # of the 5 s that a stop may take
+EXIT_OK, EXIT_GAVE_UP = 0, 3
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The processes whose death ends the tree, and their session."""
+
+    pids: tuple[int, ...]
+    session: int
+
+
+class LaunchFailed(Exception):
+    """Raised by `start_tree` when the runtime did not come up."""
+
+
+class Launcher:
+    """One run, from the first start to the last process reaped."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        start_tree: Callable[[Shared], Tree],
+        say: Callable[[str], None],
+        log: Any,
+    ) -> None:
+        self._shared, self._start_tree = shared, start_tree
+        self._say, self._log = say, log
+        root = shared.runtime.tree
+        self._restarts = Restarts("one_for_one", (root,), lambda: 0.0)
+        self._selector = selectors.DefaultSelector()
+        self._signals, self._wakeup = socket.socketpair()
+        self._tree: Tree | None = None
+        self._line: socket.socket | None = None
+        self._stop_before: float | None = None
+        self._started = time.monotonic()
+        self._code: int | None = None
+        self.replay_ended = False
+
+    def run(self) -> int:
+        """Until the tree is drained or given up; the exit status."""
+        process.adopt_orphans()
+        os.register_at_fork(after_in_child=self._in_child)
+        self._take_signals()
+        self._obey(self._restarts.begin(time.monotonic_ns()))
+        while self._code is None:
+            for key, _ in self._selector.select(self._patience_s()):
+                if self._code is None:
+                    key.data()
+            self._check_time()
+        self._end_tree()
+        return self._code
+
+    # -- signals --
+
+    def _take_signals(self) -> None:
+        for end in (self._signals, self._wakeup):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+
+    def _in_child(self) -> None:
+        """In every process of the tree, right after the fork: nothing of the launcher's but memory."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        process.close_output()
+        self._signals.close()
+        self._wakeup.close()
+        if self._line is not None:
+            self._line.close()
+
+    def _on_signals(self) -> None:
+        for number in self._signals.recv(4096):
+            if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self.stop(f"{signal.Signals(number).name} received")
+        processes.reap_dead()
+
+    def stop(self, why: str) -> None:
+        """Drains the tree, last child first; asked twice, ends it at once."""
+        if self._stop_before is not None:
+            self._code = EXIT_OK
+            return
+        self._say(f"stopping: {why}")
+        self._log.info("stopping: {}", why)
+        self._stop_before = time.monotonic() + STOP_LIMIT_S
+        if self._tree is None or self._line is None:
+            self._code = EXIT_OK
+            return
+        with contextlib.suppress(OSError):  # the root is dead: its descriptor ends the wait
+            self._line.send(json.dumps({"say": "drain"}).encode())
+
+    # -- the tree --
+
+    def _obey(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Start):
+                self._start(action.reason)
+            elif isinstance(action, GiveUp):
+                self._say(f"TOMIC gives up: {action.reason}")
+                self._log.critical("gives up: {}", action.reason)
+                self._code = EXIT_GAVE_UP
+
+    def _start(self, reason: str) -> None:
+        root = self._shared.root
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        near.setblocking(False)
+        far.setblocking(False)
+        self._line, self._shared = near, dataclasses.replace(self._shared, control=far)
+        self._shared.board.new_life(root)
+        self._shared.board.put(root, started_ns=time.monotonic_ns(), reason=reason)
+        self._started = time.monotonic()
+        try:
+            self._tree = self._start_tree(self._shared)
+        except LaunchFailed as failure:
+            self._lost(str(failure))
+            return
+        finally:
+            far.close()
+        for pid in self._tree.pids:
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                self._lost(f"process {pid} of the runtime ended at once")
+                return
+            self._selector.register(
+                descriptor, selectors.EVENT_READ, lambda pid=pid: self._on_death(pid)
+            )
+        self._selector.register(near, selectors.EVENT_READ, self._on_word)
+
+    def _on_word(self) -> None:
+        assert self._line is not None  # noqa: S101 - only read while it is registered
+        try:
+            word = json.loads(self._line.recv(65_536) or b'{"say": ""}')
+        except BlockingIOError:
+            return
+        said = word["say"]
+        if said == "ready":
+            self._on_ready()
+        elif said == "drained":
+            self._code = EXIT_OK
+        elif said == "gave_up":
+            self._obey([GiveUp(self._shared.root, word["reason"])])
+        elif said == "replay_ended":
+            self.replay_ended = True
+            self.stop("the recorded session has ended")
+
+    def _on_ready(self) -> None:
+        took_s = time.monotonic() - self._started
+        count = len(self._shared.nodes)
+        life = self._shared.board.get(self._shared.root, "life")
+        self._restarts.ready(self._shared.root, time.monotonic_ns())
+        again = " again" if life > 1 else ""
+        self._say(f"{count} nodes are ready{again} after {took_s:.2f} s")
+        self._log.info("{} nodes ready{} after {:.2f} s", count, again, took_s)
+
+    def _on_death(self, pid: int) -> None:
+        if self._tree is None:
+            return
+        if self._stop_before is not None:
+            self._code = EXIT_OK
+            return
+        self._on_word()  # the root may have said why
+        if self._code is None:
+            what = ("the admin", "the logger", "the root")[self._tree.pids.index(pid)]
+            self._lost(f"{what} (process {pid}) ended")
+
+    def _lost(self, reason: str) -> None:
+        self._say(f"{reason}; the tree is made again")
+        self._log.error("{}; the tree is made again", reason)
+        self._end_tree()
+        self._shared.board.put(self._shared.root, state=states.WAITING, reason=reason)
+        self._obey(
+            self._restarts.gone(self._shared.root, time.monotonic_ns(), clean=False, reason=reason)
+        )
+
+    def _end_tree(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            if key.fileobj is not self._signals:
+                self._selector.unregister(key.fileobj)
+                if isinstance(key.fileobj, int):
+                    os.close(key.fileobj)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        for child in processes.children(os.getpid()):
+            processes.end_session(child.session)
+        processes.reap_all()
+        self._tree = None
+
+    # -- time --
+
+    def _patience_s(self) -> float | None:
+        if self._stop_before is not None:
+            return max(0.0, self._stop_before - time.monotonic())
+        due_ns = self._restarts.next_due_ns()
+        return None if due_ns is None else max(0.0, (due_ns - time.monotonic_ns()) / NS_PER_S)
+
+    def _check_time(self) -> None:
+        if self._code is not None:
+            return
+        if self._stop_before is not None:
+            if time.monotonic() >= self._stop_before:
+                self._say("the tree did not drain in time; it is ended")
+                self._code = EXIT_OK
+            return
+        if self._restarts.next_due_ns() is not None:
+            self._obey(self._restarts.wake(time.monotonic_ns()))

@@ -1,0 +1,195 @@
+"""system: the one place that joins the parts. Reads the command line, locks, starts the tree, watches it.
+
+Beside actors/host.py the only module that knows Thespian: it binds the runtime to loopback, signs its
+mail, and starts admin, logger and root in that order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import hmac
+import os
+import pickle
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from loguru import logger
+from rich.console import Console
+
+from actors.host import Host, share
+from actors.hosting.shared import Shared
+from actors.hosting.wire import Configure
+from domain.errors import TomicError
+from domain.supervision.topology import TopologyFaults
+from launch import check, processes
+from launch.build import Built, build_runtime, data_folder, free_port
+from launch.command_line import parse
+from launch.launcher import Launcher, LaunchFailed, Tree
+from launch.lock import AlreadyRunning, Lock, stop_running
+from launch.share import shared_of
+
+EXIT_RUNNING, EXIT_USAGE = 1, 2
+START_WITHIN_S = 10
+LOG_SILENT = {"version": 1, "disable_existing_loggers": False, "root": {"level": "CRITICAL"}}
+
+
+class SignedPickle:
+    """What Thespian pickles, behind an HMAC-SHA256: a stranger's bytes are never unpickled."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def dumps(self, value: Any) -> bytes:
+        body = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        return hmac.digest(self._key, body, hashlib.sha256) + body
+
+    def loads(self, data: bytes) -> Any:
+        signature, body = bytes(data[:32]), bytes(data[32:])
+        if not hmac.compare_digest(signature, hmac.digest(self._key, body, hashlib.sha256)):
+            raise ValueError("mail without our signature")
+        return pickle.loads(body)  # noqa: S301 - signed by a process of this launch
+
+
+def secure_transport(log_file: Path) -> None:
+    """Before every start of the runtime: loopback only, mail signed with a key of this start."""
+    os.environ.update(
+        THESPLOG_FILE=str(log_file),
+        THESPIAN_BASE_IPADDR="127.0.0.1",
+        THESPIAN_MAX_PENDING_TRANSMITS="200",
+        THESPIAN_TRANSMIT_TIMEOUT_PERIOD="0:15",
+    )
+    # Thespian reads the environment when these are imported, so not before.
+    from thespian.system.transport import TCPTransport as tcp
+    from thespian.system.transport.IPBase import IPActorAddress
+    from thespian.system.transport.streamBuffer import ackDataErrPacket, ackPacket, toSendBuffer
+
+    IPActorAddress.bindArgs = property(lambda self: (("127.0.0.1", self.bindname[1]),))
+    tcp.serializer = SignedPickle(secrets.token_bytes(32))
+    # Both were pickled, unsigned, when the module was imported.
+    tcp.ackMsg = toSendBuffer(ackPacket, tcp.serializer.dumps)
+    tcp.ackDataErrMsg = toSendBuffer(ackDataErrPacket, tcp.serializer.dumps)
+
+
+@contextlib.contextmanager
+def _within(limit_s: int) -> Iterator[None]:
+    """Thespian waits up to 50 s for an admin that is dead; we do not."""
+
+    def over(_number: int, _frame: FrameType | None) -> None:
+        raise LaunchFailed(f"the runtime did not start within {limit_s} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(limit_s)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def start_tree(shared: Shared, lock: Lock) -> Tree:
+    """Admin, logger and root; the root forks the rest. Raises LaunchFailed."""
+    from thespian.actors import ActorSystem, ActorSystemException
+
+    data_dir, root = shared.runtime.data_dir, shared.root
+    secure_transport(data_dir / "log" / "thespian.log")
+    share(shared)
+    port = free_port()
+    with _within(START_WITHIN_S):
+        try:
+            system = ActorSystem(
+                "multiprocTCPBase", {"Admin Port": port}, LOG_SILENT, transientUnique=True
+            )
+            admin = _only_child(os.getpid())
+            lock.note_session(admin.session, port, shared.runtime.run_dir)
+            logger_pid = _only_child(admin.pid).pid
+            address = system.createActor(Host)
+            life = shared.board.get(root, "life")
+            system.tell(address, Configure(root, life, admin.pid, None))
+            system._systemBase.transport.close()
+        except (ActorSystemException, OSError) as failure:
+            raise LaunchFailed(f"the runtime did not start: {failure}") from failure
+        pids = {child.pid for child in processes.children(admin.pid)} - {logger_pid}
+    if len(pids) != 1:
+        raise LaunchFailed("the root ended at once")
+    return Tree((admin.pid, logger_pid, pids.pop()), admin.session)
+
+
+def _only_child(pid: int) -> processes.Process:
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        processes.reap_dead()
+        found = processes.children(pid)
+        if len(found) == 1:
+            return found[0]
+    raise LaunchFailed("the runtime's own processes did not stand")
+
+
+def say(text: str) -> None:
+    """One line for the terminal. A closed pipe ends the talking, not the trading."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the run
+
+
+def run(built: Built, lock: Lock, data_dir: Path) -> int:
+    """The whole life of a system: start, watch, drain, tidy up."""
+    runtime = built.runtime
+    logger.remove()
+    logger.add(data_dir / "log" / "launcher.log", rotation=5_000_000, retention=3, diagnose=False)
+    shared = shared_of(runtime)
+    Console(file=sys.stdout).print(check.picture(runtime.tree))
+    say(f"http://127.0.0.1:{runtime.settings.http_port}")
+    if built.new_api_key:
+        say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
+    gc.collect()
+    gc.freeze()
+    launcher = Launcher(shared, lambda now: start_tree(now, lock), say, logger)
+    try:
+        code = launcher.run()
+    finally:
+        shutil.rmtree(runtime.run_dir, ignore_errors=True)
+    if launcher.replay_ended:
+        from launch import report
+
+        report.write(runtime)
+    say("stopped")
+    return code
+
+
+def main(words: list[str]) -> int:
+    """Exit status: 0 done, 1 a system runs already, 2 bad input, 3 given up."""
+    arguments = parse(words)
+    try:
+        data_dir = data_folder(arguments)
+        if arguments.stop:
+            say(stop_running(data_dir))
+            return 0
+        lock = Lock(data_dir)
+        lock.sweep()
+        built = build_runtime(arguments, data_dir)
+        code = run(built, lock, data_dir)
+        lock.release()
+        return code
+    except AlreadyRunning as running:
+        print(f"{running}; it is left alone (--stop stops it)", file=sys.stderr)
+        return EXIT_RUNNING
+    except TopologyFaults as faults:
+        for line in check.fault_lines(Path(arguments.topology), faults):
+            print(line, file=sys.stderr)
+    except (TomicError, TimeoutError) as fault:
+        print(fault, file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

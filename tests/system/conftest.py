@@ -1,0 +1,27 @@
+"""Fixtures of tests that run the real system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.running_tree import RunningTree
+
+
+@pytest.fixture
+def start_tree(tmp_path: Path) -> Iterator[Callable[..., RunningTree]]:
+    """Starts trees of `children` of the root (YAML text) and reaps them after the test."""
+    running: list[RunningTree] = []
+
+    def start(branches: str, *words: str, ready: bool = True) -> RunningTree:
+        folder = tmp_path / f"tree{len(running)}"
+        folder.mkdir()
+        tree = RunningTree(folder, branches, *words)
+        running.append(tree)
+        return tree.wait_ready() if ready else tree
+
+    yield start
+    for tree in running:
+        tree.reap()
