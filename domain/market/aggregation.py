@@ -27,7 +27,7 @@ def combine(minutes: np.ndarray, start_ns: int) -> np.ndarray:
     listings = minutes["listing"]
     firsts = np.flatnonzero(np.append(True, listings[1:] != listings[:-1]))
     lasts = np.append(firsts[1:], len(minutes)) - 1
-    bars = minutes[lasts].copy()
+    bars: np.ndarray = minutes[lasts].copy()
     bars["start_ns"] = start_ns
     bars["open"] = minutes["open"][firsts]
     bars["high"] = np.maximum.reduceat(minutes["high"], firsts)

@@ -160,6 +160,7 @@ def overlaps(starts_ns: np.ndarray, from_ns: int, to_ns: int) -> np.ndarray:
 
 def _last_of_each_start(bars: np.ndarray) -> np.ndarray:
     ordered = bars[np.argsort(bars["start_ns"], kind="stable")]
-    return ordered[
+    result: np.ndarray = ordered[
         np.append(ordered["start_ns"][1:] != ordered["start_ns"][:-1], True)[: len(ordered)]
     ]
+    return result

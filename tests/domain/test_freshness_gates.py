@@ -14,7 +14,8 @@ NOW = 1_795_149_900_000_000_000
 PUT = "NIFTY24NOV2623800PE"
 FRESH = FreshnessMark(
     as_of_ns=NOW, expires_ns=NOW + seconds(3), quotes_ns={"NIFTY": NOW, PUT: NOW},
-    iv_ns={"NIFTY": NOW}, vix_ns=NOW, switched_ns=0, gate_open=True, depth_ns={"NIFTY": NOW}, pcr_ns={"NIFTY": NOW},
+    iv_ns={"NIFTY": NOW}, vix_ns=NOW, switched_ns=0, gate_open=True,
+    depth_ns={"NIFTY": NOW}, pcr_ns={"NIFTY": NOW},
     gex_ns={"NIFTY": NOW}, max_pain_ns={"NIFTY": NOW},
 )  # fmt: skip
 

@@ -1,0 +1,181 @@
+"""One option chain as columns: ticks in, implied volatility, greeks and a summary out.
+
+A chain is the tracked listings of one underlying and expiry. Ticks only overwrite columns; `price`
+does the arithmetic for all rows at once, when somebody asks for it (`tomic.md` 8.5, 11.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from domain.black76 import forward_of, greeks, implied_volatility
+from domain.clock import NS_PER_S
+from domain.instruments import Kind, Listing
+from domain.market.atm import nearest_strike
+from domain.market.chain_readings import (
+    gamma_exposure,
+    iv_at_delta,
+    max_pain,
+    parity_forward,
+    premium,
+    put_call_ratio,
+)
+from domain.prices import CHAIN_DTYPE
+from domain.readings import ChainSummary
+
+IV_MAX = 5.0
+PERCENT_ABOVE = 3.0  # a feed's volatility above this is in percent (`tomic.md` 5.1)
+NS_PER_DAY = 86_400 * NS_PER_S
+DAYS_A_YEAR = 365.0
+PRICE_AGE_MAX_NS = 30 * NS_PER_S  # an older price says nothing of the forward of now
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """Rates a year, and whether a missing volatility may be computed from the price."""
+
+    risk_free: float
+    dividend_yield: float
+    synthetic: bool
+
+
+class OptionChain:
+    """The tracked options of one underlying and expiry."""
+
+    def __init__(self, underlying: str, expiry: date, expires_ns: int) -> None:
+        self.underlying, self.expiry, self.expires_ns = underlying, expiry, expires_ns
+        self.columns = np.zeros(0, CHAIN_DTYPE)
+        self.forward = float("nan")
+        self.dirty = False
+        self.iv_sources = {"feed": 0, "synthetic": 0, "missing": 0}
+        self._feed_iv = np.zeros(0)
+        self._pair = np.zeros(0, np.int64)
+
+    def track(self, listings: Sequence[Listing]) -> None:
+        """Keeps exactly these listings, by strike, calls first; known ones keep their columns."""
+        before = {int(row["listing"]): index for index, row in enumerate(self.columns)}
+        ordered = sorted(listings, key=lambda row: (row.strike, row.kind))
+        columns, feed_iv = np.zeros(len(ordered), CHAIN_DTYPE), np.full(len(ordered), np.nan)
+        for name in ("ltp", "bid", "ask", "iv", "delta", "gamma", "theta", "vega"):
+            columns[name] = np.nan
+        columns["volume"] = columns["open_interest"] = -1
+        for index, listing in enumerate(ordered):
+            old = before.get(listing.listing_id)
+            if old is not None:
+                columns[index], feed_iv[index] = self.columns[old], self._feed_iv[old]
+            columns[index]["listing"] = listing.listing_id
+            columns[index]["strike"] = float(listing.strike)
+            columns[index]["is_call"] = listing.kind is Kind.CALL
+        self.columns, self._feed_iv, self.dirty = columns, feed_iv, True
+        self._pair = _pairs(columns)
+
+    def hear(self, rows: np.ndarray, ticks: np.ndarray) -> None:
+        """Overwrites columns with a TICK_DTYPE batch whose `rows` are positions in this chain.
+
+        Numbers a tick does not carry leave the old ones; a tick without a price is ignored.
+        """
+        priced = ticks["ltp"] > 0
+        rows, ticks = rows[priced], ticks[priced]
+        if not len(rows):
+            return
+        columns = self.columns
+        columns["ltp"][rows] = ticks["ltp"]
+        columns["ts_ns"][rows] = ticks["received_ns"]
+        for name in ("bid", "ask"):
+            told = np.isfinite(ticks[name])
+            columns[name][rows[told]] = ticks[name][told]
+        for name in ("volume", "open_interest"):
+            told = ticks[name] >= 0
+            columns[name][rows[told]] = ticks[name][told]
+        iv = np.where(ticks["iv"] > PERCENT_ABOVE, ticks["iv"] / 100.0, ticks["iv"])
+        told = (iv > 0) & (iv <= IV_MAX)
+        self._feed_iv[rows[told]] = iv[told]
+        self.dirty = True
+
+    def days_to_expiry(self, now_ns: int) -> float:
+        """Days, with their fraction, to the segment's close on expiry; never negative."""
+        return max(self.expires_ns - now_ns, 0) / NS_PER_DAY
+
+    def price(self, spot: float, now_ns: int, carry: Carry) -> ChainSummary | None:
+        """Volatility and greeks of every row, and the summary; None while nothing is tracked."""
+        self.dirty = False
+        if not len(self.columns) or not spot > 0:
+            return None
+        years = self.days_to_expiry(now_ns) / DAYS_A_YEAR
+        self.forward = self._find_forward(spot, years, now_ns, carry)
+        self._find_volatility(years, carry)
+        columns = self.columns
+        found = greeks(
+            self.forward, columns["strike"], years, volatility=columns["iv"],
+            rate=carry.risk_free, is_call=columns["is_call"], dividend_yield=carry.dividend_yield,
+        )  # fmt: skip
+        for name in ("delta", "gamma", "theta", "vega"):
+            columns[name] = getattr(found, name)
+        return self._summary(spot, now_ns)
+
+    def _find_forward(self, spot: float, years: float, now_ns: int, carry: Carry) -> float:
+        carried = forward_of(
+            spot, years, rate=carry.risk_free, dividend_yield=carry.dividend_yield
+        ).item()
+        columns = self.columns
+        recent = now_ns - columns["ts_ns"] <= PRICE_AGE_MAX_NS
+        prices = np.where(recent, premium(columns), np.nan)
+        calls = np.flatnonzero(columns["is_call"] & (self._pair >= 0))
+        return parity_forward(
+            columns["strike"][calls], prices[calls], prices[self._pair[calls]],
+            spot=spot, growth=float(np.exp(carry.risk_free * years)), carried=carried,
+        )  # fmt: skip
+
+    def _find_volatility(self, years: float, carry: Carry) -> None:
+        columns, iv = self.columns, self._feed_iv.copy()
+        self.iv_sources["feed"] = int(np.isfinite(iv).sum())
+        if carry.synthetic:
+            solved = implied_volatility(
+                premium(columns), self.forward, columns["strike"], years=years,
+                rate=carry.risk_free, is_call=columns["is_call"],
+            )  # fmt: skip
+            iv = np.where(np.isfinite(iv), iv, solved)
+        own = np.isfinite(iv)
+        self.iv_sources["synthetic"] = int(own.sum()) - self.iv_sources["feed"]
+        self.iv_sources["missing"] = int((~own).sum())
+        # Deep in the money the price is all intrinsic value; the other side of the strike knows.
+        paired = np.where(self._pair >= 0, iv[self._pair], np.nan)
+        columns["iv"] = np.where(own, iv, paired)
+
+    def _summary(self, spot: float, now_ns: int) -> ChainSummary:
+        columns = self.columns
+        strikes = np.unique(columns["strike"])
+        atm = float(strikes[nearest_strike(strikes, spot)])
+        at_the_money = columns["strike"] == atm
+        atm_ivs = columns["iv"][at_the_money]
+        known = atm_ivs[np.isfinite(atm_ivs)]
+        fed = np.isfinite(self._feed_iv[at_the_money]).any()
+        puts, calls = columns[~columns["is_call"]], columns[columns["is_call"]]
+        return ChainSummary(
+            underlying=self.underlying,
+            expiry=self.expiry,
+            spot=spot,
+            forward=self.forward,
+            atm_strike=atm,
+            atm_iv=float(known.mean()) if len(known) else float("nan"),
+            put_iv_25d=iv_at_delta(puts["delta"], puts["iv"]),
+            call_iv_25d=iv_at_delta(calls["delta"], calls["iv"]),
+            put_call_ratio=put_call_ratio(columns),
+            max_pain=max_pain(columns),
+            days_to_expiry=self.days_to_expiry(now_ns),
+            iv_source="feed" if fed else "synthetic" if len(known) else "missing",
+            as_of_ns=now_ns,
+            gamma_exposure=gamma_exposure(columns, spot),
+        )
+
+
+def _pairs(columns: np.ndarray) -> np.ndarray:
+    """For each row the row of the other side on its strike, -1 where it is not tracked."""
+    rows = {(row["strike"].item(), row["is_call"].item()): i for i, row in enumerate(columns)}
+    return np.array(
+        [rows.get((strike, not is_call), -1) for strike, is_call in rows], dtype=np.int64
+    )

@@ -1,0 +1,222 @@
+"""A chain from ticks: volatility, greeks, forward, and what its summary says."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from domain.black76 import forward_of, price
+from domain.clock import seconds
+from domain.instruments import Kind, Listing, option_symbol
+from domain.market.chain_readings import (
+    constant_maturity_iv,
+    gamma_exposure,
+    iv_at_delta,
+    max_pain,
+    put_call_ratio,
+)
+from domain.market.chains import NS_PER_DAY, Carry, OptionChain
+from domain.prices import CHAIN_DTYPE, MODE_DEPTH, TICK_DTYPE
+
+EXPIRY = date(2026, 12, 1)
+NOW = 1_795_149_900_000_000_000
+CARRY = Carry(risk_free=0.06, dividend_yield=0.0, synthetic=True)
+
+
+def option(number, strike, kind) -> Listing:
+    strike = Decimal(strike)
+    return Listing(
+        number, "NFO", option_symbol("NIFTY", EXPIRY, strike, kind), "NIFTY", kind, 65,
+        Decimal("0.05"), 1800, EXPIRY, strike,
+    )  # fmt: skip
+
+
+def chain_of(strikes, days=7.0) -> OptionChain:
+    chain = OptionChain("NIFTY", EXPIRY, NOW + round(days * NS_PER_DAY))
+    pairs = [(strike, kind) for strike in strikes for kind in (Kind.PUT, Kind.CALL)]
+    chain.track([option(100 + i, strike, kind) for i, (strike, kind) in enumerate(pairs)])
+    return chain
+
+
+def ticks(chain, prices, **columns):
+    batch = np.zeros(len(prices), TICK_DTYPE)
+    batch["ltp"], batch["received_ns"], batch["mode"] = prices, NOW, MODE_DEPTH
+    batch["listing"] = chain.columns["listing"][: len(prices)]
+    for name in ("bid", "ask", "iv"):
+        batch[name] = np.nan
+    batch["volume"] = batch["open_interest"] = -1
+    for name, values in columns.items():
+        batch[name] = values
+    return batch
+
+
+def hear(chain, prices, **columns):
+    chain.hear(np.arange(len(prices)), ticks(chain, prices, **columns))
+
+
+def theoretical(chain, spot, volatility, days=7.0):
+    years, rows = days / 365, chain.columns
+    forward = forward_of(spot, years, rate=0.06)
+    return price(
+        forward, rows["strike"], years, volatility=volatility, rate=0.06, is_call=rows["is_call"]
+    )
+
+
+def test_rows_stand_by_strike_with_calls_first():
+    chain = chain_of([24_100, 24_000])
+    assert chain.columns["strike"].tolist() == [24_000, 24_000, 24_100, 24_100]
+    assert chain.columns["is_call"].tolist() == [True, False, True, False]
+
+
+def test_the_volatility_that_made_the_prices_is_found_again():
+    chain = chain_of(range(23_000, 25_001, 100))
+    hear(chain, theoretical(chain, 24_000, 0.14))
+    summary = chain.price(24_000, NOW, CARRY)
+    assert summary.atm_strike == 24_000
+    assert summary.atm_iv == pytest.approx(0.14, abs=1e-6)
+    assert summary.put_iv_25d == pytest.approx(0.14, abs=1e-4)
+    assert summary.call_iv_25d == pytest.approx(0.14, abs=1e-4)
+    assert summary.days_to_expiry == pytest.approx(7)
+    assert summary.iv_source == "synthetic"
+    assert summary.forward == pytest.approx(24_000 * math.exp(0.06 * 7 / 365))
+
+
+def test_the_worked_greeks_of_a_call_at_200_hold():
+    # S = K = 24000, 7 days, 6 %, call 200: the figures of `tomic.md` 8.5.
+    chain = OptionChain("NIFTY", EXPIRY, NOW + 7 * NS_PER_DAY)
+    chain.track([option(100, 24_000, Kind.CALL)])
+    hear(chain, [200.0])
+    chain.price(24_000, NOW, CARRY)
+    row = chain.columns[0]
+    assert row["iv"] == pytest.approx(0.14027, abs=5e-6)
+    assert row["delta"] == pytest.approx(0.5275, abs=5e-5)
+    assert row["gamma"] == pytest.approx(0.000854, abs=5e-7)
+    assert row["theta"] == pytest.approx(-15.30, abs=5e-3)
+    assert row["vega"] == pytest.approx(13.23, abs=5e-3)
+
+
+def test_the_forward_comes_from_parity_and_not_from_a_lagging_spot():
+    chain = chain_of(range(23_500, 24_501, 100))
+    hear(chain, theoretical(chain, 24_060, 0.14))
+    assert chain.price(24_000, NOW, CARRY).forward == pytest.approx(
+        24_060 * math.exp(0.06 * 7 / 365), abs=0.01
+    )
+
+
+def test_old_prices_have_no_say_in_the_forward():
+    chain = chain_of(range(23_500, 24_501, 100))
+    hear(chain, theoretical(chain, 24_060, 0.14))
+    later = NOW + seconds(31)
+    years = (7 * 86_400 - 31) / 86_400 / 365
+    assert chain.price(24_000, later, CARRY).forward == pytest.approx(
+        24_000 * math.exp(0.06 * years)
+    )
+
+
+def test_a_feeds_volatility_goes_before_ours_and_percent_is_understood():
+    chain = chain_of([24_000])
+    hear(chain, [200.0, 180.0], iv=[18.0, 0.17])
+    summary = chain.price(24_000, NOW, CARRY)
+    assert chain.columns["iv"].tolist() == pytest.approx([0.18, 0.17])
+    assert summary.atm_iv == pytest.approx(0.175)
+    assert summary.iv_source == "feed"
+    assert chain.iv_sources == {"feed": 2, "synthetic": 0, "missing": 0}
+
+
+def test_without_fallback_a_missing_volatility_stays_missing():
+    chain = chain_of([24_000])
+    hear(chain, [200.0, 180.0])
+    summary = chain.price(24_000, NOW, Carry(0.06, 0.0, synthetic=False))
+    assert math.isnan(summary.atm_iv)
+    assert summary.iv_source == "missing"
+
+
+def test_a_deep_call_at_its_intrinsic_value_takes_the_volatility_of_its_put():
+    chain = chain_of([23_000, 24_000])
+    prices = theoretical(chain, 24_000, 0.14)
+    prices[0] = 990.0  # the 23000 call, below its intrinsic value
+    hear(chain, prices)
+    chain.price(24_000, NOW, CARRY)
+    assert chain.columns["iv"][0] == pytest.approx(chain.columns["iv"][1])
+    assert chain.columns["delta"][0] > 0.95
+
+
+def test_a_two_sided_market_is_worth_its_mid():
+    chain = chain_of([24_000])
+    fair = theoretical(chain, 24_000, 0.14)
+    hear(chain, fair + 30, bid=fair - 1, ask=fair + 1)
+    assert chain.price(24_000, NOW, CARRY).atm_iv == pytest.approx(0.14, abs=1e-6)
+
+
+def test_a_tick_without_depth_leaves_bid_ask_and_open_interest_alone():
+    chain = chain_of([24_000])
+    hear(chain, [200.0], bid=[199.0], ask=[201.0], open_interest=[500])
+    hear(chain, [202.0])
+    row = chain.columns[0]
+    assert (row["ltp"], row["bid"], row["ask"], row["open_interest"]) == (202, 199, 201, 500)
+
+
+def test_within_a_batch_the_last_tick_of_a_row_stays():
+    chain = chain_of([24_000])
+    batch = ticks(chain, [200.0, 201.0])
+    chain.hear(np.array([0, 0]), batch)
+    assert chain.columns["ltp"][0] == 201
+
+
+def test_a_moved_ladder_keeps_what_is_known_of_strikes_that_stay():
+    chain = chain_of([24_000, 24_100])
+    hear(chain, [200.0, 180.0, 150.0, 230.0])
+    stays = [option(102, 24_100, Kind.PUT), option(103, 24_100, Kind.CALL)]
+    chain.track([*stays, option(200, 24_200, Kind.CALL)])
+    assert chain.columns["listing"].tolist() == [103, 102, 200]
+    assert chain.columns["ltp"][:2].tolist() == [150, 230]
+    assert math.isnan(chain.columns["ltp"][2])
+
+
+def test_nothing_is_priced_without_a_spot():
+    assert chain_of([24_000]).price(float("nan"), NOW, CARRY) is None
+
+
+def interest(rows):
+    """Rows of (strike, is_call, open interest)."""
+    columns = np.zeros(len(rows), CHAIN_DTYPE)
+    columns["strike"], columns["is_call"], columns["open_interest"] = zip(*rows, strict=True)
+    return columns
+
+
+def test_put_call_ratio_is_puts_by_calls_and_absent_counts_as_none():
+    chain = interest([(100, True, 40), (110, True, -1), (100, False, 50)])
+    assert put_call_ratio(chain) == 1.25
+    assert math.isnan(put_call_ratio(interest([(100, False, 50)])))
+
+
+def test_max_pain_is_the_strike_where_all_options_pay_least():
+    # At 100: puts of 110 pay 10 x 20 = 200. At 105: calls 5 x 30 + puts 5 x 20 = 250.
+    # At 110: calls 10 x 30 = 300.
+    chain = interest([(100, True, 30), (105, True, 0), (110, False, 20)])
+    assert max_pain(chain) == 100
+    assert math.isnan(max_pain(interest([(100, True, 0)])))
+
+
+def test_gamma_exposure_counts_calls_plus_and_puts_minus():
+    chain = interest([(100, True, 10), (100, False, 4)])
+    chain["gamma"] = 0.02
+    assert gamma_exposure(chain, 100) == pytest.approx((0.2 - 0.08) * 10_000 / 100)
+
+
+def test_a_delta_between_two_strikes_is_interpolated_and_never_extrapolated():
+    deltas, ivs = np.array([-0.4, -0.2, np.nan]), np.array([0.14, 0.18, 0.9])
+    assert iv_at_delta(deltas, ivs) == pytest.approx(0.17)
+    assert math.isnan(iv_at_delta(np.array([-0.4, -0.3]), np.array([0.14, 0.15])))
+
+
+def test_thirty_day_volatility_is_linear_in_total_variance():
+    # (0.2^2 x 20 + 0.1^2 x 40) / 2 = 0.6 over 30 days -> sqrt(0.02)
+    assert constant_maturity_iv([40, 20], [0.1, 0.2], 30) == pytest.approx(math.sqrt(0.02))
+    assert constant_maturity_iv([20, 10], [0.2, 0.3], 30) == 0.2
+    assert constant_maturity_iv([40], [0.1], 30) == 0.1
+    assert math.isnan(constant_maturity_iv([0, 10], [0.1, math.nan], 30))
