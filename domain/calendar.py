@@ -7,11 +7,13 @@ changes of hours by date are rows of those files (`design.md` 8).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from domain.clock import EXCHANGE_ZONE, epoch_ns, exchange_time
+from domain.errors import ConfigurationFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,53 @@ class ExchangeCalendar:
             for moment in (opens, closes, leaves, square)
         )
         return TradingSession(day, *moments)
+
+
+def calendar_from(parsed: Mapping[str, Any]) -> ExchangeCalendar:
+    """A calendar from the parsed text of one file of `calendars/`; times are wall time in India.
+
+    Keys: `exchange`; `hours`, rows of since, opens, closes, intraday_exit, square_off; `holidays`,
+    date to name; `special`, date to opens and closes. Raises ConfigurationFault that quotes the
+    row it could not read.
+    """
+    exchange = parsed.get("exchange", "")
+    if not exchange or not parsed.get("hours"):
+        raise ConfigurationFault("a calendar needs the keys exchange and hours")
+    readers: dict[str, Callable[[Any], Any]] = {
+        "hours": _hours_row,
+        "holidays": _holiday,
+        "special": _special,
+    }
+    rows: dict[str, list[Any]] = {}
+    for key, read in readers.items():
+        given = parsed.get(key, {})
+        rows[key] = []
+        for row in given.items() if isinstance(given, Mapping) else given:
+            try:
+                rows[key].append(read(row))
+            except (KeyError, TypeError, ValueError) as fault:
+                raise ConfigurationFault(
+                    f"calendar {exchange}, {key}: {row} cannot be read ({fault})"
+                ) from fault
+    hours = tuple(sorted(rows["hours"], key=lambda row: row.since))
+    return ExchangeCalendar(exchange, hours, dict(rows["holidays"]), dict(rows["special"]))
+
+
+def _hours_row(row: Mapping[str, str]) -> SessionHours:
+    moments = [
+        time.fromisoformat(row[key]) for key in ("opens", "closes", "intraday_exit", "square_off")
+    ]
+    if not moments[0] < moments[2] <= moments[3] <= moments[1]:
+        raise ValueError("the order of a day is opens, intraday_exit, square_off, closes")
+    return SessionHours(date.fromisoformat(row["since"]), *moments)
+
+
+def _holiday(row: tuple[str, str]) -> tuple[date, str]:
+    return date.fromisoformat(row[0]), str(row[1])
+
+
+def _special(row: tuple[str, Mapping[str, str]]) -> tuple[date, tuple[time, time]]:
+    opens, closes = (time.fromisoformat(row[1][key]) for key in ("opens", "closes"))
+    if opens >= closes:
+        raise ValueError("a session opens before it closes")
+    return date.fromisoformat(row[0]), (opens, closes)
