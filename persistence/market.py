@@ -1,0 +1,156 @@
+"""Bars and implied volatility kept across days, for a warm start (`tomic.md` 5.1, 11.5).
+
+Bars are written by bar_builder, the volatility history by chain_keeper; a row written again
+replaces the one of the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, Engine, Float, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.instruments import Listing
+from domain.prices import BAR_DTYPE
+from persistence.database import MarketBase
+
+LIVE, HISTORY = "live", "history"
+ROWS_PER_STATEMENT = 500  # thirteen columns of these stay below SQLite's limit of bound values
+_NUMBERS = ("open", "high", "low", "close", "volume", "tick_count", "partial")
+
+
+class BarRow(MarketBase):
+    """One closed bar; `start_ns` is its start, `timeframe` 1m, 15m or 1D."""
+
+    __tablename__ = "bars"
+
+    exchange: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    start_ns: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    open: Mapped[float] = mapped_column(Float(53))
+    high: Mapped[float] = mapped_column(Float(53))
+    low: Mapped[float] = mapped_column(Float(53))
+    close: Mapped[float] = mapped_column(Float(53))
+    volume: Mapped[int] = mapped_column(BigInteger)
+    vwap: Mapped[float | None] = mapped_column(Float(53))
+    tick_count: Mapped[int]
+    partial: Mapped[bool]
+    source: Mapped[str]
+
+
+class IvRow(MarketBase):
+    """At-the-money volatility of one underlying on one day, 30 days constant maturity, decimal."""
+
+    __tablename__ = "iv_history"
+
+    underlying: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    iv: Mapped[float] = mapped_column(Float(53))
+
+
+_BARS, _IV = BarRow.__table__, IvRow.__table__
+
+
+class MarketStore:
+    """Bars by listing and timeframe, and the volatility history."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def write_bars(self, timeframe: str, bars: np.ndarray, listings: Mapping[int, Listing]) -> None:
+        """Keeps BAR_DTYPE rows under their listings' names; KeyError for an unknown listing."""
+        rows = [_row(timeframe, bar, listings[int(bar["listing"])]) for bar in bars]
+        self._upsert(_BARS, rows)
+
+    def read_bars(
+        self, listing: Listing, timeframe: str, *, since_ns: int = 0, count_max: int = 1000
+    ) -> np.ndarray:
+        """The newest `count_max` bars of a listing from `since_ns` on, ascending (BAR_DTYPE)."""
+        query = (
+            select(_BARS)
+            .where(
+                _BARS.c.exchange == listing.exchange,
+                _BARS.c.symbol == listing.symbol,
+                _BARS.c.timeframe == timeframe,
+                _BARS.c.start_ns >= since_ns,
+            )
+            .order_by(_BARS.c.start_ns.desc())
+            .limit(count_max)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return _bars(reversed(rows), lambda _row: listing.listing_id, len(rows))
+
+    def read_session(
+        self, timeframe: str, since_ns: int, listing_ids: Mapping[tuple[str, str], int]
+    ) -> np.ndarray:
+        """All bars from `since_ns` on of these listings, (exchange, symbol) -> listing_id."""
+        query = (
+            select(_BARS)
+            .where(_BARS.c.timeframe == timeframe, _BARS.c.start_ns >= since_ns)
+            .order_by(_BARS.c.start_ns)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        known = [row for row in rows if (row.exchange, row.symbol) in listing_ids]
+        return _bars(known, lambda row: listing_ids[(row.exchange, row.symbol)], len(known))
+
+    def delete_bars(self, timeframe: str, before_ns: int) -> int:
+        """Forgets bars that start earlier; returns how many."""
+        statement = delete(_BARS).where(
+            _BARS.c.timeframe == timeframe, _BARS.c.start_ns < before_ns
+        )
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount
+
+    def write_iv(self, underlying: str, day: date, iv: float) -> None:
+        """One observation a day; a later one of the same day replaces it."""
+        self._upsert(_IV, [{"underlying": underlying, "day": day, "iv": iv}])
+
+    def iv_history(self, underlying: str, since: date) -> list[tuple[date, float]]:
+        """Observations from that day on, ascending."""
+        query = (
+            select(_IV.c.day, _IV.c.iv)
+            .where(_IV.c.underlying == underlying, _IV.c.day >= since)
+            .order_by(_IV.c.day)
+        )
+        with self._engine.connect() as connection:
+            return [(row.day, row.iv) for row in connection.execute(query)]
+
+    def _upsert(self, table: Any, rows: list[dict[str, Any]]) -> None:
+        dialect = {"sqlite": sqlite, "postgresql": postgresql}[self._engine.dialect.name]
+        keys = [column.name for column in table.primary_key]
+        with self._engine.begin() as connection:
+            for first in range(0, len(rows), ROWS_PER_STATEMENT):
+                insert = dialect.insert(table).values(rows[first : first + ROWS_PER_STATEMENT])
+                others = {c.name: insert.excluded[c.name] for c in table.c if c.name not in keys}
+                connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others))
+
+
+def _row(timeframe: str, bar: np.void, listing: Listing) -> dict[str, Any]:
+    row = {name: bar[name].item() for name in _NUMBERS}
+    return row | {
+        "exchange": listing.exchange,
+        "symbol": listing.symbol,
+        "timeframe": timeframe,
+        "start_ns": int(bar["start_ns"]),
+        "vwap": None if np.isnan(bar["vwap"]) else float(bar["vwap"]),
+        "source": HISTORY if bar["history"] else LIVE,
+    }
+
+
+def _bars(rows: Iterable[Any], listing_id: Any, count: int) -> np.ndarray:
+    bars = np.zeros(count, BAR_DTYPE)
+    for bar, row in zip(bars, rows, strict=True):
+        bar["listing"], bar["start_ns"] = listing_id(row), row.start_ns
+        for name in _NUMBERS:
+            bar[name] = getattr(row, name)
+        bar["vwap"] = np.nan if row.vwap is None else row.vwap
+        bar["history"] = row.source == HISTORY
+    return bars
