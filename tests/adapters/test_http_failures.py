@@ -95,8 +95,7 @@ def client(url, waits=None):
 
 
 def send(url, timeout_s=2.0):
-    call = client(url).send("placeorder", {"apikey": KEY, "symbol": "SBIN"}, timeout_s)
-    return call
+    return client(url).send("placeorder", {"apikey": KEY, "symbol": "SBIN"}, timeout_s)
 
 
 def free_port():

@@ -51,7 +51,9 @@ def receive(subscriber, count):
 
 
 def join(publisher, subscriber):
-    """Publishes until the subscription has arrived at the publisher; returns the last sequence sent."""
+    """Publishes until the subscription has arrived at the publisher; returns the last sequence
+    sent.
+    """
     deadline = time.monotonic() + 10
     sent = 0
     while not subscriber.drain():
