@@ -16,7 +16,9 @@ API_KEY = "k" * 40
 
 
 class FakeGateway:
-    """Implements web_status.gateway.Gateway. `answers` maps an action to its answer; None = silence."""
+    """Implements web_status.gateway.Gateway. `answers` maps an action to its answer; None =
+    silence.
+    """
 
     def __init__(self) -> None:
         self.started_ns = 0

@@ -1,0 +1,199 @@
+"""The desk turns each request into a command and each outcome into one answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.desk.control_desk import ControlDesk
+from domain.supervision.topology import Node
+from messages.control import (
+    DeskAnswered,
+    DeskRequest,
+    InjectSignal,
+    PauseTrading,
+    ResumeAnswered,
+    ResumeTrading,
+    SignalInjected,
+    StartTrading,
+    StopTrading,
+)
+from messages.lifecycle import NodeRestarted, RestartNode
+from messages.trading import CloseStructure, TradingModeChanged
+from persistence.database import MainBase, open_engine
+from tests.kit.recording_context import RecordingContext, make_runtime
+
+SIGNAL = {"instrument": "NIFTY", "strategy_type": "DITM_CALL", "direction": "BUY"}
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RecordingContext:
+    tree = Node("root", strategy="one_for_one", children=(Node("feeds", actor="x"),))
+    runtime = make_runtime(tmp_path, tree=tree)
+    MainBase.metadata.create_all(open_engine(runtime.database_url))
+    return RecordingContext("control_desk", runtime)
+
+
+@pytest.fixture
+def desk(context: RecordingContext) -> ControlDesk:
+    return start(context, auto_start=True)
+
+
+def start(context: RecordingContext, *, auto_start: bool, life: int = 1) -> ControlDesk:
+    settings = SimpleNamespace(auto_start=auto_start, mode="sandbox")
+    context.runtime.settings = settings
+    context.life = life
+    actor = ControlDesk(context, None)
+    actor.start()
+    return actor
+
+
+def ask(context: RecordingContext, desk: ControlDesk, action: str, **body: Any) -> None:
+    context.deliver(desk, DeskRequest(request="r1", action=action, body=body, by="me"))
+
+
+def answers(context: RecordingContext) -> list[DeskAnswered]:
+    return context.told_to("status_board", DeskAnswered)
+
+
+def test_auto_start_begins_the_loop(context: RecordingContext, desk: ControlDesk) -> None:
+    assert [message.by for message in context.heard(StartTrading)] == ["auto start"]
+
+
+def test_a_stop_by_a_person_survives_a_crash_of_the_desk(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "stop")
+    context.clear()
+    start(context, auto_start=True, life=2)
+    assert context.heard(StartTrading) == []
+
+
+def test_a_new_signal_loop_is_started_again(context: RecordingContext, desk: ControlDesk) -> None:
+    context.clear()
+    restarted = NodeRestarted(name="signal_loop", life=2, reason="killed", handles_orders=False)
+    context.deliver(desk, restarted)
+    assert len(context.heard(StartTrading)) == 1
+    ask(context, desk, "stop")
+    context.clear()
+    context.deliver(desk, restarted)
+    assert context.heard(StartTrading) == []
+
+
+def test_start_is_refused_while_the_kill_latch_is_set(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    context.deliver(
+        desk, TradingModeChanged(mode="halted", killed=True, reason="day loss", since_ns=1)
+    )
+    ask(context, desk, "start")
+    assert answers(context)[-1].http_status == 409
+
+
+def test_pause_is_announced_and_answered_at_once(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "pause", reason="budget day")
+    assert context.heard(PauseTrading)[0].reason == "budget day"
+    assert answers(context)[-1].http_status == 200
+
+
+def test_resume_waits_for_the_gates_word(context: RecordingContext, desk: ControlDesk) -> None:
+    ask(context, desk, "resume")
+    (asked,) = context.told_to("breaker_gate", ResumeTrading)
+    assert answers(context) == []
+    context.deliver(
+        desk, ResumeAnswered(request=asked.request, cleared=False, reason="day loss 6.4 %")
+    )
+    (answer,) = answers(context)
+    assert (answer.http_status, answer.body["message"]) == (409, "day loss 6.4 %")
+
+
+def test_a_silent_actor_becomes_an_answer_and_its_late_word_is_dropped(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "resume")
+    context.advance(5.1)
+    (answer,) = answers(context)
+    assert answer.http_status == 503
+    assert "breaker_gate did not answer" in answer.body["message"]
+    context.deliver(desk, ResumeAnswered(request="r1", cleared=True, reason=""))
+    assert len(answers(context)) == 1
+
+
+def test_a_bad_signal_names_every_field_and_goes_nowhere(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "inject_signal", instrument="", strategy_type="MOON_SHOT", direction="UP")
+    (answer,) = answers(context)
+    assert answer.http_status == 400
+    named = {row["field"] for row in answer.body["details"]}
+    assert {"instrument", "strategy_type", "direction"} <= named
+    assert context.told_to("risk_agent") == []
+
+
+def test_a_signal_is_answered_when_risk_has_its_row(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "inject_signal", **SIGNAL)
+    (told,) = context.told_to("risk_agent", InjectSignal)
+    assert answers(context) == []
+    context.deliver(
+        desk,
+        SignalInjected(
+            request=told.request, correlation_id="c1", duplicate=False, conflict=False, pending=1
+        ),
+    )
+    (answer,) = answers(context)
+    assert (answer.http_status, answer.body["correlation_id"]) == (202, "c1")
+
+
+def test_the_same_key_with_another_payload_is_a_conflict(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "inject_signal", **SIGNAL)
+    context.deliver(
+        desk,
+        SignalInjected(request="r1", correlation_id="c", duplicate=True, conflict=True, pending=0),
+    )
+    assert answers(context)[-1].body["code"] == "IDEMPOTENCY_CONFLICT"
+
+
+@pytest.mark.parametrize("state", ["stopped", "paused"])
+def test_no_signal_is_taken_while_nothing_may_be_entered(
+    context: RecordingContext, desk: ControlDesk, state: str
+) -> None:
+    if state == "stopped":
+        ask(context, desk, "stop")
+    else:
+        context.deliver(
+            desk, TradingModeChanged(mode="halted", killed=True, reason="x", since_ns=1)
+        )
+    ask(context, desk, "inject_signal", **SIGNAL)
+    assert answers(context)[-1].http_status == 409
+    assert state in answers(context)[-1].body["message"]
+
+
+def test_only_nodes_of_the_tree_are_restarted(context: RecordingContext, desk: ControlDesk) -> None:
+    ask(context, desk, "restart_node", name="feeds")
+    ask(context, desk, "restart_node", name="nobody")
+    assert [message.name for message in context.heard(RestartNode)] == ["feeds"]
+    assert [answer.http_status for answer in answers(context)] == [202, 404]
+
+
+def test_a_close_by_hand_carries_one_key(context: RecordingContext, desk: ControlDesk) -> None:
+    ask(context, desk, "close_structure", strategy_id="S1")
+    ask(context, desk, "close_structure", strategy_id="S1")
+    keys = {message.key for message in context.told_to("execution_agent", CloseStructure)}
+    assert keys == {"S1:close:manual"}
+
+
+def test_stop_and_start_are_told_to_all(context: RecordingContext, desk: ControlDesk) -> None:
+    context.clear()
+    ask(context, desk, "stop")
+    ask(context, desk, "start")
+    assert len(context.heard(StopTrading)) == 1
+    assert len(context.heard(StartTrading)) == 1
