@@ -8,178 +8,30 @@ A write that cannot be made durable raises StorageFailure, and then nothing may 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Engine, Table, insert, select, true, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from domain.errors import StorageFailure
+from domain.order_changes import BookChange, RecordedFill, SendingAnswer
 from domain.orders import (
-    ENTRY_COMMAND,
     TERMINAL,
-    CommandRow,
-    CommandStatus,
     Fill,
     OrderRow,
     OrderStatus,
-    check_command_transition,
     check_transition,
 )
-from persistence.order_tables import ATTEMPTS, COMMANDS, FILLS, GUARDS, ORDERS
+from persistence.commands import CommandStore, values_of
+from persistence.order_tables import ATTEMPTS, FILLS, GUARDS, ORDERS
 
-Noun = TypeVar("Noun")
-_OPEN_COMMANDS = (
-    CommandStatus.PENDING,
-    CommandStatus.AWAITING_APPROVAL,
-    CommandStatus.PROCESSING,
-    CommandStatus.UNKNOWN_OUTCOME,
-)
 _LIVE = [
     status for status in OrderStatus if status is not OrderStatus.WAITING and status not in TERMINAL
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SendingAnswer:
-    """What became of one order that was SENDING, for `record_answers`; texts are masked already."""
-
-    client_order_id: str
-    status: OrderStatus
-    broker_order_id: str = ""
-    needs_reconcile: bool = False
-    error_kind: str = ""
-    error_message: str = ""
-    request: str = ""
-    answer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BookChange:
-    """What a broker's book says anew of one order; `increase` 0 when only its status moved."""
-
-    row: OrderRow
-    status: OrderStatus
-    filled_quantity: int
-    average_price: Decimal
-    increase: int = 0
-    price: Decimal = Decimal(0)
-    latency_ms: int = 0
-    slippage_ticks: Decimal = Decimal(0)
-    broker_order_id: str = ""
-    error_message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedFill:
-    """A fill with what its announcement needs besides."""
-
-    fill: Fill
-    broker_name: str
-    command_id: int
-    latency_ms: int
-    slippage_ticks: Decimal
-
-
-class OrderStore:
+class OrderStore(CommandStore):
     """All that reads or writes the order tables. One instance a process."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    # -- commands --
-
-    def record(self, command: CommandRow, orders: Sequence[OrderRow]) -> tuple[CommandRow, bool]:
-        """Makes a command and its orders durable together.
-
-        A key (or an entry's correlation id) that is known already gives the first row and True,
-        and writes nothing.
-        """
-        try:
-            with self._writing() as connection:
-                values = _values(command, without=("command_id",))
-                result = connection.execute(insert(COMMANDS).values(values))
-                number = result.inserted_primary_key[0]
-                if orders:
-                    rows = [_values(dataclasses.replace(row, command_id=number)) for row in orders]
-                    connection.execute(insert(ORDERS), rows)
-        except IntegrityError:
-            first = self._first_of(command)
-            if first is None:
-                raise
-            return first, True
-        return dataclasses.replace(command, command_id=number), False
-
-    def command(self, command_id: int) -> CommandRow | None:
-        """One command, or None."""
-        return self._one(COMMANDS, CommandRow, COMMANDS.c.command_id == command_id)
-
-    def open_commands(self) -> list[CommandRow]:
-        """All that are not ended, closes first, then by age."""
-        order = (COMMANDS.c.event_type, COMMANDS.c.priority.desc(), COMMANDS.c.command_id)
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.status.in_(_OPEN_COMMANDS), order=order)
-
-    def ended_untold(self) -> list[CommandRow]:
-        """Ended commands whose end has not been announced."""
-        ended = COMMANDS.c.status.not_in(_OPEN_COMMANDS) & COMMANDS.c.told.is_(False)
-        return self._all(COMMANDS, CommandRow, ended)
-
-    def standing_entries(self) -> list[CommandRow]:
-        """Entries that opened a structure which nobody has seen closed."""
-        standing = (
-            (COMMANDS.c.event_type == ENTRY_COMMAND)
-            & (COMMANDS.c.status == CommandStatus.DONE)
-            & (COMMANDS.c.closed_ns == 0)
-        )
-        return self._all(COMMANDS, CommandRow, standing)
-
-    def commands_of(self, strategy_id: str) -> list[CommandRow]:
-        """All commands of one strategy, oldest first."""
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.strategy_id == strategy_id)
-
-    def recent_commands(self, limit: int) -> list[CommandRow]:
-        """The newest commands, newest first; for pages."""
-        order = (COMMANDS.c.command_id.desc(),)
-        return self._all(COMMANDS, CommandRow, true(), order=order, limit=limit)
-
-    def dead_letters(self) -> list[CommandRow]:
-        """Commands that wait for an operator."""
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.status == CommandStatus.DEAD_LETTER)
-
-    def move(self, command: CommandRow, status: CommandStatus, **changes: Any) -> CommandRow | None:
-        """From the state (and owner) in `command`; None when it is not so any more.
-
-        Raises IllegalTransition for a step that `tables.md` 2 does not know.
-        """
-        check_command_transition(command.status, status)
-        as_read = (
-            (COMMANDS.c.command_id == command.command_id)
-            & (COMMANDS.c.status == command.status)
-            & (COMMANDS.c.owner_token == command.owner_token)
-        )
-        with self._writing() as connection:
-            query = update(COMMANDS).where(as_read).values(status=status, **changes)
-            changed = connection.execute(query).rowcount
-        return dataclasses.replace(command, status=status, **changes) if changed else None
-
-    def mark(self, command_id: int, **changes: Any) -> None:
-        """Sets columns that no state hangs on (told, closed_ns, abort_requested)."""
-        with self._writing() as connection:
-            connection.execute(
-                update(COMMANDS).where(COMMANDS.c.command_id == command_id).values(**changes)
-            )
-
-    def delete_dead_letter(self, command_id: int) -> bool:
-        """Removes a dead letter; its orders stay. False when it is none."""
-        is_dead = (COMMANDS.c.command_id == command_id) & (
-            COMMANDS.c.status == CommandStatus.DEAD_LETTER
-        )
-        with self._writing() as connection:
-            return bool(connection.execute(COMMANDS.delete().where(is_dead)).rowcount)
 
     # -- orders --
 
@@ -189,7 +41,7 @@ class OrderStore:
             for row in orders:
                 known = select(ORDERS.c.id).where(ORDERS.c.client_order_id == row.client_order_id)
                 if connection.execute(known).first() is None:
-                    connection.execute(insert(ORDERS).values(_values(row)))
+                    connection.execute(insert(ORDERS).values(values_of(row)))
 
     def order(self, client_order_id: str) -> OrderRow | None:
         """One order by its key, or None."""
@@ -372,14 +224,6 @@ class OrderStore:
 
     # -- helpers --
 
-    def _first_of(self, command: CommandRow) -> CommandRow | None:
-        same = COMMANDS.c.idempotency_key == command.idempotency_key
-        if not command.is_exit:
-            same |= (COMMANDS.c.correlation_id == command.correlation_id) & (
-                COMMANDS.c.event_type == ENTRY_COMMAND
-            )
-        return self._one(COMMANDS, CommandRow, same)
-
     @staticmethod
     def _is_taken(connection: Connection, answer: SendingAnswer) -> bool:
         own = select(ORDERS.c.broker_name).where(ORDERS.c.client_order_id == answer.client_order_id)
@@ -389,43 +233,6 @@ class OrderStore:
             & (ORDERS.c.broker_name == own.scalar_subquery())
         )
         return connection.execute(other).first() is not None
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except DBAPIError as fault:
-            raise StorageFailure(f"order tables cannot be written: {fault.orig}") from fault
-
-    def _one(self, table: Table, noun: type[Noun], condition: Any) -> Noun | None:
-        rows = self._all(table, noun, condition, limit=1)
-        return rows[0] if rows else None
-
-    def _all(
-        self,
-        table: Table,
-        noun: type[Noun],
-        condition: Any,
-        *,
-        order: Sequence[Any] = (),
-        limit: int | None = None,
-    ) -> list[Noun]:
-        names = [field.name for field in dataclasses.fields(noun)]  # type: ignore[arg-type]
-        query = select(*(table.c[name] for name in names)).where(condition).limit(limit)
-        query = query.order_by(*(order or (table.primary_key.columns[0],)))
-        with self._engine.connect() as connection:
-            return [noun(*row) for row in connection.execute(query)]
-
-
-def _values(noun: Any, without: Sequence[str] = ()) -> dict[str, Any]:
-    return {
-        field.name: getattr(noun, field.name)
-        for field in dataclasses.fields(noun)
-        if field.name not in without
-    }
 
 
 def _attempt(answer: SendingAnswer, now_ns: int) -> dict[str, Any]:

@@ -86,7 +86,7 @@ DIFFERENCES = Table(
 class KeptPosition:
     """A position with what only the book itself needs.
 
-    `realized_day` and `charges_day` are rupees of `day` (ISO date at the exchange), so that yesterday's
+    `realized_day` and `charges_day` are rupees of `day` (an ISO date), so that yesterday's
     result never counts as today's loss.
     """
 
@@ -143,7 +143,7 @@ class PositionStore:
             ]
 
     def save(self, rows: Sequence[KeptPosition], fill_id: int, version: int) -> None:
-        """Positions and cursor in one transaction. Raises StorageFailure when it cannot be durable."""
+        """Positions and cursor in one transaction; StorageFailure when it cannot be durable."""
         try:
             with self._engine.begin() as connection:
                 connection.execute(

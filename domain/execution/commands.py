@@ -1,0 +1,214 @@
+"""Commands and the rows of their orders: made from an intent, a close, a draft; and who may go.
+
+A row is written before anything is sent; its key says leg, action, attempt and slice, so that no
+two orders are ever made for the same purpose (`tomic.md` 8.2, 9.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from domain.clock import seconds
+from domain.execution.flattening import OrderDraft
+from domain.execution.legging import plan_of
+from domain.execution.pricing import Quote, limit_price
+from domain.execution.slicing import slices
+from domain.execution.unknowns import order_tag
+from domain.intents import STRATEGY_TRAITS, ResolvedLeg, SizedIntent
+from domain.orders import (
+    CLOSE_COMMAND,
+    ENTRY_COMMAND,
+    CommandRow,
+    OrderRow,
+    Purpose,
+    order_key,
+)
+from domain.prices import to_price
+
+LEASE_S = 30.0
+APPROVAL_S = 60.0
+DEFER_S = 1.0
+GATE_DEADLINE_S = 2.0
+CLOSE_PRIORITY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an intent is not tradable: a code and a sentence."""
+
+    code: str
+    text: str
+
+
+def entry_command(
+    intent: SizedIntent, payload: str, broker_name: str, *, now_ns: int, ttl_s: float
+) -> CommandRow:
+    """The command of an entry; `payload` is the intent as JSON. `ttl_s` 0 sets no expiry."""
+    return CommandRow(
+        event_type=ENTRY_COMMAND,
+        idempotency_key=intent.idempotency_key,
+        correlation_id=intent.correlation_id,
+        strategy_id=intent.strategy_id,
+        strategy_tag=intent.strategy_tag,
+        underlying=intent.structure.underlying,
+        broker_name=broker_name,
+        source_agent="risk_agent",
+        payload=payload,
+        created_ns=now_ns,
+        valid_until_ns=now_ns + seconds(ttl_s) if ttl_s else 0,
+        reason=intent.entry_reason,
+    )
+
+
+def close_command(
+    entry: CommandRow, key: str, *, reason: str, by: str, now_ns: int, leg_no: int = -1
+) -> CommandRow:
+    """The command that takes a structure (or one leg of it) off; it never expires."""
+    return CommandRow(
+        event_type=CLOSE_COMMAND,
+        idempotency_key=key,
+        correlation_id=entry.correlation_id,
+        strategy_id=entry.strategy_id,
+        strategy_tag=entry.strategy_tag,
+        underlying=entry.underlying,
+        broker_name=entry.broker_name,
+        source_agent=by,
+        payload="{}",
+        created_ns=now_ns,
+        priority=CLOSE_PRIORITY,
+        leg_no=leg_no,
+        reason=reason,
+    )
+
+
+def check_intent(intent: SizedIntent) -> Fault | None:
+    """The last look at an intent's shape before its first order (`tomic.md` 7.2, 8.2)."""
+    traits = STRATEGY_TRAITS[intent.signal.strategy]
+    legs = intent.structure.legs
+    if intent.quantity <= 0 or not legs:
+        return Fault("validation", "the intent has no quantity or no legs")
+    if len(legs) < traits.legs_min:
+        return Fault("validation", f"{intent.signal.strategy} needs {traits.legs_min} legs")
+    for leg in legs:
+        if leg.lot_size <= 0 or intent.quantity * leg.ratio % leg.lot_size:
+            text = f"{intent.quantity} x {leg.ratio} of {leg.symbol} is no multiple of its lot"
+            return Fault("validation", f"{text} {leg.lot_size}")
+    if any(leg.naked for leg in plan_of(intent).legs) and not intent.naked_approved:
+        return Fault("NAKED_NOT_APPROVED", "a short leg has no cover and naked was not approved")
+    return None
+
+
+def entry_orders(intent: SizedIntent, command: CommandRow) -> list[OrderRow]:
+    """The first attempt of every leg, in slices, WAITING; prices are set when they go."""
+    rows = []
+    for leg in plan_of(intent).legs:
+        template = leg_template(intent, leg.leg_no, command)
+        draft = OrderDraft(
+            leg_no=leg.leg_no,
+            action=leg.action,
+            quantity=intent.quantity * leg.ratio,
+            purpose=Purpose.ENTRY,
+            attempt=0,
+            price_type="MARKET",
+        )
+        freeze = intent.structure.legs[leg.leg_no].freeze_quantity
+        rows += draft_rows(
+            draft, template, command, freeze_quantity=freeze, now_ns=command.created_ns
+        )
+    return rows
+
+
+def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> OrderRow:
+    """What every order of a leg has in common."""
+    leg: ResolvedLeg = intent.structure.legs[leg_no]
+    naked = plan_of(intent).legs[leg_no].naked
+    return OrderRow(
+        client_order_id="",
+        command_id=command.command_id,
+        strategy_id=intent.strategy_id,
+        strategy_tag=intent.strategy_tag,
+        leg_no=leg_no,
+        purpose=Purpose.ENTRY,
+        broker_name=command.broker_name,
+        exchange=leg.exchange,
+        symbol=leg.symbol,
+        action=leg.direction,
+        quantity=0,
+        product=intent.product,
+        tag="",
+        created_ns=0,
+        listing_id=leg.listing_id,
+        underlying=intent.structure.underlying,
+        strategy=intent.signal.strategy.value,
+        kind=leg.option_type.value,
+        strike=leg.strike,
+        expiry=leg.expiry,
+        lot_size=leg.lot_size,
+        tick_size=leg.tick_size,
+        naked_approved=naked and intent.naked_approved,
+        decision_price=to_price(leg.mid, leg.tick_size) if leg.mid > 0 else Decimal(0),
+    )
+
+
+def draft_rows(
+    draft: OrderDraft,
+    template: OrderRow,
+    command: CommandRow,
+    *,
+    freeze_quantity: int,
+    now_ns: int,
+    quote: Quote | None = None,
+) -> list[OrderRow]:
+    """New rows of a draft, one a slice, each with its own key; priced where a quote is given."""
+    kind, price, trigger = draft.price_type, Decimal(0), draft.trigger_price or Decimal(0)
+    if kind == "SL":
+        price = draft.first_price or Decimal(0)
+    elif quote is not None:
+        kind, price = priced(draft, quote, template.tick_size)
+    quantities = slices(draft.quantity, template.lot_size, freeze_quantity)
+    rows = []
+    for number, quantity in enumerate(quantities):
+        piece = number + 1 if len(quantities) > 1 else 0
+        key = order_key(command.idempotency_key, draft.leg_no, draft.action, draft.attempt, piece)
+        rows.append(
+            replace(
+                template,
+                client_order_id=key,
+                command_id=command.command_id,
+                purpose=draft.purpose,
+                action=draft.action,
+                quantity=quantity,
+                tag=order_tag(template.strategy_tag, key),
+                created_ns=now_ns,
+                updated_ns=now_ns,
+                attempt=draft.attempt,
+                piece=piece,
+                is_exit=draft.purpose is not Purpose.ENTRY,
+                price_type=kind,
+                price=price,
+                trigger_price=trigger,
+            )
+        )
+    return rows
+
+
+def priced(draft: OrderDraft, quote: Quote, tick_size: Decimal) -> tuple[str, Decimal]:
+    """(price type, price) of a draft now: a limit that cannot be made of the quote is MARKET."""
+    if draft.price_type != "LIMIT":
+        return draft.price_type, Decimal(0)
+    price = limit_price(draft.action, quote, tick_size, draft.first_price)
+    return ("LIMIT", price) if price > 0 else ("MARKET", Decimal(0))
+
+
+def resized(waiting: Sequence[OrderRow], quantity: int) -> Mapping[str, int]:
+    """What each waiting row is to carry so that together they make `quantity`; 0 withdraws it.
+
+    Rows are never made larger: they stand for what was planned, not for more.
+    """
+    left, sizes = quantity, {}
+    for row in waiting:
+        sizes[row.client_order_id] = min(row.quantity, left)
+        left -= sizes[row.client_order_id]
+    return sizes
