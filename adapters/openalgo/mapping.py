@@ -309,6 +309,14 @@ def is_tick(frame: Row) -> bool:
     return "type" not in frame and ("topic" in frame or ("symbol" in frame and "ltp" in frame))
 
 
+def latest_ns(frames: Iterable[Row]) -> int:
+    """The newest time these ticks tell; 0 when none does."""
+    rows = (frame.get("data") for frame in frames)
+    return max(
+        (moment_ns(pick(row, TICK_TIME)) for row in rows if isinstance(row, dict)), default=0
+    )
+
+
 def parse_frame(text: str | bytes) -> dict[str, Any] | None:
     """The JSON object of one frame, or None."""
     try:

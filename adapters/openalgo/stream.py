@@ -41,8 +41,8 @@ class OpenAlgoStream:
     """FeedStream on one OpenAlgo instance.
 
     `clock()` stamps each frame as it arrives. With `steps` the server marks the end of each step of
-    a replay by a frame that names the step and the market's time: ticks are kept back until their
-    marker and carry its time, so that a replay does not depend on how fast frames came.
+    a replay: ticks are kept back until their marker and carry the market's time, so that a replay
+    does not depend on how fast frames came.
     """
 
     def __init__(
@@ -146,7 +146,8 @@ class OpenAlgoStream:
             else:
                 ticks.append((received_ns, frame))
         elif frame.get("type") == "step":
-            at_ns = int(frame.get("now_ns") or received_ns)
+            # By its data where the marker names no time: our clock moves only after the data came.
+            at_ns = int(frame.get("now_ns") or mapping.latest_ns(self._held) or received_ns)
             ticks += [(at_ns, held) for held in self._held]
             self._held.clear()
             events.append(("step", str(frame.get("step"))))

@@ -283,6 +283,24 @@ def test_in_a_replay_ticks_wait_for_the_marker_of_their_step_and_carry_its_time(
     assert {row[3] for row in ticks} == {step_ns}
 
 
+def test_a_marker_without_a_time_takes_that_of_its_newest_tick(play):
+    def script(server, connection):
+        server.hear(connection)
+        say(connection, AUTHENTICATED)
+        server.hear(connection)
+        late = tick("INFY", 1500.0)
+        late["data"]["timestamp"] += 60_000
+        say(connection, tick("SBIN", 800.5), late, {"type": "step", "step": 1})
+        wait_for_end(connection)
+
+    _, stream = play(script, steps=True)
+    stream.open()
+
+    ticks, _ = take_until(stream, has("step"))
+
+    assert {row[3] for row in ticks} == {NOW_NS + 60 * 10**9}
+
+
 def test_settle_gives_up_when_no_answer_comes(play):
     _, stream = play(lambda server, connection: wait_for_end(connection), steps=True)
     stream.open()
