@@ -1,0 +1,83 @@
+"""`python -m adapters.sandbox`: the exchange on its own, for the official client and for any other."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from adapters.sandbox.config import SandboxConfig, parse_instance
+from adapters.sandbox.server import SandboxServer
+from domain.errors import TomicError
+
+EXIT_FAULT = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serves until Ctrl-C or SIGTERM; 2 when a setting or a port is wrong."""
+    try:
+        server = SandboxServer(_configuration(arguments))
+    except TomicError as fault:
+        print(f"sandbox: {fault}", file=sys.stderr)
+        return EXIT_FAULT
+    asyncio.run(_serve(server))
+    return 0
+
+
+async def _serve(server: SandboxServer) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve(lambda: _introduce(server))
+
+
+def _introduce(server: SandboxServer) -> None:
+    for row in server.config.instances:
+        address = server.addresses[row.name]
+        print(f"{row.name}: {address.rest_url} {address.websocket_url}")
+    print(f"control: http://127.0.0.1:{server.control_port}")
+    if server.market.always_open:
+        print("always open: market hours and square-off are ignored")
+    if server.market.source.derived:
+        print(f"derived: {', '.join(server.market.source.derived)}")
+    sys.stdout.flush()
+
+
+def _configuration(arguments: list[str] | None) -> SandboxConfig:
+    parser = argparse.ArgumentParser(prog="python -m adapters.sandbox", description=__doc__)
+    parser.add_argument(
+        "--instance", action="append", required=True, metavar="NAME:REST:WS[:KEY]",
+        help="a broker's instance; port 0 takes a free one; without KEY the environment's, or a new one",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=7, help="of the generated prices")
+    parser.add_argument(
+        "--replay", type=Path, help="a recorded session instead of generated prices"
+    )
+    parser.add_argument("--history", type=Path, help="folder of recorded history")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="of a replay; 0 = as fast as it goes"
+    )
+    parser.add_argument(
+        "--stepped", action="store_true", help="the clock moves by the control port"
+    )
+    parser.add_argument("--always-open", action="store_true", help="ignore hours and square-off")
+    parser.add_argument("--data-dir", type=Path, help="where the books are kept; memory without")
+    parser.add_argument("--control-port", type=int, default=0, help="0 takes a free one")
+    given = parser.parse_args(arguments)
+    return SandboxConfig(
+        instances=tuple(parse_instance(text) for text in given.instance),
+        seed=given.seed,
+        replay=given.replay,
+        history_dir=given.history,
+        speed=given.speed,
+        stepped=given.stepped,
+        always_open=given.always_open,
+        data_dir=given.data_dir,
+        control_port=given.control_port,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

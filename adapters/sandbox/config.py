@@ -1,0 +1,120 @@
+"""What a sandbox exchange is started with: its instances, its price source, its clock, its accounts.
+
+Checked here, before a port is opened; a broken rule is a ConfigurationFault with a plain sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.sandbox.hours import seed_calendars
+from domain.calendar import ExchangeCalendar
+from domain.errors import ConfigurationFault
+
+if TYPE_CHECKING:
+    from adapters.sandbox.price_source import PriceSource
+
+KEY_ENVIRONMENT = "MULTI_BROKER_{name}_OPENALGO_API_KEY"
+API_KEY_BYTES = 32  # 64 hex characters (`openalgo.md` 1)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConfig:
+    """One broker's instance: its name, its two ports (0 takes a free one) and its API key."""
+
+    name: str
+    rest_port: int
+    websocket_port: int
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """Rules of every account (`openalgo.md` 10, account); leverages are plain factors."""
+
+    starting_capital: Decimal = Decimal("10000000.00")
+    equity_mis_leverage: Decimal = Decimal(5)
+    equity_cnc_leverage: Decimal = Decimal(1)
+    futures_leverage: Decimal = Decimal(10)
+    option_buy_leverage: Decimal = Decimal(1)
+    option_sell_leverage: Decimal = Decimal(1)
+    reset_day: str = "Never"  # or a weekday's English name
+    reset_time: time = time(0, 0)
+    expiry_settlement_timing: str = "expiry_day_close"  # or next_day
+    option_expiry_settlement: str = "ltp"  # or zero
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Calls a second, by endpoint group (`openalgo.md` 1.2)."""
+
+    order_per_s: int = 10
+    smart_order_per_s: int = 10
+    api_per_s: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """A whole sandbox exchange.
+
+    `stepped`: the clock moves only by the control port. `speed`: market seconds a second for a replay
+    that runs alone, 0 = as fast as it goes. `data_dir` None keeps the books in memory. `control_port`
+    0 takes a free port. `source` replaces the built-in markets. `always_open` ignores hours and
+    square-off. `start_ns` is where generated prices begin, 0 = now.
+    """
+
+    instances: tuple[InstanceConfig, ...]
+    seed: int = 7
+    replay: Path | None = None
+    history_dir: Path | None = None
+    speed: float = 1.0
+    stepped: bool = False
+    always_open: bool = False
+    data_dir: Path | None = None
+    control_port: int = 0
+    tick_interval_s: float = 1.0
+    start_ns: int = 0
+    calendars: Mapping[str, ExchangeCalendar] = field(default_factory=seed_calendars)
+    account: AccountSettings = field(default_factory=AccountSettings)
+    limits: RateLimits = field(default_factory=RateLimits)
+    source: PriceSource | None = None
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.instances]
+        if not names:
+            raise ConfigurationFault("the sandbox exchange needs at least one instance")
+        if len(set(names)) != len(names):
+            raise ConfigurationFault(f"sandbox instances share a name: {', '.join(names)}")
+        ports = [port for row in self.instances for port in (row.rest_port, row.websocket_port)]
+        used = [port for port in [*ports, self.control_port] if port]
+        twice = sorted({port for port in used if used.count(port) > 1})
+        if twice:
+            raise ConfigurationFault(f"sandbox port {twice[0]} is given to two servers")
+        if self.speed < 0:
+            raise ConfigurationFault(f"replay speed {self.speed} is below 0")
+
+
+def parse_instance(text: str) -> InstanceConfig:
+    """`zerodha:5502:8867[:KEY]`; without KEY the environment's key is taken, else a new one is made.
+
+    Raises ConfigurationFault without repeating the key.
+    """
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not parts[0]:
+        raise ConfigurationFault("an instance is NAME:REST_PORT:WS_PORT[:KEY]")
+    name, rest, websocket = parts[:3]
+    if not (_is_port(rest) and _is_port(websocket)):
+        raise ConfigurationFault(f"instance {name}: ports must be numbers from 0 to 65535")
+    key = parts[3] if len(parts) == 4 else os.environ.get(KEY_ENVIRONMENT.format(name=name.upper()))
+    return InstanceConfig(name, int(rest), int(websocket), key or secrets.token_hex(API_KEY_BYTES))
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) <= 65_535
