@@ -66,7 +66,9 @@ class ConflictRouter(Actor):
     def on_route_signals(self, message: RouteSignals) -> None:
         rows = self._book.positions + self._book.unmanaged
         exposure = exposure_of(rows, self._margin, self._limits)
-        routing = route(message.signals, message.regime.phase, exposure, self._limits)
+        routing = route(
+            message.signals, message.regime.phase, exposure=exposure, limits=self._limits
+        )
         log, routes = [*self._log, *routing.decisions], self._routes
         if not message.dry:
             self._log.extend(routing.decisions)

@@ -53,6 +53,7 @@ from messages.trading import (
     SignalsRouted,
     TradingModeChanged,
 )
+from persistence.commands import CommandStore
 from persistence.database import open_engine
 from persistence.lease import Lease, LeaseKeeper, LeaseStore
 
@@ -75,12 +76,10 @@ class LoopSettings:
     lease_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("scan_deadline_s", "dry_scan_deadline_s", "evaluation_deadline_s", "lease_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)}")
-        for name in ("opening_block_s", "first_cycle_s", "dry_scan_every_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name, value in vars(self).items():
+            may_be_zero = name in ("opening_block_s", "first_cycle_s", "dry_scan_every_s")
+            if name.endswith("_s") and (value < 0 or (value == 0 and not may_be_zero)):
+                raise ValueError(f"{name} must be greater than 0, not {value}")
         if not self.scanners:
             raise ValueError("scanners must name at least one agent")
 
@@ -107,10 +106,8 @@ class SignalLoop(Actor):
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
-        keys = context.runtime.settings
-        self._keys = keys
-        limits = GuardLimits.of(keys, settings.opening_block_s)
-        self._guards = Guards(now_ns=0, limits=limits)
+        self._keys = keys = context.runtime.settings
+        self._guards = Guards(0, GuardLimits.of(keys, settings.opening_block_s))
         self._table = EnqueueTable(keys.signal_enqueue_cooldown_s, settings.evaluation_deadline_s)
         self._streaks = RejectStreaks(keys.signal_reject_alert_threshold)
         self._evaluations = EvaluationLog(keys.signal_enqueue_cooldown_s)
@@ -127,8 +124,13 @@ class SignalLoop(Actor):
         self._owner = f"{platform.node()}:{context.runtime.data_dir}"
 
     def start(self) -> None:
-        store = LeaseStore(open_engine(self.context.runtime.database_url))
-        self._keeper = LeaseKeeper(store, self._owner, self.settings.lease_s)
+        engine = open_engine(self.context.runtime.database_url)
+        self._keeper = LeaseKeeper(LeaseStore(engine), self._owner, self.settings.lease_s)
+        self._table.restore(
+            (row.correlation_id, row.strategy_tag)
+            for row in CommandStore(engine).open_commands()
+            if not row.is_exit
+        )
         if self._keys.signal_loop_enabled:
             self._renew_lease()
             self.context.every(self.settings.lease_s / 3, self._renew_lease)
@@ -172,8 +174,7 @@ class SignalLoop(Actor):
         self._guards = replace(self._guards, session=session)
 
     def on_session_closed(self, message: SessionClosed) -> None:
-        session = replace(self._guards.session, is_open=False, reason=message.reason)
-        self._guards = replace(self._guards, session=session)
+        self._guards = replace(self._guards, session=SessionView(reason=message.reason))
 
     def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
         self._guards = replace(
@@ -252,11 +253,10 @@ class SignalLoop(Actor):
 
     def _route(self, scan: Scan) -> None:
         scan.is_routed = True
+        signals, dry = scan.result.signals, scan.dry
         self.context.tell(
             ROUTER,
-            RouteSignals(
-                cycle=scan.number, signals=scan.result.signals, regime=scan.regime, dry=scan.dry
-            ),
+            RouteSignals(cycle=scan.number, signals=signals, regime=scan.regime, dry=dry),
         )
         self._await(scan, lambda: self._routing_is_late(scan))
 
@@ -268,11 +268,8 @@ class SignalLoop(Actor):
         scan = self._scans.get(message.cycle)
         if scan is None:
             return
-        scan.result = replace(
-            scan.result,
-            accepted=message.accepted,
-            decisions=message.decisions,
-            diagnostics=message.diagnostics,
+        scan.result = scan.result.with_routing(
+            message.accepted, message.decisions, message.diagnostics
         )
         self._enqueue(scan)
         if not scan.dry:
@@ -293,7 +290,7 @@ class SignalLoop(Actor):
             enqueued.append(signal)
             if not scan.dry:
                 self._table.sent(signal, now_ns)
-                self.context.tell(RISK, EvaluateSignal(signal=signal, reply_to=self.context.name))
+                self.context.tell(RISK, EvaluateSignal(signal=signal))
         scan.result = replace(scan.result, enqueued=tuple(enqueued), held=tuple(held))
         if scan.dry:
             return
@@ -305,8 +302,7 @@ class SignalLoop(Actor):
         if scan.timer:
             scan.timer.cancel()
         self._scans.pop(scan.number, None)
-        snapshot = self._report(scan.result)
-        self._answer(scan.asked, snapshot)
+        self._answer(scan.asked, self._report(scan.result))
 
     def _count_rejects(self, scan: Scan) -> None:
         rejects = [
@@ -322,7 +318,7 @@ class SignalLoop(Actor):
     def on_order_proposed(self, message: OrderProposed) -> None:
         intent, now_ns = message.intent, self.context.now_ns()
         self._table.accepted(intent.signal, now_ns)
-        evaluation = self._view.evaluation(intent.signal, "enqueued", "accepted by risk", now_ns)
+        evaluation = self._view.evaluation(intent.signal, "enqueued", "accepted", now_ns=now_ns)
         self._evaluations.add(
             replace(evaluation, units=intent.quantity, lots=intent.lots, sizing=intent.sizing)
         )
@@ -331,9 +327,8 @@ class SignalLoop(Actor):
         signal, refusal = message.signal, message.refusal
         self._table.refused(signal.correlation_id)
         self._risk_rejects.append((signal.instrument, refusal.code))
-        evaluation = self._view.evaluation(
-            signal, message.result, refusal.text, self.context.now_ns()
-        )
+        now_ns, text = self.context.now_ns(), refusal.text
+        evaluation = self._view.evaluation(signal, message.result, text, now_ns=now_ns)
         self._evaluations.add(replace(evaluation, sizing=message.sizing))
 
     def on_proposal_recorded(self, message: ProposalRecorded) -> None:

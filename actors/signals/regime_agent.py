@@ -118,7 +118,7 @@ class RegimeAgent(Actor):
             return
         timeframe = batch.topic.removeprefix("bars.")
         if timeframe == "1m":
-            self._see_vix(batch.columns, "close", "start_ns", 60 * NS_PER_S)
+            self._see_vix(batch.columns, "close", stamp="start_ns", after_ns=60 * NS_PER_S)
         elif timeframe in self._windows:
             rows = batch.columns[batch.columns["listing"] == self._benchmark_id]
             if len(rows):
@@ -126,9 +126,9 @@ class RegimeAgent(Actor):
 
     def _on_ticks(self, batch: Batch) -> None:
         if batch.topic == f"ticks.{self._canonical}":
-            self._see_vix(batch.columns, "ltp", "received_ns", 0)
+            self._see_vix(batch.columns, "ltp", stamp="received_ns", after_ns=0)
 
-    def _see_vix(self, columns: np.ndarray, price: str, stamp: str, after_ns: int) -> None:
+    def _see_vix(self, columns: np.ndarray, price: str, *, stamp: str, after_ns: int) -> None:
         rows = columns[(columns["listing"] == self._vix_id) & (columns[price] > 0)]
         if len(rows) and int(rows[stamp][-1]) + after_ns > self._vix.as_of_ns:
             self._vix = Vix(float(rows[price][-1]), int(rows[stamp][-1]) + after_ns)

@@ -82,7 +82,7 @@ def priority_of(signal: Signal, phase: Phase) -> float:
 
 
 def route(
-    signals: Sequence[Signal], phase: Phase, exposure: Exposure, limits: RoutingLimits
+    signals: Sequence[Signal], phase: Phase, *, exposure: Exposure, limits: RoutingLimits
 ) -> Routing:
     """Decides every underlying, in alphabetical order (6.1)."""
     groups: dict[str, list[Signal]] = {}
@@ -94,8 +94,8 @@ def route(
     for underlying in sorted(groups):
         group = groups[underlying]
         verdict = _decide(underlying, group, phase)
-        verdict = _within_limits(underlying, verdict, exposure, limits, taken=len(accepted))
-        decision = _decision(underlying, group, verdict, phase)
+        verdict = _within_limits(verdict, underlying, exposure, limits=limits, taken=len(accepted))
+        decision = _decision(verdict, group, phase)
         decisions.append(decision)
         if verdict.action == ACCEPT and verdict.winner:
             accepted.append((verdict.winner, decision))
@@ -191,7 +191,11 @@ def _decide(underlying: str, group: list[Signal], phase: Phase) -> Verdict:
 
 
 def _best(signals: list[Signal]) -> Signal | None:
-    return min(signals, key=lambda one: (-one.strength, one.strategy), default=None)
+    return min(signals, key=_rank, default=None)
+
+
+def _rank(signal: Signal) -> tuple[float, str]:
+    return -signal.strength, signal.strategy
 
 
 def _between(sniper: Signal, other: Signal, phase: Phase) -> Verdict:
@@ -211,7 +215,7 @@ def _between(sniper: Signal, other: Signal, phase: Phase) -> Verdict:
 
 
 def _within_limits(
-    underlying: str, verdict: Verdict, exposure: Exposure, limits: RoutingLimits, *, taken: int
+    verdict: Verdict, underlying: str, exposure: Exposure, *, limits: RoutingLimits, taken: int
 ) -> Verdict:
     if verdict.action != ACCEPT:
         return verdict
@@ -227,18 +231,16 @@ def _within_limits(
     return verdict
 
 
-def _decision(
-    underlying: str, group: list[Signal], verdict: Verdict, phase: Phase
-) -> RouteDecision:
-    shown = verdict.winner or _best(group)
-    assert shown is not None
+def _decision(verdict: Verdict, group: list[Signal], phase: Phase) -> RouteDecision:
+    shown = verdict.winner or min(group, key=_rank)
+    name = shown.instrument.upper()
     return RouteDecision(
         source=shown.source,
-        instrument=underlying,
-        strategy=shown.strategy,
+        instrument=name,
+        strategy=shown.strategy.value,
         action=verdict.action,
         code=verdict.code,
-        reason=f"{underlying}: {verdict.reason}",
+        reason=f"{name}: {verdict.reason}",
         priority=priority_of(shown, phase),
     )
 

@@ -215,6 +215,10 @@ class EnqueueTable:
         sent = _Sent(dedupe_key(signal), strategy_tag(signal), now_ns)
         self._with_risk[signal.correlation_id] = sent
 
+    def restore(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Entries found alive on disk, (correlation id, strategy tag), after a restart."""
+        self._commands.update(entries)
+
     def refused(self, correlation_id: str) -> None:
         """Risk or execution said no: nothing is on its way under this id."""
         self._with_risk.pop(correlation_id, None)

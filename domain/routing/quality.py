@@ -47,6 +47,20 @@ class CycleResult:
             inputs={**self.inputs, **inputs},
         )
 
+    def with_routing(
+        self,
+        accepted: Sequence[Signal],
+        decisions: Sequence[RouteDecision],
+        diagnostics: Mapping[str, Any],
+    ) -> CycleResult:
+        """The same with the router's answer."""
+        return replace(
+            self,
+            accepted=tuple(accepted),
+            decisions=tuple(decisions),
+            diagnostics=diagnostics,
+        )
+
     def with_fault(self, text: str) -> CycleResult:
         """The same with one more fault."""
         return replace(self, faults=(*self.faults, text))
@@ -90,7 +104,7 @@ class LoopView:
         """Open strategies, not legs."""
         return len({row.strategy_id for row in self.book.open_positions})
 
-    def evaluation(self, signal: Signal, result: str, reason: str, now_ns: int) -> Evaluation:
+    def evaluation(self, signal: Signal, result: str, reason: str, *, now_ns: int) -> Evaluation:
         """Risk's word on a signal, beside what was known then."""
         return Evaluation(
             at_ns=now_ns,
@@ -180,7 +194,9 @@ def quality_snapshot(
             "volatility_snapshots": list(result.inputs.get("volatility_snapshots", ())),
         },
         "diagnostics": {
-            "no_action_reasons": no_action_reasons(result, guards, view.feed, evaluations),
+            "no_action_reasons": no_action_reasons(
+                result, guards, view.feed, evaluations=evaluations
+            ),
             "notes": [{"code": note.code, "text": note.text} for note in result.notes],
         },
         "signals": _signals(result, view.regime),
@@ -188,7 +204,7 @@ def quality_snapshot(
 
 
 def no_action_reasons(
-    result: CycleResult, guards: Guards, feed: FeedView, evaluations: EvaluationLog
+    result: CycleResult, guards: Guards, feed: FeedView, *, evaluations: EvaluationLog
 ) -> list[str]:
     """At most 12 sentences: guards, session, feed, inputs, signals, router, risk, in this order."""
     holds = guards.entry_holds()

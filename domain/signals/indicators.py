@@ -56,7 +56,7 @@ def merge_bars(window: np.ndarray, rows: np.ndarray, limit: int) -> np.ndarray:
 
 
 def ichimoku_signal(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, periods: IndicatorPeriods = PERIODS
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, *, periods: IndicatorPeriods = PERIODS
 ) -> str:
     """BULLISH above, BEARISH below the cloud drawn `displacement` bars ago; else NEUTRAL."""
     if len(close) < periods.bars_min:
@@ -107,7 +107,7 @@ def true_ranges(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndar
 
 
 def average_true_range(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, bars: int = PERIODS.atr
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, *, bars: int = PERIODS.atr
 ) -> float:
     """Mean true range of the last `bars` bars; 0 while there are not that many."""
     ranges = true_ranges(high, low, close)
@@ -123,7 +123,7 @@ def band_widths(close: np.ndarray, bars: int = PERIODS.band) -> np.ndarray:
 
 
 def is_congested(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, periods: IndicatorPeriods = PERIODS
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, *, periods: IndicatorPeriods = PERIODS
 ) -> bool:
     """True in a squeeze whose last bars overlap: a sideways market.
 
@@ -151,7 +151,7 @@ def is_blown_off(
     """
     if len(close) < periods.volume_average:
         return False
-    range_mean = average_true_range(high, low, close, periods.atr)
+    range_mean = average_true_range(high, low, close, bars=periods.atr)
     if range_mean <= 0:
         return False
     stretch = abs(close[-1] - close[-periods.band :].mean()) / range_mean
@@ -163,7 +163,7 @@ def is_blown_off(
 
 
 def trend_strength(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, bars: int = PERIODS.adx
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, *, bars: int = PERIODS.adx
 ) -> float:
     """Wilder's ADX, two decimals; 0 while there are fewer than twice `bars` bars."""
     if len(close) < 2 * bars:

@@ -104,13 +104,13 @@ def read_bars(
         timeframe=timeframe,
         start_ns=start_ns,
         end_ns=start_ns + seconds(bar_s),
-        ichimoku=indicators.ichimoku_signal(high, low, close, rules.periods),
+        ichimoku=indicators.ichimoku_signal(high, low, close, periods=rules.periods),
         impulse=indicators.impulse_color(close, rules.periods),
-        congestion=indicators.is_congested(high, low, close, rules.periods),
+        congestion=indicators.is_congested(high, low, close, periods=rules.periods),
         blowoff=indicators.is_blown_off(
             high, low, close, volume=bars["volume"], periods=rules.periods
         ),
-        adx=indicators.trend_strength(high, low, close, rules.periods.adx),
+        adx=indicators.trend_strength(high, low, close, bars=rules.periods.adx),
         vwap=vwap if vwap > 0 else 0.0,
         price_vs_vwap=indicators.price_vs_vwap(float(close[-1]), vwap, rules.periods),
     )
@@ -124,7 +124,7 @@ def choose_timeframe(
 
 
 def score_of(
-    reading: BarReading, vix: float, pcr: float | None, rules: RegimeParameters = PARAMETERS
+    reading: BarReading, vix: float, pcr: float | None, *, rules: RegimeParameters = PARAMETERS
 ) -> int:
     """Score -20..20 (`tomic.md` 3.3); dampers only move it toward zero. `vix` 0 means unknown."""
     score = rules.ichimoku_points * ((reading.ichimoku == BULLISH) - (reading.ichimoku == BEARISH))
@@ -145,7 +145,7 @@ def score_of(
 
 
 def raw_phase(
-    reading: BarReading, score: int, tide: str, rules: RegimeParameters = PARAMETERS
+    reading: BarReading, score: int, tide: str, *, rules: RegimeParameters = PARAMETERS
 ) -> Phase:
     """Phase of this bar alone; against the daily cloud (`tide`) a trend counts as CONGESTION."""
     if reading.blowoff:
