@@ -204,8 +204,16 @@ class PerUnderlying(Breaker):
     margins: dict[str, tuple[str, Decimal]] = field(default_factory=dict, init=False)
     used: Decimal = field(default=Decimal(0), init=False)
     known: bool = field(default=False, init=False)
+    held: frozenset[str] = field(default=frozenset(), init=False)
 
     NAME = "PER_UNDERLYING"
+
+    def see_book(self, book: BookSnapshot, now_ns: int) -> None:
+        """A structure that stood in the book and does no more is gone, whoever closed it."""
+        held = frozenset(row.strategy_id for row in book.open_positions)
+        for gone in self.held - held:
+            self.margins.pop(gone, None)
+        self.held = held
 
     def see_margin(self, margin: MarginState) -> None:
         super().see_margin(margin)

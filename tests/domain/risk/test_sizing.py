@@ -163,8 +163,8 @@ def test_no_step_ever_adds(
     sizing = size_position(
         replace(
             WORKED, spot=24_000.0, vix=vix, correlation=correlation, loss_per_unit=loss,
-            sigma=sigma, win_rate=win_rate, reward_risk=reward, margin_per_unit=margin, sector_margin=sector,
-            used=used, positions=positions, lot_size=lot,
+            sigma=sigma, win_rate=win_rate, reward_risk=reward, margin_per_unit=margin,
+            sector_margin=sector, used=used, positions=positions, lot_size=lot,
         )
     )  # fmt: skip
     sizes = [step.output for step in sizing.steps]

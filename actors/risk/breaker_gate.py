@@ -1,0 +1,293 @@
+"""Every order's door: asks all breakers with a deadline, keeps the trading mode and the kill latch.
+
+Hears ClearOrder, verdicts, the session, brokers, reconciliation, restarts, PauseTrading and
+ResumeTrading. Tells WeighOrder; announces OrderCleared, OrderDenied and TradingModeChanged. Fails
+closed: silence is a denial, and what is not known halts. Exits pass at once, in every mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from actors.actor import Actor, Context, Timer
+from domain.clock import exchange_time, iso_utc
+from domain.intents import Refusal
+from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
+from domain.risk.trading_mode import HALTED, TradingState
+from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
+from messages.lifecycle import BranchGaveUp, NodeRestarted
+from messages.market import SessionClosed, SessionOpened
+from messages.trading import (
+    BreakerVerdict,
+    BrokerConnectionChanged,
+    ClearOrder,
+    OrderCleared,
+    OrderDenied,
+    ReconciliationDone,
+    TradingModeChanged,
+    WeighOrder,
+)
+from persistence.database import open_engine
+from persistence.latches import Latch, read_latch, write_latch
+
+LATCH = "kill"
+BREAKER = "breaker."
+CONNECTION = "breaker.connection."
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """`broker` is the execution broker whose state makes the mode; seconds."""
+
+    broker: str = ""
+    deadline_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.deadline_s <= 0:
+            raise ValueError("deadline_s must be greater than 0")
+
+
+@dataclass
+class Inquiry:
+    """One question to the breakers. `resume` is set when it is a person's wish to go on."""
+
+    command_id: int
+    broker: str
+    silent: set[str]
+    timer: Timer
+    resume: ResumeTrading | None = None
+    verdicts: list[BreakerVerdict] = field(default_factory=list)
+
+
+class BreakerGate(Actor):
+    """Nobody else may say OrderCleared."""
+
+    SETTINGS = GateSettings
+    settings: GateSettings
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        runtime = context.runtime
+        self._broker = settings.broker or next(b.name for b in runtime.brokers if b.executes)
+        self._state = TradingState(needs_sandbox=runtime.settings.mode == "sandbox")
+        self._state.broker(self._broker)
+        self._breakers = [n.name for n in runtime.tree.walk() if n.name.startswith(BREAKER)]
+        self._inquiries: dict[int, Inquiry] = {}
+        self._resumes = 0
+        self._told = ("", False, "")
+        self._since_ns = 0
+
+    def start(self) -> None:
+        self._engine = open_engine(self.context.runtime.database_url, durable=True)
+        latch = read_latch(self._engine, LATCH)
+        if latch and latch.engaged:
+            self._state.killed, self._state.killed_ns = True, latch.since_ns
+            self._state.kill_reason = f"{latch.reason} (since {latch.day})"
+        self.context.every(5.0, self._tell_mode)
+        self._tell_mode()
+
+    # -- the door --
+
+    def on_clear_order(self, message: ClearOrder) -> None:
+        if message.is_exit:
+            self.context.announce(OrderCleared(command_id=message.command_id))
+            return
+        refusal = self._state.refusal(message.broker, self.context.now_ns())
+        if refusal:
+            self._deny(message.command_id, refusal)
+            return
+        question = WeighOrder(
+            command_id=message.command_id,
+            broker=message.broker,
+            underlying=message.underlying,
+            notional=message.notional,
+            margin=message.margin,
+            leg_orders=message.leg_orders,
+        )
+        self._ask(question)
+
+    def on_breaker_verdict(self, message: BreakerVerdict) -> None:
+        inquiry = self._inquiries.get(message.command_id)
+        if message.action == KILL and not (inquiry and inquiry.resume):
+            self._kill(f"{message.breaker}: {message.reason}")
+        if inquiry is None:
+            return
+        inquiry.silent.discard(message.breaker)
+        inquiry.verdicts.append(message)
+        if not inquiry.silent:
+            self._close(inquiry)
+
+    # -- what makes the mode --
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        self._state.session_open, self._state.session_reason = True, ""
+        self._tell_mode()
+
+    def on_session_closed(self, message: SessionClosed) -> None:
+        self._state.session_open, self._state.session_reason = False, message.reason
+        self._tell_mode()
+
+    def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
+        view = self._state.broker(message.broker)
+        view.connected = message.state == "connected"
+        view.reason = message.reason or message.state
+        view.sandbox_proven, view.proven_ns = message.sandbox_proven, message.proven_ns
+        self._tell_mode()
+
+    def on_reconciliation_done(self, message: ReconciliationDone) -> None:
+        view = self._state.broker(message.broker)
+        # A later pass that finds a difference holds its symbols (risk), not the whole system.
+        view.reconciled = view.reconciled or message.clean
+        if not view.reconciled:
+            view.unreconciled_because = message.reason or "the books differ"
+        self._tell_mode()
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        self._state.reopen(message.name, message.reason)
+        self._told = ("", False, "")  # a new life has not heard the mode
+        self._tell_mode()
+
+    def on_branch_gave_up(self, message: BranchGaveUp) -> None:
+        if message.handles_orders:
+            self._kill(f"{message.name} gave up: {message.reason}")
+
+    def on_pause_trading(self, message: PauseTrading) -> None:
+        self._kill(f"{message.reason} (by {message.by})")
+
+    def on_resume_trading(self, message: ResumeTrading) -> None:
+        if not self._state.broker(self._broker).reconciled:
+            because = self._state.broker(self._broker).unreconciled_because
+            self._answer(message, cleared=False, reason=f"not reconciled: {because}")
+            return
+        self._resumes += 1
+        # Numbers below 0 are never commands; an order of nothing asks only whether a cause holds.
+        nothing = WeighOrder(
+            command_id=-self._resumes,
+            broker=self._broker,
+            underlying="",
+            notional=Decimal(0),
+            margin=Decimal(0),
+            leg_orders=0,
+        )
+        self._ask(nothing, message)
+
+    # -- helpers --
+
+    def _ask(self, question: WeighOrder, resume: ResumeTrading | None = None) -> None:
+        number = question.command_id
+        asked = [name for name in self._breakers if self._concerns(name, question.broker)]
+        timer = self.context.after(self.settings.deadline_s, lambda: self._late(number))
+        self._inquiries[number] = Inquiry(number, question.broker, set(asked), timer, resume)
+        for name in asked:
+            self.context.tell(name, question)
+
+    @staticmethod
+    def _concerns(breaker: str, broker: str) -> bool:
+        return not breaker.startswith(CONNECTION) or breaker == CONNECTION + broker
+
+    def _late(self, command_id: int) -> None:
+        inquiry = self._inquiries.get(command_id)
+        if inquiry:
+            self._close(inquiry)
+
+    def _close(self, inquiry: Inquiry) -> None:
+        del self._inquiries[inquiry.command_id]
+        inquiry.timer.cancel()
+        if inquiry.resume:
+            self._decide_resume(inquiry, inquiry.resume)
+            return
+        refusal = self._state.refusal(inquiry.broker, self.context.now_ns())
+        worst = {row.action: row for row in reversed(inquiry.verdicts) if row.action != CLEAR}
+        if refusal:
+            self._deny(inquiry.command_id, refusal)
+        elif KILL in worst or DENY in worst:
+            row = worst.get(KILL) or worst[DENY]
+            self._deny(inquiry.command_id, Refusal(_code(row.breaker), row.reason), row)
+        elif inquiry.silent:
+            names = ", ".join(sorted(inquiry.silent))
+            text = f"{names} did not answer within {self.settings.deadline_s:g} s"
+            self._deny(inquiry.command_id, Refusal("BREAKER_SILENT", text))
+        elif DEFER in worst:
+            row = worst[DEFER]
+            self._deny(inquiry.command_id, Refusal(_code(row.breaker), row.reason), row)
+        else:
+            self.context.announce(OrderCleared(command_id=inquiry.command_id))
+
+    def _deny(
+        self, command_id: int, refusal: Refusal, verdict: BreakerVerdict | None = None
+    ) -> None:
+        self.context.announce(
+            OrderDenied(
+                command_id=command_id,
+                refusal=refusal,
+                breaker=verdict.breaker if verdict else "",
+                retry_after_s=verdict.retry_after_s if verdict else 0.0,
+            )
+        )
+
+    def _decide_resume(self, inquiry: Inquiry, wish: ResumeTrading) -> None:
+        holding = [row for row in inquiry.verdicts if row.action == KILL]
+        if holding:
+            self._answer(wish, cleared=False, reason=f"{holding[0].breaker}: {holding[0].reason}")
+        elif inquiry.silent:
+            names = ", ".join(sorted(inquiry.silent))
+            self._answer(wish, cleared=False, reason=f"{names} did not answer; try again")
+        else:
+            self._write_latch(engaged=False, reason=f"resumed by {wish.by}")
+            self._state.killed, self._state.kill_reason = False, ""
+            self._tell_mode()
+            self._answer(wish, cleared=True, reason="")
+
+    def _answer(self, wish: ResumeTrading, *, cleared: bool, reason: str) -> None:
+        answer = ResumeAnswered(request=wish.request, cleared=cleared, reason=reason)
+        self.context.tell(wish.reply_to, answer)
+
+    def _kill(self, reason: str) -> None:
+        """Latched on disk before anything else happens; idempotent."""
+        if self._state.killed:
+            return
+        self._state.killed_ns = self.context.now_ns()
+        self._write_latch(engaged=True, reason=reason)
+        self._state.killed, self._state.kill_reason = True, reason
+        self._tell_mode()
+        self.context.alert("CRITICAL", f"Trading stopped: {reason}", "kill")
+
+    def _write_latch(self, *, engaged: bool, reason: str) -> None:
+        now_ns = self.context.now_ns()
+        day = exchange_time(now_ns).date().isoformat()
+        write_latch(self._engine, Latch(LATCH, engaged, day, reason, now_ns, now_ns))
+
+    def _tell_mode(self) -> None:
+        now_ns = self.context.now_ns()
+        mode, reason = self._state.mode(self._broker, now_ns)
+        told = (mode, self._state.killed, reason)
+        # The words of a lapsed proof carry its age: only the mode and the latch make it news.
+        if told[:2] != self._told[:2]:
+            self._since_ns = now_ns
+            self.context.announce(
+                TradingModeChanged(
+                    mode=mode, killed=self._state.killed, reason=reason, since_ns=now_ns
+                )
+            )
+        self._told = told
+        self.context.report(self._status(mode, reason))
+
+    def _status(self, mode: str, reason: str) -> dict[str, Any]:
+        killed = self._state.killed
+        return {
+            "mode": mode,
+            "killed": killed,
+            "reason": self._state.kill_reason if killed else reason,
+            "killed_at": iso_utc(self._state.killed_ns) if killed else "",
+            "since_ns": self._since_ns,
+            "broker": self._broker,
+            "pending": len(self._inquiries),
+            "halted": mode == HALTED,
+        }
+
+
+def _code(breaker: str) -> str:
+    """`breaker.order_rate` -> ORDER_RATE; `breaker.connection.x` -> CONNECTION."""
+    return breaker.split(".")[1].upper()

@@ -1,0 +1,316 @@
+"""Watches open structures and proposes their exits (`tomic.md` 12.4).
+
+Hears StructureOpened, the book, chains on the bus, the session and what became of its closes. Tells
+CloseStructure to execution, one outstanding a structure. What a watch must not forget (its trail,
+its count of closes) is a row of `latches`; a structure it never heard open is found in the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from actors.actor import Actor, Context
+from adapters.tick_bus import Batch
+from domain.clock import NS_PER_S, exchange_time, seconds
+from domain.instruments import INDEX_PREFIXES, OPTION_KINDS, Kind, parse_expiry
+from domain.positions import BookSnapshot, Position
+from domain.risk.exits import (
+    EXIT_REASONS,
+    Deadlines,
+    Trail,
+    check_time,
+    closing_cost,
+    decide_exit,
+    delta_warning,
+    entry_credit,
+)
+from messages.market import SessionOpened
+from messages.trading import (
+    CloseStructure,
+    CommandEnded,
+    PositionChanged,
+    StructureClosed,
+    StructureOpened,
+)
+from persistence.database import open_engine
+from persistence.latches import Latch, delete_latch, read_latches, write_latch
+
+EXECUTION = "execution_agent"
+PREFIX = "watch:"
+
+
+@dataclass(frozen=True)
+class ManagerSettings:
+    """Seconds. An entry is over in 60 s, so older legs of nobody's watch are an open structure."""
+
+    decide_every_s: float = 1.0
+    clock_every_s: float = 5.0
+    quote_max_age_s: float = 10.0
+    adopt_after_s: float = 120.0
+    unpriced_alert_s: float = 60.0
+    repeat_close_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value <= 0:
+                raise ValueError(f"{name} must be greater than 0, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class LegQuote:
+    """Executable prices and delta of one leg, as the chain last told."""
+
+    bid: float
+    ask: float
+    delta: float
+    at_ns: int
+
+
+@dataclass
+class Watch:
+    """One structure under watch. `closing` is the word of the close on its way, "" while none
+    is."""
+
+    strategy_id: str
+    trail: Trail = field(default_factory=Trail)
+    closes: int = 0
+    closing: str = ""
+    told_ns: int = 0
+    decided_ns: int = 0
+    priced_ns: int = 0
+    warned: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """What its row keeps."""
+        trail = {"armed": self.trail.armed, "peak": self.trail.peak}
+        return {"trail": trail, "closes": self.closes, "closing": self.closing}
+
+
+class PositionManager(Actor):
+    """Every structure in the book is watched; one without a price for a minute is told of."""
+
+    SETTINGS = ManagerSettings
+    settings: ManagerSettings
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self._watches: dict[str, Watch] = {}
+        self._legs: dict[str, tuple[Position, ...]] = {}
+        self._quotes: dict[str, LegQuote] = {}
+        self._session: SessionOpened | None = None
+
+    def start(self) -> None:
+        self._engine = open_engine(self.context.runtime.database_url)
+        for row in read_latches(self._engine, PREFIX):
+            body = dict(row.body or {})
+            watch = Watch(row.name.removeprefix(PREFIX), Trail(**body["trail"]), body["closes"])
+            watch.closing, watch.priced_ns = body["closing"], self.context.now_ns()
+            self._watches[watch.strategy_id] = watch
+        self.context.subscribe("chain.", self._on_chain)
+        self.context.every(self.settings.clock_every_s, self._on_clock)
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        self._session = message
+        self._on_clock()
+
+    def on_structure_opened(self, message: StructureOpened) -> None:
+        self._register(message.intent.strategy_id)
+
+    def on_position_changed(self, message: PositionChanged) -> None:
+        self._legs = _by_strategy(message.book)
+        keys = {leg.key for legs in self._legs.values() for leg in legs}
+        self._quotes = {key: quote for key, quote in self._quotes.items() if key in keys}
+        adopt_ns = self.context.now_ns() - seconds(self.settings.adopt_after_s)
+        for strategy_id, legs in self._legs.items():
+            if strategy_id not in self._watches and max(row.entry_ns for row in legs) < adopt_ns:
+                self._register(strategy_id)
+
+    def on_structure_closed(self, message: StructureClosed) -> None:
+        if self._watches.pop(message.strategy_id, None):
+            delete_latch(self._engine, PREFIX + message.strategy_id)
+        self._report()
+
+    def on_command_ended(self, message: CommandEnded) -> None:
+        """A close that failed is proposed again under the next number while legs are left."""
+        watch = self._watches.get(message.strategy_id)
+        if (
+            watch
+            and message.is_exit
+            and watch.closing
+            and message.status in ("FAILED", "DEAD_LETTER")
+        ):
+            watch.closing = ""
+            self._remember(watch)
+            self.context.alert(
+                "CRITICAL", f"Closing {watch.strategy_id} failed", f"close:{watch.strategy_id}"
+            )
+
+    # -- prices and clock --
+
+    def _on_chain(self, batch: Batch) -> None:
+        _, underlying, expiry_word = batch.topic.split(".", 2)
+        expiry = parse_expiry(expiry_word)
+        now_ns = self.context.now_ns()
+        for strategy_id in list(self._watches):
+            legs = [
+                leg
+                for leg in self._legs.get(strategy_id, ())
+                if leg.underlying == underlying and leg.expiry == expiry
+            ]
+            for leg in legs:
+                self._read_quote(leg, batch, now_ns)
+            if legs:
+                self._decide(self._watches[strategy_id], now_ns)
+
+    def _read_quote(self, leg: Position, batch: Batch, now_ns: int) -> None:
+        rows = batch.columns
+        mine = (rows["strike"] == float(leg.strike)) & (rows["is_call"] == (leg.kind == Kind.CALL))
+        found = rows[mine]
+        if len(found):
+            row = found[0]
+            quote = LegQuote(float(row["bid"]), float(row["ask"]), float(row["delta"]), now_ns)
+            self._quotes[leg.key] = quote
+
+    def _decide(self, watch: Watch, now_ns: int) -> None:
+        if now_ns - watch.decided_ns < seconds(self.settings.decide_every_s) or watch.closing:
+            return
+        watch.decided_ns = now_ns
+        legs = self._legs[watch.strategy_id]
+        fresh = self._fresh_quotes(legs, now_ns)
+        cost = None
+        if len(fresh) == len(legs):
+            cost = closing_cost(legs, {key: (row.bid, row.ask) for key, row in fresh.items()})
+        if cost is not None:
+            watch.priced_ns = now_ns
+        deltas = {key: row.delta for key, row in fresh.items()}
+        decision = decide_exit(legs, cost, deltas, watch.trail)
+        changed = (watch.trail.armed, watch.trail.peak) != (
+            decision.trail.armed,
+            decision.trail.peak,
+        )
+        watch.trail = decision.trail
+        if changed:
+            self._remember(watch)
+        self._warn_of_delta(watch, delta_warning(legs, deltas))
+        if decision.action in EXIT_REASONS:
+            self._close(watch, EXIT_REASONS[decision.action], decision.reason)
+
+    def _fresh_quotes(self, legs: Iterable[Position], now_ns: int) -> dict[str, LegQuote]:
+        oldest_ns = now_ns - seconds(self.settings.quote_max_age_s)
+        quotes = ((leg.key, self._quotes.get(leg.key)) for leg in legs)
+        return {key: quote for key, quote in quotes if quote and quote.at_ns >= oldest_ns}
+
+    def _on_clock(self) -> None:
+        now_ns = self.context.now_ns()
+        for watch in list(self._watches.values()):
+            legs = self._legs.get(watch.strategy_id)
+            if not legs:
+                continue
+            if watch.closing:
+                self._repeat(watch, now_ns)
+                continue
+            reason = self._time_is_up(legs, now_ns)
+            if reason:
+                self._close(watch, EXIT_REASONS["CLOSE_TIME"], reason)
+            elif self._session and now_ns - watch.priced_ns > seconds(
+                self.settings.unpriced_alert_s
+            ):
+                text = f"{watch.strategy_id} has no executable price: profit and stop are blind"
+                self.context.alert("RISK", text, f"unpriced:{watch.strategy_id}")
+        self._report()
+
+    def _time_is_up(self, legs: tuple[Position, ...], now_ns: int) -> str:
+        session = self._session
+        if session is None or not session.opens_ns <= now_ns < session.closes_ns:
+            return ""
+        today = exchange_time(now_ns).date()
+        # A session that never closes has no hours to leave by.
+        hours = (0, 0) if session.always_open else (session.intraday_exit_ns, session.square_off_ns)
+        return check_time(legs, Deadlines(today, *hours), now_ns, self._sessions_left(legs, today))
+
+    def _sessions_left(self, legs: tuple[Position, ...], today: date) -> int | None:
+        """Sessions from tomorrow to the expiry of a stock's options; None for an index."""
+        first = legs[0]
+        calendar = self.context.runtime.calendars.get(first.exchange)
+        if first.underlying in INDEX_PREFIXES or first.kind not in OPTION_KINDS or calendar is None:
+            return None
+        last = min(leg.expiry for leg in legs if leg.expiry)
+        days = (today + timedelta(days=n) for n in range(1, (last - today).days + 1))
+        return sum(1 for day in days if calendar.session(day))
+
+    # -- closes --
+
+    def _close(self, watch: Watch, word: str, reason: str) -> None:
+        watch.closes += 1
+        watch.closing = word
+        self._remember(watch)
+        self._tell_close(watch)
+        text = f"{watch.strategy_id} is closed ({word}): {reason}"
+        self.context.alert("SIGNAL", text, f"close:{watch.strategy_id}:{watch.closes}")
+        self._report()
+
+    def _repeat(self, watch: Watch, now_ns: int) -> None:
+        """The same key again: execution finds its first row, or takes it if it never heard."""
+        if now_ns - watch.told_ns >= seconds(self.settings.repeat_close_s):
+            self._tell_close(watch)
+
+    def _tell_close(self, watch: Watch) -> None:
+        watch.told_ns = self.context.now_ns()
+        close = CloseStructure(
+            strategy_id=watch.strategy_id,
+            reason=watch.closing,
+            key=f"{watch.strategy_id}:close:{watch.closes}",
+            by=self.context.name,
+        )
+        self.context.tell(EXECUTION, close)
+
+    def _warn_of_delta(self, watch: Watch, warning: str) -> None:
+        if warning and not watch.warned:
+            self.context.alert(
+                "RISK", f"{watch.strategy_id}: {warning}", f"delta:{watch.strategy_id}"
+            )
+        watch.warned = warning
+
+    def _register(self, strategy_id: str) -> None:
+        if strategy_id not in self._watches:
+            watch = Watch(strategy_id, priced_ns=self.context.now_ns())
+            self._watches[strategy_id] = watch
+            self._remember(watch)
+            self._report()
+
+    def _remember(self, watch: Watch) -> None:
+        now_ns = self.context.now_ns()
+        day = exchange_time(now_ns).date().isoformat()
+        name = PREFIX + watch.strategy_id
+        row = Latch(name, bool(watch.closing), day, watch.closing, now_ns, now_ns, watch.body())
+        write_latch(self._engine, row)
+
+    def _report(self) -> None:
+        now_ns = self.context.now_ns()
+        self.context.report(
+            {
+                watch.strategy_id: {
+                    "instrument": legs[0].underlying,
+                    "entry_credit": round(entry_credit(legs), 2),
+                    "trail_stop_activated": watch.trail.armed,
+                    "peak_profit_pct": round(watch.trail.peak * 100, 1),
+                    "quantity": legs[0].quantity,
+                    "closing": watch.closing,
+                    "unpriced_s": round((now_ns - watch.priced_ns) / NS_PER_S, 1),
+                }
+                for watch in self._watches.values()
+                if (legs := self._legs.get(watch.strategy_id))
+            }
+        )
+
+
+def _by_strategy(book: BookSnapshot) -> dict[str, tuple[Position, ...]]:
+    """Open rows of our own structures."""
+    groups: dict[str, list[Position]] = {}
+    for row in book.open_positions:
+        if row.strategy_id:
+            groups.setdefault(row.strategy_id, []).append(row)
+    return {key: tuple(rows) for key, rows in groups.items()}
