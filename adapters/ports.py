@@ -130,3 +130,9 @@ class ReplayMarket(Protocol):
     def advance(self, to_ns: int) -> dict[str, Any]:
         """Moves the exchange's clock and lets out every row due. Returns {now_ns, next_ns | None,
         ended, step}."""
+
+    def status(self) -> dict[str, Any]:
+        """What the exchange says of itself, JSON-ready."""
+
+    def close(self) -> None:
+        """Ends the connection."""

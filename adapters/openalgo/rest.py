@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from adapters.http import Call, HttpClient
+from adapters.http import HttpClient
 from adapters.openalgo import mapping
 from adapters.ports import PlacedOrder
 from domain.brokers import (
@@ -21,13 +20,11 @@ from domain.brokers import (
     MarginQuote,
     OrderRequest,
 )
-from domain.errors import BrokerFailure, BrokerRejected, OutcomeUnknown
-from domain.instruments import Listing, parse_symbol
+from domain.errors import BrokerFailure, OutcomeUnknown
+from domain.instruments import Listing
 
 BOOK_TIMEOUT_S = 5.0  # `tomic.md` 8.6
-MULTI_LEG_TIMEOUT_S = 15.0
 MASTER_TIMEOUT_S = 60.0
-LEGS_MAX = 20  # of optionsmultiorder
 MARGIN_POSITIONS_MAX = 50
 INTERVALS = ("1m", "15m", "D")
 
@@ -63,10 +60,11 @@ class OpenAlgoBroker:
         return isinstance(data, dict) and data.get("analyze_mode") is True
 
     def place(self, requests: Sequence[OrderRequest]) -> list[PlacedOrder]:
-        """One optionsmultiorder for option legs of one underlying where the broker takes legs by
-        symbol, else one placeorder each, in the order given."""
-        if self.capabilities.multi_leg_order and _is_structure(requests):
-            return self._place_together(requests)
+        """One placeorder each, in the order given: each names its contract and its own outcome.
+
+        optionsmultiorder takes legs by offset from the money, which the server resolves anew; an
+        order of ours is for the contract that was weighed.
+        """
         return [self._place_one(request) for request in requests]
 
     def cancel(self, order_id: str, tag: str) -> None:
@@ -150,36 +148,6 @@ class OpenAlgoBroker:
         order_id, failure = _outcome(call.body, call.failure)
         return PlacedOrder(request.client_order_id, order_id, failure, call.request, call.answer)
 
-    def _place_together(self, requests: Sequence[OrderRequest]) -> list[PlacedOrder]:
-        first = requests[0]
-        body = {
-            "apikey": self._key,
-            "strategy": first.tag,
-            "underlying": first.underlying,
-            "exchange": first.underlying_exchange,
-            "legs": [mapping.order_body(request) for request in requests],
-        }
-        call = self._http.send("optionsmultiorder", body, MULTI_LEG_TIMEOUT_S)
-        return [
-            self._leg(call, number, request) for number, request in enumerate(requests, start=1)
-        ]
-
-    def _leg(self, call: Call, number: int, request: OrderRequest) -> PlacedOrder:
-        """The row of one leg: the call says success even when every leg failed (`tomic.md` 8.6)."""
-        results = call.body.get("results")
-        rows = (
-            [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-        )
-        row = next((row for row in rows if str(row.get("leg")) == str(number)), {})
-        failure = call.failure
-        if not failure and str(row.get("status")).lower() == "error":
-            failure = BrokerRejected(self._http.mask(str(row.get("message") or "leg refused")))
-        elif not failure and row.get("symbol", request.symbol) != request.symbol:
-            failure = OutcomeUnknown(f"leg {number} was answered for another symbol")
-        order_id, failure = _outcome(row, failure)
-        answer = self._http.mask(json.dumps(row)) if row else call.answer
-        return PlacedOrder(request.client_order_id, order_id, failure, call.request, answer)
-
 
 def _outcome(
     answer: dict[str, Any], failure: BrokerFailure | None
@@ -192,16 +160,6 @@ def _outcome(
     if not isinstance(order_id, (str, int)) or not str(order_id).strip():
         return "", OutcomeUnknown("the broker answered success without an order id")
     return str(order_id), None
-
-
-def _is_structure(requests: Sequence[OrderRequest]) -> bool:
-    shared = {(row.tag, row.underlying, row.underlying_exchange) for row in requests}
-    options = [parse_symbol(row.symbol) for row in requests]
-    return (
-        2 <= len(requests) <= LEGS_MAX
-        and len(shared) == 1
-        and all(requests[0].underlying and parsed and parsed.strike for parsed in options)
-    )
 
 
 def _rows(value: Any, path: str) -> list[dict[str, Any]]:

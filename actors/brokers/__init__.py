@@ -1,0 +1,1 @@
+"""Brokers: their sessions, what their books say, and the embedded exchange."""

@@ -1,0 +1,55 @@
+"""Sandbox exchange: the embedded exchange as a node of the tree, so that it is restarted like any
+other.
+
+Hears nothing and tells nothing: brokers are reached through its ports, its clock in a replay
+through the control port.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.actor import Actor, Context
+from adapters.catalogue import open_replay_market, open_sandbox
+
+CHECK_EVERY_S = 2.0
+FOLDER = "sandbox"
+
+
+class SandboxExchange(Actor):
+    """State: the server, which runs in a thread of this process."""
+
+    STEPPED = False
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        runtime = context.runtime
+        folder = runtime.data_dir / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = runtime.replay
+        self._server = open_sandbox(
+            runtime.brokers,
+            runtime.keys,
+            control_port=runtime.control_port,
+            # A replay begins with empty books, whatever an earlier one left.
+            data_dir=folder if plan is None else None,
+            replay=plan.file if plan else None,
+            history=plan.history if plan else None,
+        )
+        self._control = open_replay_market(self._server.control_port)
+
+    def start(self) -> None:
+        self._server.run_in_thread()
+        self.context.every(CHECK_EVERY_S, self._check)
+
+    def stop(self) -> None:
+        self._control.close()
+        self._server.stop()
+
+    def _check(self) -> None:
+        self.context.work(self._control.status, self._on_status)
+
+    def _on_status(self, status: Any) -> None:
+        if isinstance(status, Exception):
+            raise status  # a server that does not answer is begun anew, from its books
+        self.context.report(status)

@@ -1,0 +1,1 @@
+"""Market data: who wants what, which socket carries it, which broker's is believed."""

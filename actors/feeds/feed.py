@@ -1,0 +1,150 @@
+"""Feed: one broker's market data as a whole; balances its listings over its shards.
+
+Hears SubscribeListings from the desk, ShardStateChanged, NodeRestarted of its shards; tells each
+shard its part and announces FeedStateChanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.actor import Actor, Context
+from adapters.catalogue import capabilities_of
+from domain.feeds import roll
+from domain.feeds.placement import Parts, place
+from domain.feeds.roll import ShardRecord
+from messages.lifecycle import NodeRestarted
+from messages.market import FeedStateChanged, ShardStateChanged, SubscribeListings
+
+CHECK_EVERY_S = 1.0
+TELL_EVERY_S = 5.0
+BREAK_AFTER_S = 2.0  # `subscriptions.md` 6: the target carries before the source lets go
+
+
+class Feed(Actor):
+    """State: what is wanted (mode by listing), each shard's record and its part."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        branch = context.runtime.tree.find(f"shards.{context.instance}")
+        now_ns = context.monotonic_ns()
+        self._shards = tuple(node.name for node in branch.children)
+        self._records = {name: ShardRecord("", now_ns, now_ns) for name in self._shards}
+        self._views: dict[str, ShardStateChanged] = {}
+        self._capacity = capabilities_of(
+            context.runtime.broker(context.instance)
+        ).symbols_per_socket
+        self._wanted: dict[int, int] = {}
+        self._parts: Parts = {}
+        self._unplaced = 0
+        self._announced: tuple[Any, ...] = ()
+
+    def start(self) -> None:
+        self.context.every(CHECK_EVERY_S, self._check)
+        self.context.every(TELL_EVERY_S, self._tell)
+
+    # -- what it hears --
+
+    def on_subscribe_listings(self, message: SubscribeListings) -> None:
+        before, self._wanted = (
+            self._wanted,
+            dict(zip(message.listing_ids, message.modes, strict=True)),
+        )
+        changed = {row for row, mode in self._wanted.items() if before.get(row, mode) != mode}
+        self._balance(changed)
+
+    def on_shard_state_changed(self, message: ShardStateChanged) -> None:
+        if message.shard not in self._records:
+            return
+        self._views[message.shard] = message
+        record = self._records[message.shard]
+        self._records[message.shard] = roll.after_report(
+            record, message.state, self.context.monotonic_ns()
+        )
+        self._check()
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name in self._parts:
+            self._tell_part(message.name)
+
+    # -- balance --
+
+    def _check(self) -> None:
+        rolled = roll.call_roll(self._records, self.context.monotonic_ns())
+        moved = any(rolled[name].carries != self._records[name].carries for name in self._shards)
+        self._records = rolled
+        if moved:
+            self._balance(set())
+        self._announce()
+
+    def _balance(self, changed: set[int]) -> None:
+        """Places anew and tells the shards whose part is another, or holds a `changed` mode: who
+        gains at once, who only loses when the others had time to subscribe."""
+        carrying = [name for name in self._shards if self._records[name].carries]
+        placement = place(
+            self._parts, tuple(self._wanted), carrying or self._shards, capacity=self._capacity
+        )
+        before, self._parts = (
+            self._parts,
+            {name: placement.parts.get(name, ()) for name in self._shards},
+        )
+        if len(placement.unplaced) > self._unplaced:
+            text = f"{self.context.instance} has no room for {len(placement.unplaced)} listings"
+            self.context.alert("RISK", text, f"{self.context.name}:unplaced")
+        self._unplaced = len(placement.unplaced)
+        for name, part in self._parts.items():
+            old = before.get(name, ())
+            if set(part) - set(old) or changed & set(part):
+                self._tell_part(name)
+            elif part != old and self._records[name].carries:
+                self.context.after(BREAK_AFTER_S, lambda name=name: self._tell_part(name))
+            elif part != old:
+                self._tell_part(name)
+
+    def _tell_part(self, name: str) -> None:
+        part = tuple(row for row in self._parts[name] if row in self._wanted)
+        modes = tuple(self._wanted[row] for row in part)
+        self.context.tell(name, SubscribeListings(listing_ids=part, modes=modes))
+
+    # -- state --
+
+    def _view(self) -> FeedStateChanged:
+        views = list(self._views.values())
+        states = [self._records[name].state for name in self._shards]
+        return FeedStateChanged(
+            broker=self.context.instance,
+            state=roll.summarise(states),
+            reason=next((view.reason for view in views if view.reason), ""),
+            connected=sum(state in roll.UP for state in states),
+            shards=len(self._shards),
+            listings=sum(view.listings for view in views),
+            disconnects=sum(view.reconnects for view in views),
+            # One bad socket is not a bad feed: its listings move.
+            failures_in_row=min((view.failures_in_row for view in views), default=0),
+            last_message_ns=max((view.last_message_ns for view in views), default=0),
+        )
+
+    def _announce(self) -> None:
+        view = self._view()
+        news = (view.state, view.connected, view.listings, view.disconnects, view.failures_in_row)
+        if news != self._announced:
+            self._announced = news
+            self.context.announce(view)
+
+    def _tell(self) -> None:
+        view = self._view()
+        self.context.tell("feed_selector", view)
+        self.context.report({
+            "state": view.state,
+            "reason": view.reason,
+            "connected": view.connected,
+            "shards": {
+                name: {"state": record.state, "carries": record.carries,
+                       "listings": len(self._parts.get(name, ()))}
+                for name, record in self._records.items()
+            },
+            "listings": view.listings,
+            "unplaced": self._unplaced,
+            "disconnects": view.disconnects,
+            "last_message_ns": view.last_message_ns,
+        })  # fmt: skip

@@ -1,0 +1,134 @@
+"""Feed selector: says which broker's ticks are believed (`tomic.md` 11.2).
+
+Hears FeedStateChanged of every feed, the session's close and restarts; announces FeedSwitched and
+reports `ws_data`, the feed as the status shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.actor import Actor, Context
+from domain.clock import NS_PER_S, exchange_time
+from domain.feeds import failover
+from domain.feeds.failover import FeedHealth, Switch
+from messages.lifecycle import NodeRestarted
+from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
+
+CHECK_EVERY_S = 1.0
+STAGE_OF_CONSUMERS = "actors.market."
+
+
+class FeedSelector(Actor):
+    """State: the canonical broker, the health of each feed, how often it was left today."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self._sequence = context.runtime.feed_sequence
+        self._canonical = self._sequence[0]
+        self._feeds = dict.fromkeys(self._sequence, FeedHealth())
+        self._views: dict[str, FeedStateChanged] = {}
+        self._failovers: list[int] = []
+        self._error, self._error_ns = "", 0
+
+    def start(self) -> None:
+        if self.context.life > 1:
+            self._announce("", "the feed selector began anew")
+        self.context.every(CHECK_EVERY_S, self._check)
+
+    # -- what it hears --
+
+    def on_feed_state_changed(self, message: FeedStateChanged) -> None:
+        if message.broker not in self._feeds:
+            return
+        self._views[message.broker] = message
+        if message.reason and message.state != "live":
+            self._error, self._error_ns = message.reason, self.context.now_ns()
+        self._feeds[message.broker] = failover.after_report(
+            self._feeds[message.broker],
+            state=message.state,
+            failures_in_row=message.failures_in_row,
+            disconnects=message.disconnects,
+            last_tick_ns=message.last_message_ns,
+            now_ns=self.context.now_ns(),
+        )
+        self._check()
+
+    def on_session_closed(self, message: SessionClosed) -> None:
+        self._feeds = {name: failover.after_close(row) for name, row in self._feeds.items()}
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        feed, _, broker = message.name.partition(".")
+        if feed == "feed" and broker in self._feeds:
+            self._feeds[broker] = failover.after_restart(self._feeds[broker])
+        node = self.context.runtime.tree.find(message.name)
+        consumes = node is not None and node.actor.startswith(STAGE_OF_CONSUMERS)
+        if consumes and self._canonical != self._sequence[0]:
+            # A new life believes the first of the sequence until it is told otherwise.
+            self._announce(self._canonical, f"told again: {message.name} restarted")
+
+    # -- decisions --
+
+    def _check(self) -> None:
+        now_ns = self.context.now_ns()
+        switch = failover.decide(self._sequence, self._canonical, self._feeds, now_ns)
+        if switch:
+            self._switch(switch)
+        self._report(now_ns)
+
+    def _switch(self, switch: Switch) -> None:
+        left, self._canonical = self._canonical, switch.to_broker
+        self._announce(left, switch.reason)
+        text = f"feed switched from {left} to {switch.to_broker}: {switch.reason}"
+        if switch.is_return:
+            self.context.alert("INFO", text, "feed:return")
+            return
+        self.context.alert("RISK", text, "feed:failover")
+        now_ns = self.context.now_ns()
+        today = exchange_time(now_ns).date()
+        self._failovers = [at for at in self._failovers if exchange_time(at).date() == today]
+        self._failovers.append(now_ns)
+        if len(self._failovers) > failover.FAILOVERS_A_DAY_MAX:
+            many = f"{len(self._failovers)} feed failovers today"
+            self.context.alert("CRITICAL", many, "feed:failovers")
+
+    def _announce(self, left: str, reason: str) -> None:
+        self.context.announce(
+            FeedSwitched(
+                from_broker=left,
+                to_broker=self._canonical,
+                reason=reason,
+                using_fallback=self._canonical != self._sequence[0],
+            )
+        )
+
+    def _report(self, now_ns: int) -> None:
+        view = self._views.get(self._canonical)
+        state = view.state if view else "down"
+        last_ns = view.last_message_ns if view else 0
+        fallback = self._canonical != self._sequence[0]
+        has_key = bool(self.context.runtime.keys.get(self._canonical))
+        self.context.report({
+            "connected": bool(view and view.connected),
+            "authenticated": bool(view and view.connected),
+            "canonical": self._canonical,
+            "state": state,
+            "url": self.context.runtime.broker(self._canonical).websocket_url,
+            "using_fallback": fallback,
+            "subscribed_symbols": view.listings if view else 0,
+            "mode": "auto",
+            "reconnect_count": sum(row.disconnects for row in self._views.values()),
+            "failovers_today": len(self._failovers),
+            "api_key_configured": has_key,
+            "using_fallback_api_key": fallback and has_key,
+            "last_message_age_s": _age_s(now_ns, last_ns),
+            "last_error": self._error,
+            "last_error_age_s": _age_s(now_ns, self._error_ns),
+            "last_auth_status": "error" if state == "refused" else "success" if view else "",
+            "last_auth_message": view.reason if view and state == "refused" else "",
+            "feeds": {name: row.state for name, row in self._views.items()},
+        })  # fmt: skip
+
+
+def _age_s(now_ns: int, then_ns: int) -> float:
+    return round((now_ns - then_ns) / NS_PER_S, 1) if then_ns else -1.0

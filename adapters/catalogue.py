@@ -1,0 +1,106 @@
+"""The catalogue, the one list of brokers: who speaks a broker's protocol and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from adapters.openalgo.rest import OpenAlgoBroker
+from adapters.openalgo.stream import OpenAlgoStream
+from adapters.ports import BrokerPort, FeedStream, ReplayMarket
+from adapters.sandbox.config import InstanceConfig, SandboxConfig
+from adapters.sandbox.control import SandboxControl
+from adapters.sandbox.server import SandboxServer
+from domain.brokers import BrokerEndpoint, Capabilities
+from domain.errors import ConfigurationFault
+from domain.instruments import InstrumentIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One protocol's classes and what brokers behind it can do."""
+
+    broker: Callable[[BrokerEndpoint, str, Capabilities], BrokerPort]
+    stream: type[OpenAlgoStream]
+    capabilities: Capabilities
+
+
+ADAPTERS = {
+    "openalgo": Adapter(OpenAlgoBroker, OpenAlgoStream, Capabilities(margin_query=True)),
+}
+
+
+def capabilities_of(endpoint: BrokerEndpoint) -> Capabilities:
+    """What this broker can do. Raises ConfigurationFault for an adapter that does not exist."""
+    return _adapter(endpoint).capabilities
+
+
+def open_broker(endpoint: BrokerEndpoint, key: str) -> BrokerPort:
+    """Trading and reading at this broker; connects on its first call."""
+    adapter = _adapter(endpoint)
+    return adapter.broker(endpoint, key, adapter.capabilities)
+
+
+def open_stream(
+    endpoint: BrokerEndpoint,
+    key: str,
+    index: InstrumentIndex,
+    *,
+    clock: Callable[[], int],
+    steps: bool = False,
+) -> FeedStream:
+    """A market data socket, not yet open. `steps` asks for the markers of a stepped replay."""
+    return _adapter(endpoint).stream(endpoint.websocket_url, key, index, clock=clock, steps=steps)
+
+
+def open_replay_market(control_port: int) -> ReplayMarket:
+    """The sandbox exchange's clock."""
+    return SandboxControl(control_port)
+
+
+def open_sandbox(
+    brokers: Iterable[BrokerEndpoint],
+    keys: Mapping[str, str],
+    *,
+    control_port: int,
+    data_dir: Path | None,
+    replay: Path | None = None,
+    history: Path | None = None,
+) -> SandboxServer:
+    """The embedded exchange, bound but not yet serving: an instance a broker, at its endpoint's
+    ports.
+
+    A replay is stepped through the control port; otherwise the exchange never closes. Raises
+    ConfigurationFault for a port that is taken.
+    """
+    instances = tuple(
+        InstanceConfig(
+            row.name,
+            urlsplit(row.rest_url).port or 0,
+            urlsplit(row.websocket_url).port or 0,
+            keys.get(row.name, ""),
+        )
+        for row in brokers
+    )
+    config = SandboxConfig(
+        instances=instances,
+        replay=replay,
+        history_dir=history,
+        stepped=replay is not None,
+        always_open=replay is None,
+        data_dir=data_dir,
+        control_port=control_port,
+    )
+    return SandboxServer(config)
+
+
+def _adapter(endpoint: BrokerEndpoint) -> Adapter:
+    adapter = ADAPTERS.get(endpoint.adapter)
+    if adapter is None:
+        raise ConfigurationFault(
+            f"broker {endpoint.name} names adapter {endpoint.adapter!r}; "
+            f"there is {', '.join(sorted(ADAPTERS))}"
+        )
+    return adapter
