@@ -129,13 +129,18 @@ class PositionManager(Actor):
                 self._register(strategy_id)
 
     def on_structure_closed(self, message: StructureClosed) -> None:
-        if self._watches.pop(message.strategy_id, None):
-            delete_latch(self._engine, PREFIX + message.strategy_id)
+        self._drop(message.strategy_id)
         self._report()
 
     def on_command_ended(self, message: CommandEnded) -> None:
-        """A close that failed is proposed again under the next number while legs are left."""
+        """A close that ended while legs are left is proposed again under the next number."""
         watch = self._watches.get(message.strategy_id)
+        if watch and message.is_exit and watch.closing and message.status == "DONE":
+            number = watch.closes
+            # The book's word that it is flat may still be on its way.
+            wait_s = self.settings.repeat_close_s
+            self.context.after(wait_s, lambda: self._free(message.strategy_id, number))
+            return
         if (
             watch
             and message.is_exit
@@ -208,6 +213,8 @@ class PositionManager(Actor):
         for watch in list(self._watches.values()):
             legs = self._legs.get(watch.strategy_id)
             if not legs:
+                if now_ns - watch.priced_ns > seconds(self.settings.adopt_after_s):
+                    self._drop(watch.strategy_id)
                 continue
             if watch.closing:
                 self._repeat(watch, now_ns)
@@ -267,12 +274,23 @@ class PositionManager(Actor):
         )
         self.context.tell(EXECUTION, close)
 
+    def _free(self, strategy_id: str, number: int) -> None:
+        watch = self._watches.get(strategy_id)
+        if watch and watch.closes == number and self._legs.get(strategy_id):
+            watch.closing = ""
+            self._remember(watch)
+
     def _warn_of_delta(self, watch: Watch, warning: str) -> None:
         if warning and not watch.warned:
             self.context.alert(
                 "RISK", f"{watch.strategy_id}: {warning}", f"delta:{watch.strategy_id}"
             )
         watch.warned = warning
+
+    def _drop(self, strategy_id: str) -> None:
+        """It is flat; after a restart the book may be the only one who knows."""
+        if self._watches.pop(strategy_id, None):
+            delete_latch(self._engine, PREFIX + strategy_id)
 
     def _register(self, strategy_id: str) -> None:
         if strategy_id not in self._watches:

@@ -1,0 +1,382 @@
+"""Risk: sizes a signal or refuses it; every answer has a code and a sentence (`tomic.md` 7).
+
+Hears EvaluateSignal, InjectSignal and what it must know: regime, freshness, margin, the book, the
+mode. Tells ResolveLegs to chain_keeper and QuoteMargin to account_sync; announces OrderProposed or
+SignalRefused. Injections and the numbers of entries are rows, so that no life forgets them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from actors.actor import Actor, Context, Timer
+from actors.risk.active_entries import ActiveEntries
+from actors.risk.evaluation_log import EvaluationLog
+from domain.charges import rates_on
+from domain.clock import exchange_time, seconds
+from domain.intents import (
+    Refusal,
+    ResolvedStructure,
+    Signal,
+)
+from domain.positions import BookSnapshot
+from domain.readings import FreshnessMark, MarginState, Regime
+from domain.risk.evaluation import (
+    BREAKER,
+    SIZING,
+    Approval,
+    Block,
+    Knowledge,
+    check_before_legs,
+    check_contracts,
+    size_signal,
+)
+from domain.risk.gates import NakedPolicy
+from domain.risk.proposal import legs_of, lot_orders, make_intent, product_of, tag_of
+from messages.codec import from_plain, to_plain
+from messages.control import InjectSignal, SignalInjected
+from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
+from messages.trading import (
+    CommandEnded,
+    EvaluateSignal,
+    MarginQuoted,
+    MarginRead,
+    OrderProposed,
+    PositionChanged,
+    ProposalRecorded,
+    QuoteMargin,
+    RegimeChanged,
+    SignalRefused,
+    StructureClosed,
+    TradingModeChanged,
+)
+from persistence.database import open_engine
+from persistence.latches import (
+    Injection,
+    Latch,
+    end_injection,
+    insert_injection,
+    open_injections,
+    read_latch,
+    write_latch,
+)
+
+CHAIN_KEEPER = "chain_keeper"
+STOPS = "risk_agent.stops"
+STOP_WORD = "sl_hit"
+
+
+@dataclass(frozen=True)
+class RiskSettings:
+    """`broker` is the execution broker, whose margin is asked; `deadline_s` for one evaluation."""
+
+    broker: str = ""
+    deadline_s: float = 10.0
+    sweep_every_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.deadline_s <= 0 or self.sweep_every_s <= 0:
+            raise ValueError("deadline_s and sweep_every_s must be greater than 0")
+
+
+@dataclass
+class Pending:
+    """One evaluation on its way, and who is to answer next."""
+
+    signal: Signal
+    timer: Timer
+    waits_for: str
+    structure: ResolvedStructure | None = None
+
+
+@dataclass
+class Heard:
+    """The last word on everything risk depends on; nothing heard is nothing known."""
+
+    regime: Regime = field(default_factory=Regime)
+    mark: FreshnessMark | None = None
+    margin: MarginState | None = None
+    book: BookSnapshot = field(default_factory=BookSnapshot)
+    stopped: str = ""
+
+
+class RiskAgent(Actor):
+    """At most one evaluation a correlation id; what is proposed counts as a position at once."""
+
+    SETTINGS = RiskSettings
+    settings: RiskSettings
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        runtime = context.runtime
+        self._broker = settings.broker or next(b.name for b in runtime.brokers if b.executes)
+        keys = runtime.settings
+        self._policy = NakedPolicy(
+            allowed=keys.allow_naked_premium,
+            jade_lizard=keys.enable_jade_lizard,
+            short_strangle=keys.enable_short_strangle,
+            short_straddle=keys.enable_short_straddle,
+            live=keys.mode != "sandbox",
+            acknowledged=keys.naked_live_ack,
+        )
+        self._heard = Heard()
+        self._log = EvaluationLog()
+        self._pending: dict[str, Pending] = {}
+        self._injected: dict[str, Signal] = {}
+        self._stops: tuple[str, int] = ("", 0)
+
+    def start(self) -> None:
+        self._engine = open_engine(self.context.runtime.database_url)
+        self._entries = ActiveEntries(self.context.runtime.database_url)
+        latch = read_latch(self._engine, STOPS)
+        if latch and latch.body:
+            self._stops = (latch.day, int(latch.body["stops"]))
+        for row in open_injections(self._engine):
+            self._injected[row.correlation_id] = from_plain(Signal, dict(row.signal))
+        self.context.every(self.settings.sweep_every_s, self._sweep)
+        if self._injected:
+            # The day's readings are not heard yet: a moment for them, then the survivors are
+            # judged.
+            self.context.after(self.settings.deadline_s, self._evaluate_survivors)
+
+    # -- what it knows --
+
+    def on_regime_changed(self, message: RegimeChanged) -> None:
+        self._heard.regime = message.regime
+
+    def on_freshness_marked(self, message: FreshnessMarked) -> None:
+        self._heard.mark = message.mark
+
+    def on_margin_read(self, message: MarginRead) -> None:
+        if message.margin.broker == self._broker:
+            self._heard.margin = message.margin
+
+    def on_position_changed(self, message: PositionChanged) -> None:
+        self._heard.book = message.book
+
+    def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
+        """A kill discards what is on its way; nothing old is judged again on resume."""
+        self._heard.stopped = message.reason if message.killed else ""
+        if message.killed:
+            for pending in list(self._pending.values()):
+                self._refuse(pending.signal, Block(BREAKER, Refusal("KILLED", message.reason)))
+
+    # -- the day of a signal --
+
+    def on_evaluate_signal(self, message: EvaluateSignal) -> None:
+        self._evaluate(message.signal)
+
+    def on_inject_signal(self, message: InjectSignal) -> None:
+        signal = message.signal
+        row = Injection(
+            correlation_id=signal.correlation_id,
+            idempotency_key=signal.idempotency_key,
+            payload=message.payload,
+            signal=to_plain(signal),
+            result=None,
+            at_ns=self.context.now_ns(),
+        )
+        standing, is_new = insert_injection(self._engine, row)
+        conflict = not is_new and dict(standing.payload) != dict(message.payload)
+        if is_new:
+            self._injected[signal.correlation_id] = signal
+        answer = SignalInjected(
+            request=message.request,
+            correlation_id=standing.correlation_id,
+            duplicate=not is_new,
+            conflict=conflict,
+            pending=len(self._injected),
+            first_result=dict(standing.result or {}) if not conflict else {},
+        )
+        self.context.tell(message.reply_to, answer)
+        if is_new:
+            self._evaluate(signal)
+
+    def on_legs_resolved(self, message: LegsResolved) -> None:
+        pending = self._pending.get(message.request)
+        if pending is None or pending.structure is not None:
+            return
+        if message.structure is None:
+            refusal = message.refusal or Refusal("NO_LEGS", "no contract was found for its legs")
+            self._refuse(pending.signal, Block(SIZING, refusal))
+            return
+        known = self._knowledge(pending.signal)
+        block = check_contracts(pending.signal, message.structure, known)
+        if block:
+            self._refuse(pending.signal, block)
+            return
+        pending.structure = message.structure
+        pending.waits_for = f"account_sync.{self._broker}"
+        product = product_of(pending.signal, self.context.runtime.settings.default_product)
+        orders = lot_orders(pending.signal, message.structure, product)
+        self.context.tell(
+            pending.waits_for,
+            QuoteMargin(request=message.request, orders=orders, reply_to=self.context.name),
+        )
+
+    def on_margin_quoted(self, message: MarginQuoted) -> None:
+        pending = self._pending.get(message.request)
+        if pending is None or pending.structure is None:
+            return
+        if message.total is None:
+            text = f"the broker gave no margin for these legs: {message.reason or 'no reason told'}"
+            self._refuse(pending.signal, Block(SIZING, Refusal("MARGIN_UNKNOWN", text)))
+            return
+        known = self._knowledge(pending.signal)
+        outcome = size_signal(pending.signal, pending.structure, message.total, known)
+        if isinstance(outcome, Block):
+            self._refuse(pending.signal, outcome)
+        else:
+            self._propose(pending, pending.structure, message.total, outcome)
+
+    def on_proposal_recorded(self, message: ProposalRecorded) -> None:
+        if message.duplicate:
+            self._log.counters["duplicate"] += 1
+        if message.refusal:
+            self._entries.end(message.strategy_id)
+        result = {"result": "enqueued", "strategy_id": message.strategy_id}
+        if message.refusal:
+            result = {"result": "refused", "code": message.refusal.code}
+        self._end_injection(message.correlation_id, result)
+
+    def on_command_ended(self, message: CommandEnded) -> None:
+        if message.status == "FAILED" and not message.is_exit:
+            self._entries.end(message.strategy_id)
+
+    def on_structure_closed(self, message: StructureClosed) -> None:
+        self._entries.end(message.strategy_id)
+        stops = self._stops_today() + 1 if message.reason == STOP_WORD else 0
+        now_ns = self.context.now_ns()
+        self._stops = (exchange_time(now_ns).date().isoformat(), stops)
+        day = self._stops[0]
+        body = {"stops": stops}
+        write_latch(self._engine, Latch(STOPS, stops > 0, day, "", now_ns, now_ns, body))
+
+    # -- helpers --
+
+    def _evaluate(self, signal: Signal) -> None:
+        if signal.correlation_id in self._pending:
+            return
+        block = check_before_legs(signal, self._knowledge(signal))
+        if block:
+            self._refuse(signal, block)
+            return
+        number = signal.correlation_id
+        timer = self.context.after(self.settings.deadline_s, lambda: self._late(number))
+        self._pending[number] = Pending(signal, timer, CHAIN_KEEPER)
+        self.context.tell(
+            CHAIN_KEEPER,
+            ResolveLegs(
+                reply_to=self.context.name,
+                request=number,
+                underlying=signal.instrument,
+                legs=legs_of(signal),
+                dte_min=signal.dte_min,
+                dte_max=signal.dte_max,
+                expiry=signal.expiry,
+            ),
+        )
+        self._report()
+
+    def _evaluate_survivors(self) -> None:
+        for signal in list(self._injected.values()):
+            self._evaluate(signal)
+
+    def _late(self, correlation_id: str) -> None:
+        pending = self._pending.get(correlation_id)
+        if pending:
+            text = f"{pending.waits_for} did not answer within {self.settings.deadline_s:g} s"
+            self._refuse(pending.signal, Block(SIZING, Refusal("NO_ANSWER", text)))
+
+    def _knowledge(self, signal: Signal) -> Knowledge:
+        """A signal's own entry, numbered by an earlier life, does not stand in its way."""
+        now_ns, heard = self.context.now_ns(), self._heard
+        keys = self.context.runtime.settings
+        on_their_way = [
+            row.signal for key, row in self._pending.items() if key != signal.correlation_id
+        ]
+        return Knowledge(
+            now_ns=now_ns,
+            capital_cap=keys.capital,
+            policy=self._policy,
+            rates=rates_on(exchange_time(now_ns).date()),
+            allow_pyramiding=keys.allow_pyramiding,
+            regime=heard.regime,
+            mark=heard.mark,
+            margin=heard.margin,
+            active=self._entries.active(heard.book, on_their_way, but=signal.correlation_id),
+            unexplained=heard.book.unexplained,
+            stops_in_row=self._stops_today(),
+            stopped=heard.stopped,
+        )
+
+    def _propose(
+        self, pending: Pending, structure: ResolvedStructure, lot_margin: Decimal, passed: Approval
+    ) -> None:
+        signal, sizing, now_ns = pending.signal, passed.sizing, self.context.now_ns()
+        keys, margin = self.context.runtime.settings, lot_margin * sizing.lots
+        intent = make_intent(
+            signal,
+            structure,
+            passed,
+            self._heard.regime,
+            strategy_id=self._entries.number(signal, tag_of(signal), margin, now_ns),
+            product=product_of(signal, keys.default_product),
+            margin=margin,
+            valid_until_ns=signal.valid_until_ns or now_ns + seconds(keys.signal_loop_interval_s),
+        )
+        sentence = f"{sizing.lots} lots: {sizing.steps[-1].reason}"
+        self._finish(signal, ("enqueued", "", sentence), sizing.steps, sizing.units, sizing.lots)
+        self.context.announce(OrderProposed(intent=intent))
+
+    def _refuse(self, signal: Signal, block: Block) -> None:
+        outcome = (block.result, block.refusal.code, block.refusal.text)
+        row = self._finish(signal, outcome, block.steps)
+        self._end_injection(signal.correlation_id, row)
+        self.context.announce(
+            SignalRefused(
+                signal=signal, result=block.result, refusal=block.refusal, sizing=block.steps
+            )
+        )
+
+    def _finish(
+        self,
+        signal: Signal,
+        outcome: tuple[str, str, str],
+        steps: Any,
+        units: int = 0,
+        lots: int = 0,
+    ) -> dict[str, Any]:
+        pending = self._pending.pop(signal.correlation_id, None)
+        if pending:
+            pending.timer.cancel()
+        row = self._log.add(
+            signal,
+            outcome,
+            at_ns=self.context.now_ns(),
+            regime=self._heard.regime,
+            margin=self._heard.margin,
+            positions=self._entries.count(self._heard.book),
+            steps=steps,
+            units=units,
+            lots=lots,
+        )
+        self._report()
+        return row
+
+    def _end_injection(self, correlation_id: str, result: dict[str, Any]) -> None:
+        if self._injected.pop(correlation_id, None):
+            end_injection(self._engine, correlation_id, result)
+
+    def _stops_today(self) -> int:
+        day, stops = self._stops
+        return stops if day == exchange_time(self.context.now_ns()).date().isoformat() else 0
+
+    def _sweep(self) -> None:
+        self._entries.sweep(self._heard.book, self.context.now_ns())
+        self._report()
+
+    def _report(self) -> None:
+        self.context.report(self._log.body(len(self._pending)))
