@@ -51,7 +51,7 @@ class Host(ThespianActor):
         except BaseException:
             os._exit(process.CRASHED)
 
-    def receiveMessage(self, message: Any, sender: Address) -> ThespianWatch:  # noqa: N802
+    def receiveMessage(self, message: Any, sender: Address) -> ThespianWatch:
         """Every call ends in a watch list, or in the end of the process."""
         try:
             if isinstance(message, WatchMessage):

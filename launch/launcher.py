@@ -160,7 +160,7 @@ class Launcher:
         self._selector.register(near, selectors.EVENT_READ, self._on_word)
 
     def _on_word(self) -> None:
-        assert self._line is not None  # noqa: S101 - only read while it is registered
+        assert self._line is not None
         try:
             word = json.loads(self._line.recv(65_536) or b'{"say": ""}')
         except BlockingIOError:

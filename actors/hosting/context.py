@@ -56,6 +56,7 @@ class HostContext:
         self._stepped = name in shared.stepped
         self._publisher: TickPublisher | None = None
         self._sequences: dict[str, int] = {}
+        self._batches: list[tuple[str, dict[str, Any], list[np.ndarray]]] = []
         self._report: Mapping[str, Any] | None = None
         self._report_timer: HeapTimer | None = None
         self._reported: tuple[int, Mapping[str, Any]] = (0, {})
@@ -156,10 +157,10 @@ class HostContext:
         if word not in self._shared.classes[self.name].PUBLISHES:
             raise ValueError(f"{self.name} does not name {word!r} in PUBLISHES")
         if self._stepped:
-            self._publish_by_mail(topic, columns, meta)
+            self._keep_batch(topic, columns, meta)
             return
         self.open_bus()
-        assert self._publisher is not None  # noqa: S101 - opened above, for PUBLISHES is not empty
+        assert self._publisher is not None
         self._publisher.publish(topic, columns, meta, self.now_ns())
 
     def open_bus(self) -> None:
@@ -167,13 +168,24 @@ class HostContext:
         if self._publisher is None and self._shared.classes[self.name].PUBLISHES:
             self._publisher = TickPublisher(self.runtime.run_dir, self.name)
 
-    def _publish_by_mail(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
-        """In a replay a batch is a letter to each subscriber, so that it is counted and ordered as mail."""
-        sequence = self._sequences[topic] = self._sequences.get(topic, 0) + 1
-        batch = Batch(topic, self.name, sequence, self.now_ns(), columns.copy(), dict(meta))
-        for target, prefixes in self.prefixes.items():
-            if any(topic.startswith(prefix) for prefix in prefixes):
-                self._send(target, Letter("Batch", batch, time.monotonic_ns()))
+    def flush_batches(self) -> None:
+        """In a replay a batch is a letter to each subscriber, counted and ordered as mail. What a round
+        published on one topic is joined, for how the data came in pieces is chance."""
+        for topic, meta, pieces in self._batches:
+            sequence = self._sequences[topic] = self._sequences.get(topic, 0) + 1
+            columns = np.concatenate(pieces)
+            batch = Batch(topic, self.name, sequence, self.now_ns(), columns, meta)
+            for target, prefixes in self.prefixes.items():
+                if any(topic.startswith(prefix) for prefix in prefixes):
+                    self._send(target, Letter("Batch", batch, time.monotonic_ns()))
+        self._batches = []
+
+    def _keep_batch(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
+        for other, other_meta, pieces in self._batches:
+            if other == topic and other_meta == meta:
+                pieces.append(columns.copy())
+                return
+        self._batches.append((topic, dict(meta), [columns.copy()]))
 
     def subscribe(self, topic: str, handler: Callable[[Batch], None]) -> None:
         self.subscriptions.append((topic, handler))

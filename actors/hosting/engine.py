@@ -78,6 +78,8 @@ class Engine:
         if self.actor is None:
             if isinstance(frame, Configure):
                 self._configure(frame, sender)
+            elif isinstance(frame, DirectoryAt):
+                self._directory = frame
             return  # anything else was meant for an earlier owner of this port
         self._frames.get(type(frame), self._on_other)(frame, sender)
         self._settle()
@@ -105,7 +107,7 @@ class Engine:
                     self.handle("work", lambda done=done, result=result: done(result))
             elif descriptor in self.context.watched:
                 if self.stepping is not None:
-                    self.stepping.data_waits()
+                    self.stepping.data_waits(descriptor)
                 else:
                     self.handle("descriptor", self.context.watched[descriptor])
         self._settle()
@@ -142,7 +144,7 @@ class Engine:
         self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
         self.context.hear = self._hear
         self.nursery = Nursery(shared.board, shared.runtime.run_dir, self.transport, self._fork)
-        self.stepping = Stepping(self, name) if name in shared.stepped else None
+        self.stepping = Stepping(self) if name in shared.stepped else None
         self.line = RootLine(shared, self.drain) if name == shared.root else None
         self.context.plumbing = Plumbing(
             shared=shared,
@@ -156,18 +158,30 @@ class Engine:
         )
         kind = shared.classes[name]
         self.actor = kind(self.context, shared.settings[name])
-        if frame.directory is not None:
+        if frame.directory is not None and self._directory is None:
             self._directory = DirectoryAt(0, frame.directory)
+        self._beat()
         if self.stepping is None:
             self.context.open_bus()
-        self.handle("start", self.actor.start)
-        self._beat()
-        if not getattr(kind, "TELLS_READY", False):
-            self._ready()
+            self.start_actor()
+        else:
+            self._register()  # its first round starts it, for the recorded clock comes with the round
         if "TreeReported" in kind.heard():
             self._tree_state: tuple[int, bytes] = (0, b"")
             self._show_tree()
         self._settle()
+
+    def start_actor(self) -> None:
+        """The actor reads back what must not be forgotten, and answers from then on."""
+        actor = self.actor
+        assert actor is not None
+        self.handle("start", actor.start)
+        if not getattr(actor, "TELLS_READY", False):
+            self._ready()
+
+    def wake_by(self, due_ns: int) -> None:
+        """Makes the loop turn at that time, whatever else happens."""
+        self._timers.once(due_ns, lambda: None)
 
     def _ready(self) -> None:
         """The actor answers from now on: its supervisor and the directory are told."""
@@ -198,7 +212,7 @@ class Engine:
     def _continue_drain(self) -> None:
         finished: list[bool] = []
         actor = self.actor
-        assert actor is not None  # noqa: S101 - frames other than Configure come after it
+        assert actor is not None
         self.handle("drain", lambda: finished.append(actor.drain()))
         if finished[0] and not self.postman.waiting_for_living():
             self.handle("stop", actor.stop)
@@ -214,7 +228,7 @@ class Engine:
         return {
             Mail: self._on_mail,
             Acknowledged: lambda frame, _: self.postman.acknowledged(frame),
-            Known: lambda frame, _: self.postman.learn(frame),
+            Known: self._on_known,
             DirectoryAt: self._on_directory,
             Drain: lambda frame, _: self.drain(frame),
             Round: lambda frame, sender: self.stepping and self.stepping.on_round(frame, sender),
@@ -229,6 +243,11 @@ class Engine:
             for letter in letters:
                 self.handle_letter(mail.sender, letter)
         self.postman.acknowledge(mail, sender)
+
+    def _on_known(self, frame: Known, _sender: Address) -> None:
+        self.postman.learn(frame)
+        if self.stepping is not None:
+            self.stepping.learn(frame)
 
     def _on_directory(self, frame: DirectoryAt, sender: Address) -> None:
         if self._directory is None or frame.life > self._directory.life:

@@ -34,14 +34,14 @@ class RootLine:
 
     def descriptors(self) -> list[int]:
         """Readable when the launcher speaks, or is dead."""
-        return [self._socket.fileno()] + ([self._launcher] if self._launcher >= 0 else [])
+        return [] if self._orphaned else [self._socket.fileno(), self._launcher]
 
     def readable(self, descriptor: int) -> None:
-        """Takes what the launcher says."""
-        if descriptor == self._launcher:
-            self._launcher = -1
+        """Takes what the launcher says; its end of the line closes with its process."""
+        words = b"" if descriptor == self._launcher else self._socket.recv(65_536)
+        if not words:
             self._begin(orphaned=True)
-        elif json.loads(self._socket.recv(65_536))["say"] == "drain":
+        elif json.loads(words)["say"] == "drain":
             self._begin(orphaned=False)
 
     def say(self, word: str, **more: Any) -> None:

@@ -120,10 +120,12 @@ class RoundDone:
 
 @dataclass(frozen=True, slots=True)
 class RoundWanted:
-    """To the stepper: mail or data from outside of the recorded clock waits here."""
+    """To the stepper: this life has not started, or mail or data from outside of the recorded clock waits
+    here."""
 
     name: str
     life: int
+    started: bool
 
 
 class Transport(Protocol):

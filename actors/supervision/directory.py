@@ -33,7 +33,7 @@ class Directory(Actor):
         if not isinstance(frame, Register):
             return
         before = self._entries.get(frame.name)
-        if before is not None and before.life > frame.life:
+        if before is not None and before.life >= frame.life:
             return
         self._entries[frame.name] = self._fresh[frame.name] = frame
         everyone = Known(tuple(self._entries.values()))

@@ -81,7 +81,7 @@ class RunningTree:
         environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
         environment["TOMIC_API_KEY"] = "k" * 40
         with self.output.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - our own program
+            return subprocess.Popen(
                 command,
                 stdout=stdout or output,
                 stderr=subprocess.STDOUT,

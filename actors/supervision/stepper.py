@@ -1,0 +1,208 @@
+"""stepper: moves the recorded clock of a replay, round by round; see docs/architecture.md.
+
+Hears RoundWanted and RoundDone from hosts; tells them Round, and the launcher when the recording has
+ended. It asks the market for its next row only when every actor has finished what the last one caused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from actors.actor import Actor
+from actors.hosting import board as states
+from actors.hosting.wire import Address, Round, RoundDone, RoundWanted
+from adapters.catalogue import open_replay_market
+from adapters.ports import ReplayMarket
+from domain.clock import NS_PER_S
+
+ASK_AGAIN_S = 0.05  # while the exchange is not up yet
+LOOK_S = 0.5  # for hosts that died in a round
+
+
+@dataclass
+class Stepped:
+    """What the stepper knows of one host."""
+
+    life: int
+    address: Address
+    started: bool
+    next_due_ns: int | None = None
+    prefixes_seen: int = 0
+    market_step: int = 0  # the last step that happened in its life
+
+
+class Stepper(Actor):
+    """The recorded clock."""
+
+    STEPPED = False
+
+    def start(self) -> None:
+        shared = self.context.plumbing.shared
+        self._shared = shared
+        self._watchers = frozenset(
+            name
+            for name in shared.stepped
+            if shared.classes[name].has_market_step is not Actor.has_market_step
+        )
+        self._hosts: dict[str, Stepped] = {}
+        self._wanting: set[str] = set()
+        self._owed: dict[str, int] = {}
+        self._prefixes: dict[str, tuple[str, ...]] = {}
+        self._prefixes_version = 0
+        self._running: set[str] = set()
+        self._waiting: dict[str, list[str]] = {}
+        self._number = 0
+        self._now_ns = 0
+        self._market: dict[str, Any] = {}
+        self._begun = self._moving = self._ended = False
+        plan = self.context.runtime.replay
+        self._speed = plan.speed if plan is not None else 0.0
+        self._port = self.open_market()
+        self._ask_market(0)
+        self.context.every(LOOK_S, self._look)
+
+    def open_market(self) -> ReplayMarket:
+        """The exchange's clock."""
+        return open_replay_market(self.context.runtime.control_port)
+
+    def on_frame(self, frame: Any, sender: Address) -> None:
+        """From the hosts."""
+        if isinstance(frame, RoundWanted):
+            host = self._hosts.get(frame.name)
+            if host is None or host.life != frame.life:
+                self._hosts[frame.name] = Stepped(frame.life, sender, frame.started)
+                self._owed.pop(frame.name, None)  # what it was told, its last life took along
+                self._leave_round(frame.name)
+            self._wanting.add(frame.name)
+        elif isinstance(frame, RoundDone):
+            self._on_done(frame)
+        self._go_on()
+
+    # -- rounds --
+
+    def _on_done(self, frame: RoundDone) -> None:
+        host = self._hosts.get(frame.name)
+        if host is None or host.life != frame.life or frame.name not in self._running:
+            return
+        host.started, host.next_due_ns = True, frame.next_due_ns
+        for target, count in frame.sent.items():
+            self._owed[target] = self._owed.get(target, 0) + count
+        if self._prefixes.get(frame.name, ()) != frame.prefixes:
+            self._prefixes = {**self._prefixes, frame.name: frame.prefixes}
+            self._prefixes_version += 1
+        self._leave_round(frame.name)
+
+    def _leave_round(self, name: str) -> None:
+        self._running.discard(name)
+        for group in self._waiting.values():
+            if name in group:
+                group.remove(name)
+                if group:
+                    self._send_round(group[0])
+
+    def _go_on(self) -> None:
+        if not self._market or self._ended:
+            return
+        if not self._begun:
+            for name in sorted(self._wanting - self._running):
+                self._begin_round([name])
+            started = {name for name, host in self._hosts.items() if host.started}
+            self._begun = started >= self._shared.stepped and not self._running
+        if self._begun and not self._running and not self._moving:
+            concerned = self._concerned()
+            if concerned:
+                self._number += 1
+                self._begin_round(concerned)
+            else:
+                self._move_clock()
+
+    def _concerned(self) -> list[str]:
+        """Who has something to handle now, in order of name."""
+        due = {
+            name
+            for name, host in self._hosts.items()
+            if host.next_due_ns is not None and host.next_due_ns <= self._now_ns
+        }
+        owed = {name for name, count in self._owed.items() if count}
+        return sorted((due | owed | self._wanting) & self._hosts.keys())
+
+    def _begin_round(self, names: list[str]) -> None:
+        """All at once, but those who speak to one broker's server one after the other."""
+        self._number = max(self._number, 1)
+        self._running.update(names)
+        self._waiting = {key: group for key, group in self._waiting.items() if group}
+        for name in names:
+            lane = self._shared.nodes[name].instance or name
+            group = self._waiting.setdefault(lane, [])
+            group.append(name)
+            if group[0] == name:
+                self._send_round(name)
+
+    def _send_round(self, name: str) -> None:
+        host = self._hosts[name]
+        news = host.prefixes_seen != self._prefixes_version
+        host.prefixes_seen = self._prefixes_version
+        self._wanting.discard(name)
+        self.context.plumbing.transport.send(
+            host.address,
+            Round(
+                number=self._number,
+                now_ns=self._now_ns,
+                expected=self._owed.pop(name, 0) if host.started else 0,
+                market_step=host.market_step,
+                prefixes=self._prefixes if news else None,
+            ),
+        )
+
+    # -- the clock --
+
+    def _move_clock(self) -> None:
+        """All is quiet: on to the next appointment or row, whichever is first."""
+        next_ns = self._market["next_ns"]
+        if self._market["ended"] or next_ns is None:
+            self._end()
+            return
+        due = [host.next_due_ns for host in self._hosts.values() if host.next_due_ns is not None]
+        to_ns = min([next_ns, *due])
+        self._moving = True
+        wait_s = (to_ns - self._now_ns) / NS_PER_S / self._speed if self._speed else 0.0
+        if wait_s > 0:
+            self.context.after(wait_s, lambda: self._ask_market(to_ns))
+        else:
+            self._ask_market(to_ns)
+
+    def _ask_market(self, to_ns: int) -> None:
+        self._moving = True
+        self.context.work(lambda: self._port.advance(to_ns), self._on_market)
+
+    def _on_market(self, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            self.context.log.warning("the exchange does not answer: {}", answer)
+            to_ns = self._now_ns
+            self.context.after(ASK_AGAIN_S, lambda: self._ask_market(to_ns))
+            return
+        if self._market and answer["step"] != self._market["step"]:
+            for name in self._watchers & self._hosts.keys():
+                self._hosts[name].market_step = int(answer["step"])
+                self._wanting.add(name)
+        self._market, self._moving = answer, False
+        self._now_ns = max(self._now_ns, int(answer["now_ns"]))
+        self._go_on()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.context.log.info("the recorded session has ended after {} rounds", self._number)
+        self._shared.control.send(json.dumps({"say": "replay_ended"}).encode())
+
+    def _look(self) -> None:
+        """A host that died in its round does not hold up the others; its new life asks for its own."""
+        board = self._shared.board
+        for name in list(self._running):
+            gone = board.get(name, "state") in (states.STOPPED, states.GAVE_UP)
+            if gone or board.get(name, "life") != self._hosts[name].life:
+                self.context.log.warning("{} died in round {}", name, self._number)
+                del self._hosts[name]
+                self._leave_round(name)
+        self._go_on()

@@ -1,0 +1,142 @@
+"""A replay repeats itself: the order of events does not depend on the order of deliveries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.actor import Actor, Context
+from actors.runtime import ReplayPlan
+from actors.supervision.directory import Directory
+from actors.supervision.stepper import Stepper
+from adapters.tick_bus import Batch
+from domain.prices import TICK_DTYPE
+from tests.kit.probe_actors import Noted, Poke
+from tests.kit.recording_context import make_runtime
+from tests.kit.simulated_tree import SimulatedTree
+
+SECOND = 1_000_000_000
+OPEN_NS = 1_795_149_900 * SECOND
+STEPS = 5
+
+
+class RecordedRows:
+    """A market of STEPS rows, one a second."""
+
+    def __init__(self) -> None:
+        self.now_ns, self.step = OPEN_NS, 0
+
+    def advance(self, to_ns: int) -> dict[str, Any]:
+        self.now_ns = max(self.now_ns, to_ns)
+        self.step = min(STEPS, (self.now_ns - OPEN_NS) // SECOND)
+        ended = self.step >= STEPS
+        next_ns = None if ended else OPEN_NS + (self.step + 1) * SECOND
+        return {"now_ns": self.now_ns, "next_ns": next_ns, "ended": ended, "step": self.step}
+
+
+class TestStepper(Stepper):
+    """A stepper whose market is above."""
+
+    __test__ = False
+
+    def open_market(self) -> Any:
+        return RecordedRows()
+
+
+class Source(Actor):
+    """Publishes each half second, and tells what it published."""
+
+    PUBLISHES = ("ticks",)
+
+    def start(self) -> None:
+        self._count = 0
+        self.context.every(0.5, self._publish)
+
+    def _publish(self) -> None:
+        self._count += 1
+        columns = np.zeros(1, TICK_DTYPE)
+        self.context.publish(f"ticks.{self.context.name}", columns, {})
+        self.context.announce(Noted(text=f"{self.context.name}:{self._count}"))
+
+
+class Listener(Actor):
+    """Writes down what it hears, with the clock; echoes each fact to the other listener."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self.lines: list[tuple[str, int]] = []
+
+    def start(self) -> None:
+        self.context.subscribe("ticks.", self._on_batch)
+
+    def _note(self, text: str) -> None:
+        self.lines.append((text, (self.context.now_ns() - OPEN_NS) // 1_000_000))
+
+    def _on_batch(self, batch: Batch) -> None:
+        self._note(f"{batch.topic}:{batch.sequence}")
+
+    def on_noted(self, message: Noted) -> None:
+        self._note(message.text)
+        other = {"left": "right", "right": "left"}[self.context.name]
+        self.context.work(lambda: message.text, lambda text: self._tell(other, str(text)))
+
+    def _tell(self, other: str, text: str) -> None:
+        for number in (1, 2):
+            self.context.tell(other, Poke(what=text, number=number))
+
+    def on_poke(self, message: Poke) -> None:
+        self._note(f"{message.id}:{message.what}:{message.number}")
+
+
+def replayed(folder: Path, seed: int) -> SimulatedTree:
+    runtime = make_runtime(folder, replay=ReplayPlan(folder, None, 0.0, None))
+    classes = {
+        "directory": Directory, "stepper": TestStepper, "left": Listener, "right": Listener,
+        "first": Source, "second": Source,
+    }  # fmt: skip
+    tree = SimulatedTree(runtime, classes, seed)
+    tree.start("directory", "stepper", "left", "right", "first", "second")
+    return tree
+
+
+def has_ended(tree: SimulatedTree) -> bool:
+    return bool(tree.actor("stepper")._ended)
+
+
+def test_two_runs_with_other_delays_hear_the_same_in_the_same_order(tmp_path: Path) -> None:
+    runs = []
+    for seed in (1, 2, 3):
+        tree = replayed(tmp_path, seed)
+        tree.run_until(lambda tree=tree: has_ended(tree))
+        runs.append((tree.actor("left").lines, tree.actor("right").lines))
+    assert len(runs[0][0]) > 40
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_a_fact_of_one_instant_is_heard_by_all_at_that_instant(tmp_path: Path) -> None:
+    tree = replayed(tmp_path, 7)
+    tree.run_until(lambda: has_ended(tree))
+    heard = tree.actor("left").lines
+    assert [at for text, at in heard if text == "first:1"] == [500]
+    assert [at for text, at in heard if text == "first:4"] == [2000]
+    at_500 = [text for text, at in heard if at == 500]
+    assert at_500[:4] == ["ticks.first:1", "ticks.second:1", "first:1", "second:1"]
+    assert [text.split(":")[-2:] for text in at_500[4:]] == [["1", "1"], ["1", "2"]] * 2
+
+
+def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path) -> None:
+    tree = replayed(tmp_path, 4)
+    tree.run_until(lambda: any(at >= 1500 for _, at in tree.actor("left").lines))
+    tree.kill("right")
+    tree.start("right")
+    tree.run_until(lambda: has_ended(tree))
+    assert tree.actor("right").context.life == 2
+    assert [text for text, _ in tree.actor("left").lines if text == "first:8"]
+
+
+def test_the_end_of_the_recording_is_told_to_the_launcher(tmp_path: Path) -> None:
+    tree = replayed(tmp_path, 5)
+    tree.run_until(lambda: has_ended(tree))
+    assert tree.near.recv(4096) == b'{"say": "replay_ended"}'

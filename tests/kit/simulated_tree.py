@@ -1,0 +1,145 @@
+"""Hosts without processes: engines in one process, frames delivered in an order drawn by a seed.
+
+For what the real runtime cannot show twice: that the order of events in a replay does not depend on how
+fast anything ran, and what happens to mail when a host dies between two frames.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+
+from actors.actor import Actor
+from actors.hosting import board as states
+from actors.hosting.board import Board
+from actors.hosting.engine import Engine
+from actors.hosting.shared import Shared
+from actors.hosting.wire import Address, Configure, DirectoryAt
+from domain.supervision.topology import Node
+
+PATIENCE_S = 20.0
+SUPERVISION = "supervision"  # where the hosts think their supervisor is
+
+
+class _Root(Actor):
+    """Stands for the supervisor."""
+
+    STEPPED = False
+
+
+class _Port:
+    """The transport of one simulated host."""
+
+    def __init__(self, tree: SimulatedTree, address: str) -> None:
+        self._tree, self._address = tree, address
+
+    def my_address(self) -> Address:
+        return self._address
+
+    def send(self, address: Address, frame: Any) -> None:
+        self._tree.frames.append((self._address, address, frame))
+
+    def wake_after(self, delay_s: float) -> None:
+        self._tree.wakes[self._address] = time.monotonic() + delay_s
+
+    def has_more(self) -> bool:
+        return False
+
+
+class SimulatedTree:
+    """Leaves of a tree, by name; the supervisors are the test's hand."""
+
+    def __init__(self, runtime: Any, classes: dict[str, type[Actor]], seed: int = 0) -> None:
+        leaves = tuple(Node(name=name, actor="simulated", mailbox_max=1000) for name in classes)
+        tree = Node(name="root", strategy="one_for_one", children=leaves)
+        runtime.tree = tree
+        self.near, far = socket.socketpair()
+        self.near.setblocking(False)
+        self.shared = Shared(
+            runtime=runtime,
+            board=Board(tree),
+            classes={"root": _Root, **classes},
+            settings=dict.fromkeys(("root", *classes)),
+            launcher_pid=os.getpid(),
+            control=far,
+        )
+        self.frames: list[tuple[Address, Address, Any]] = []
+        self.wakes: dict[str, float] = {}
+        self.engines: dict[str, Engine] = {}
+        self._draw = random.Random(seed)
+        self._directory = ""
+
+    def start(self, *names: str) -> None:
+        """A new life of each."""
+        for name in names:
+            life = self.shared.board.new_life(name)
+            address = f"{name}#{life}"
+            self.engines.pop(f"{name}#{life - 1}", None)
+            port = _Port(self, address)
+            self.engines[address] = Engine(self.shared, port, lambda _: logger, _no_children)
+            directory = self._directory or None
+            self.frames.append(
+                (SUPERVISION, address, Configure(name, life, os.getppid(), directory))
+            )
+            self.shared.board.put(name, state=states.RUNNING)
+            self._draw_until(lambda address=address: self.engines[address].actor is not None)
+
+    def kill(self, name: str) -> None:
+        """The host is gone, with all it held."""
+        life = self.shared.board.get(name, "life")
+        del self.engines[f"{name}#{life}"]
+        self.shared.board.put(name, state=states.WAITING)
+
+    def actor(self, name: str) -> Any:
+        """The living actor of that name."""
+        return self.engines[f"{name}#{self.shared.board.get(name, 'life')}"].actor
+
+    def engine(self, name: str) -> Engine:
+        """Its host."""
+        return self.engines[f"{name}#{self.shared.board.get(name, 'life')}"]
+
+    def run_until(self, fact: Callable[[], object]) -> None:
+        """Delivers frames, wake-ups and descriptors until `fact()`."""
+        self._draw_until(fact)
+
+    def settle(self) -> None:
+        """Delivers until nothing is under way."""
+        self._draw_until(lambda: not self.frames)
+
+    def _draw_until(self, fact: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not fact():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never came true; under way: {self.frames}")
+            self._deliver_one()
+
+    def _deliver_one(self) -> None:
+        now = time.monotonic()
+        for address in [name for name, due in self.wakes.items() if due <= now]:
+            del self.wakes[address]
+            if address in self.engines:
+                self.engines[address].woken()
+        for engine in list(self.engines.values()):
+            ready = select.select(engine.descriptors(), [], [], 0)[0] if engine.actor else []
+            if ready:
+                engine.readable(ready)
+        if not self.frames:
+            select.select([], [], [], 0.001)
+            return
+        sender, address, frame = self.frames.pop(self._draw.randrange(len(self.frames)))
+        if isinstance(frame, DirectoryAt) and address == SUPERVISION:
+            self._directory = frame.address
+            self.frames += [(sender, name, frame) for name in self.engines]
+        elif address in self.engines:
+            self.engines[address].receive(frame, sender)
+
+
+def _no_children() -> Any:
+    raise OSError("a simulated host has no children")
