@@ -113,7 +113,7 @@ class MarketStore:
         """One observation a day; a later one of the same day replaces it."""
         self._upsert(_IV, [{"underlying": underlying, "day": day, "iv": iv}])
 
-    def iv_history(self, underlying: str, since: date) -> list[tuple[date, float]]:
+    def iv_history(self, underlying: str, since: date = date.min) -> list[tuple[date, float]]:
         """Observations from that day on, ascending."""
         query = (
             select(_IV.c.day, _IV.c.iv)

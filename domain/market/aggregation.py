@@ -6,12 +6,10 @@ close, each after the grace of its last minute.
 
 from __future__ import annotations
 
-from datetime import datetime, time
-
 import numpy as np
 
 from domain.calendar import TradingSession
-from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns
+from domain.clock import NS_PER_MINUTE
 from domain.prices import BAR_DTYPE
 
 QUARTER_NS = 15 * NS_PER_MINUTE  # the exchange's zone is a whole number of quarters from UTC
@@ -52,8 +50,3 @@ def quarters_ended(from_ns: int, before_ns: int, session: TradingSession) -> lis
 def day_ended(from_ns: int, before_ns: int, session: TradingSession) -> bool:
     """True when the session's last minute lies in [from, before)."""
     return from_ns < session.closes_ns <= before_ns
-
-
-def day_start_ns(session: TradingSession) -> int:
-    """Midnight at the exchange: the start under which daily bars are kept."""
-    return epoch_ns(datetime.combine(session.day, time.min, EXCHANGE_ZONE))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, time
 
 import numpy as np
 
 from domain.calendar import TradingSession
-from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns, seconds
+from domain.clock import NS_PER_MINUTE, seconds
 from domain.market.closed_bars import ClosedBars, overlaps
+from domain.market.sessions import midnight_ns
 from domain.prices import BAR_DTYPE
 
 GRACE_NS = seconds(2.0)  # a bar stays open this long after its minute
@@ -83,8 +83,7 @@ class MinuteBars:
             self._rows[name] = 0
         self._closed_before_ns = max(opens_ns, _minute(now_ns - GRACE_NS))
         if session:
-            midnight = datetime.combine(session.day, time.min, EXCHANGE_ZONE)
-            self._day_starts_ns = epoch_ns(midnight)
+            self._day_starts_ns = midnight_ns(session.day)
 
     def add(self, listing_ids: np.ndarray, now_ns: int) -> None:
         """Gives new listings a row; those known already keep theirs."""

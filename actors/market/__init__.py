@@ -1,0 +1,1 @@
+"""The market: the session's clock, bars, option chains and how fresh all of it is."""

@@ -1,0 +1,286 @@
+"""The bar builder: ticks into bars of a minute, a quarter of an hour, a day.
+
+Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, FeedStateChanged and restarts;
+publishes `bars.1m`, `bars.15m` and `bars.1D` (warm windows first), announces WarmStartReported and
+wants the underlyings' listings. Twins: bars, closed_bars, aggregation, warm_start, sessions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from actors.actor import Actor, Context
+from actors.market.following import CanonicalTicks, current_session, read_index
+from actors.market.history_reader import HistoryReader
+from actors.market.warm_windows import WarmWindows
+from adapters.tick_bus import Batch
+from domain.calendar import TradingSession
+from domain.clock import NS_PER_MINUTE, NS_PER_S, exchange_time, iso_utc, seconds
+from domain.errors import BrokerFailure
+from domain.instruments import InstrumentIndex, Listing
+from domain.market.aggregation import QUARTER_NS, combine, day_ended, quarters_ended
+from domain.market.bars import GRACE_NS, ClosedMinutes, MinuteBars
+from domain.market.sessions import DAY_NS, midnight_ns
+from domain.market.warm_start import DAYS, MINUTES, QUARTERS, SETTLE_S, windows_of
+from domain.prices import MODE_QUOTE
+from messages.lifecycle import NodeRestarted
+from messages.market import FeedStateChanged, FeedSwitched, InstrumentsLoaded, WantListings
+from persistence.database import open_engine
+from persistence.market import MarketStore
+
+RESET_LEAD_NS = seconds(15 * 60)  # a session's reset comes this long before its open
+MINUTES_KEPT_NS = 7 * DAY_NS  # on disk; a restart and a look back need no more
+REPORT_EVERY_S = 1.0
+WARMED_ACTORS = ("regime_agent", "volatility_agent")
+FLOWING = ("live", "degraded")
+
+
+class BarBuilder(Actor):
+    """State: the session's bars; a restart reads them back from the store and from history."""
+
+    PUBLISHES = ("bars",)
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        runtime = context.runtime
+        keys = runtime.settings
+        self._bars = MinuteBars()
+        self._session: TradingSession | None = None
+        self._told_before_ns = 0
+        self._index = InstrumentIndex(())
+        self._underlyings: list[Listing] = []
+        self._store = MarketStore(open_engine(runtime.market_url))
+        self._ticks = CanonicalTicks(context, self._on_ticks)
+        self._history = HistoryReader(runtime, runtime.feed_sequence[0], self._store)
+        self._windows = windows_of(keys.warm_start_max_bars, keys.warm_start_lookback_days)
+        self._warm = WarmWindows(context, self._history, self._windows, self._backfill)
+        self._down_ns = self._last_tick_ns = 0
+        self._counts: Counter[str] = Counter()
+
+    def start(self) -> None:
+        self._begin_session(is_event=False)
+        self._ticks.follow(self.context.runtime.feed_sequence[0])
+        self._read_index()
+        oldest_ns = self.context.now_ns() - MINUTES_KEPT_NS
+        self.context.work(lambda: self._store.delete_bars(MINUTES, oldest_ns), _must_succeed)
+        self._plan_close()
+        self.context.every(REPORT_EVERY_S, self._report)
+
+    def stop(self) -> None:
+        self._history.close()
+
+    # -- what it hears --
+
+    def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
+        self._read_index()
+
+    def on_feed_switched(self, message: FeedSwitched) -> None:
+        if message.to_broker != self._ticks.broker:
+            self._ticks.follow(message.to_broker)
+            self._end_outage(self._last_tick_ns)
+
+    def on_feed_state_changed(self, message: FeedStateChanged) -> None:
+        if message.broker != self._ticks.broker:
+            return
+        if message.state in FLOWING:
+            self._end_outage(self._down_ns)
+        elif not self._down_ns:
+            self._down_ns = message.last_message_ns
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name in WARMED_ACTORS:
+            self._warm.tell_soon()
+        elif message.name == "subscription_desk":
+            self._want()
+
+    def _on_ticks(self, batch: Batch) -> None:
+        ticks, now_ns = batch.columns, self.context.now_ns()
+        if not len(ticks):
+            return
+        if self._session is None or int(ticks["ts_ns"].max()) >= self._session.closes_ns:
+            self._begin_session(is_event=True)
+        ids = np.unique(ticks["listing"])
+        self._bars.add(ids[[id_ in self._index.by_id for id_ in ids.tolist()]], now_ns)
+        self._bars.fold(ticks)
+        self._last_tick_ns = now_ns
+        own = int(np.isin(ticks["listing"], self._own_ids()).sum())
+        self._counts.update(ticks_total=len(ticks), underlying_ticks=own)
+
+    # -- the session --
+
+    def _begin_session(self, *, is_event: bool) -> None:
+        """Today's session, when its reset is due or its first tick came; the last one is closed."""
+        now_ns, last = self.context.now_ns(), self._session
+        session = current_session(self.context.runtime, now_ns)
+        if session is None or (last and session.day == last.day):
+            return
+        if last and not is_event and now_ns < session.opens_ns - RESET_LEAD_NS:
+            return
+        if last:
+            self._take_closed(self._bars.close(now_ns + NS_PER_MINUTE + GRACE_NS))
+        self._session = session
+        self._bars.begin(session, now_ns)
+        self._told_before_ns = self._bars.close(now_ns).before_ns
+        if session.contains(now_ns):
+            # What this minute had before now was not heard; history will tell it.
+            self._bars.mark_outage(now_ns - now_ns % NS_PER_MINUTE, now_ns)
+            self._plan_backfill()
+
+    def _plan_close(self) -> None:
+        now_ns = self.context.now_ns()
+        passed_ns = (now_ns - GRACE_NS) % NS_PER_MINUTE
+        self.context.after((NS_PER_MINUTE - passed_ns) / NS_PER_S, self._close_due)
+
+    def _close_due(self) -> None:
+        self._take_closed(self._bars.close(self.context.now_ns()))
+        self._begin_session(is_event=False)
+        self._plan_close()
+
+    def _take_closed(self, closed: ClosedMinutes) -> None:
+        session = self._session
+        if session is None:
+            return
+        since_ns, self._told_before_ns = self._told_before_ns, closed.before_ns
+        if len(closed.bars):
+            self._tell_bars(MINUTES, closed.bars)
+            self._log_bars(closed.bars)
+        self._warn_silent(closed)
+        for start in quarters_ended(since_ns, closed.before_ns, session):
+            self._tell_combined(QUARTERS, start, start + QUARTER_NS, start)
+        if day_ended(since_ns, closed.before_ns, session):
+            day_ns = midnight_ns(session.day)
+            self._tell_combined(DAYS, session.opens_ns, session.closes_ns, day_ns)
+
+    def _tell_combined(self, timeframe: str, first_ns: int, last_ns: int, start_ns: int) -> None:
+        minutes = self._bars.closed.between(first_ns, last_ns)
+        own = minutes[np.isin(minutes["listing"], self._own_ids())]
+        if len(own):
+            self._tell_bars(timeframe, combine(own, start_ns))
+
+    def _tell_bars(self, timeframe: str, bars: np.ndarray) -> None:
+        self.context.publish(f"bars.{timeframe}", bars, {"warm": False})
+        self._counts[timeframe] += len(bars)
+        self._keep(timeframe, bars)
+        self._warm.keep(timeframe, bars)
+
+    def _keep(self, timeframe: str, bars: np.ndarray) -> None:
+        listings = self._index.by_id
+        known = bars[[id_ in listings for id_ in bars["listing"].tolist()]]
+        self.context.work(lambda: self._store.write_bars(timeframe, known, listings), _must_succeed)
+
+    # -- history --
+
+    def _read_index(self) -> None:
+        self.context.work(lambda: read_index(self.context.runtime), self._indexed)
+
+    def _indexed(self, index: Any) -> None:
+        if isinstance(index, Exception):
+            raise index
+        is_first, self._index = not self._underlyings, index
+        found = [index.find(*name) for name in self.context.runtime.settings.feed_underlyings]
+        self._underlyings = [row for row in found if row]
+        if not self._underlyings:
+            return
+        self._bars.add(np.array(self._own_ids()), self.context.now_ns())
+        self._want()
+        if self._session and is_first:
+            since_ns = self._session.opens_ns
+            ids = {(row.exchange, row.symbol): row.listing_id for row in index.by_id.values()}
+            self.context.work(
+                lambda: self._store.read_session(MINUTES, since_ns, ids), self._restore
+            )
+        self._warm.begin(self._underlyings)
+
+    def _restore(self, bars: Any) -> None:
+        if isinstance(bars, Exception):
+            raise bars
+        self._bars.backfill(bars, self.context.now_ns())
+
+    def _end_outage(self, since_ns: int) -> None:
+        """Ticks flow again: the minutes without them are partial until history tells them."""
+        self._down_ns = 0
+        if since_ns and self._session:
+            self._bars.mark_outage(since_ns, self.context.now_ns())
+            self._plan_backfill()
+
+    def _plan_backfill(self) -> None:
+        left_ns = NS_PER_MINUTE - self.context.now_ns() % NS_PER_MINUTE
+        self.context.after(left_ns / NS_PER_S + SETTLE_S, self._ask_backfill)
+
+    def _ask_backfill(self) -> None:
+        now_ns, minutes = self.context.now_ns(), self._windows[0]
+        for listing in self._underlyings:
+            ask = partial(self._history.told, listing, minutes, now_ns, 0)
+            self.context.work(ask, self._backfill)
+
+    def _backfill(self, bars: Any) -> None:
+        if isinstance(bars, BrokerFailure):
+            self.context.log.warning("history for a backfill was refused: {}", bars)
+            return
+        if isinstance(bars, Exception):
+            raise bars
+        put = self._bars.backfill(bars, self.context.now_ns())
+        if len(put):
+            self._keep(MINUTES, put)
+            self._warm.keep(MINUTES, put)
+
+    # -- what it says --
+
+    def _own_ids(self) -> list[int]:
+        return [row.listing_id for row in self._underlyings]
+
+    def _want(self) -> None:
+        ids = tuple(self._own_ids())
+        wish = WantListings(owner="bar_builder", listing_ids=ids, mode=MODE_QUOTE)
+        self.context.tell("subscription_desk", wish)
+
+    def _log_bars(self, bars: np.ndarray) -> None:
+        for bar in bars[np.isin(bars["listing"], self._own_ids())]:
+            self.context.log.info(
+                "[BAR] {} | O:{:g} H:{:g} L:{:g} C:{:g} V:{} VWAP:{:.4f}",
+                self._index.by_id[int(bar["listing"])].symbol,
+                *(bar[name] for name in ("open", "high", "low", "close", "volume", "vwap")),
+            )
+
+    def _warn_silent(self, closed: ClosedMinutes) -> None:
+        """A line for each silent underlying, one for all silent options together."""
+        own = set(self._own_ids())
+        for minute_ns, silent in closed.silent:
+            told = f"{exchange_time(minute_ns):%H:%M}"
+            for listing_id in own.intersection(silent):
+                symbol = self._index.by_id[listing_id].symbol
+                self.context.log.warning("[DATA] No ticks for {} in {}", symbol, told)
+            others = len(own.symmetric_difference(silent) - own)
+            if others:
+                self.context.log.info("[DATA] No ticks for {} options in {}", others, told)
+
+    def _report(self) -> None:
+        counts, last_ns = self._counts, self._last_tick_ns
+        age_s = round((self.context.now_ns() - last_ns) / NS_PER_S, 1) if last_ns else -1.0
+        symbols = [row.symbol for row in self._underlyings]
+        errors = self._warm.status["errors"]
+        self.context.report({
+            "ticks_total": counts["ticks_total"],
+            "underlying_ticks": counts["underlying_ticks"],
+            "option_ticks": counts["ticks_total"] - counts["underlying_ticks"],
+            "candles_built_regime": counts[QUARTERS],
+            "candles_built_sniper": counts[MINUTES],
+            "ticks_refused": {name: n for name, n in self._bars.counters.items() if n},
+            "last_tick_wall": iso_utc(last_ns) if last_ns else "",
+            "last_tick_age_s": age_s,
+            "last_error": next(iter(errors.values()), ""),
+            "subscriptions": len(self._bars.listings),
+            "underlyings": symbols,
+            "sniper_symbols": [name for _, name in self.context.runtime.settings.underlyings],
+            "benchmark": next(iter(symbols), ""),
+            "warm_start": self._warm.status,
+        })  # fmt: skip
+
+
+def _must_succeed(result: Any) -> None:
+    if isinstance(result, Exception):
+        raise result

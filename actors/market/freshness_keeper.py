@@ -1,0 +1,199 @@
+"""The freshness keeper: ages of all data an entry depends on, the entry gate, and the heartbeat.
+
+Hears the canonical feed's ticks, closed bars and chains on the bus; FeedSwitched, FeedStateChanged,
+the session, PositionChanged, InstrumentsLoaded; announces FreshnessMarked each second, which
+expires by itself. Twin: freshness.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors.actor import Actor, Context
+from actors.market.following import CanonicalTicks, read_index
+from adapters.tick_bus import Batch
+from domain.clock import NS_PER_S, seconds
+from domain.instruments import InstrumentIndex
+from domain.market.freshness import EntryGate, LastSeen, measure_coverage, next_gate
+from domain.prices import MODE_DEPTH
+from domain.readings import FreshnessMark
+from messages.market import (
+    ChainSummarised,
+    FeedStateChanged,
+    FeedSwitched,
+    FreshnessMarked,
+    InstrumentsLoaded,
+    SessionClosed,
+    SessionOpened,
+)
+from messages.trading import PositionChanged
+
+MARK_EVERY_S = 1.0
+MARK_EXPIRES_NS = seconds(3.0)
+HEARTBEAT_EVERY_S = 60.0
+DISCONNECTED = ("down", "refused")
+
+
+class FreshnessKeeper(Actor):
+    """State: when each thing was last seen, and the entry gate; begins anew with each life."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self._seen = LastSeen()
+        self._depth = LastSeen()
+        self._gate = EntryGate()
+        self._index = InstrumentIndex(())
+        self._names: dict[int, str] = {}  # listing -> the name its age goes by
+        self._by_topic: dict[str, np.ndarray] = {}
+        self._readings: dict[str, dict[str, int]] = {"iv": {}, "pcr": {}, "gex": {}, "max_pain": {}}
+        self._ticks = CanonicalTicks(context, self._on_ticks)
+        self._session: SessionOpened | None = None
+        self._since_ns = self._bar_ns = self._switched_ns = 0
+        self._positions = 0
+        self._connected = True
+
+    def start(self) -> None:
+        self._since_ns = self.context.now_ns()
+        self._ticks.follow(self.context.runtime.feed_sequence[0])
+        self.context.subscribe("chain.", self._on_chain)
+        self.context.subscribe("bars.1m", self._on_bars)
+        self._read_index()
+        self.context.every(MARK_EVERY_S, self._mark)
+        self.context.every(HEARTBEAT_EVERY_S, self._heartbeat)
+
+    # -- what it hears --
+
+    def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
+        self._read_index()
+
+    def on_feed_switched(self, message: FeedSwitched) -> None:
+        self._ticks.follow(message.to_broker)
+        self._switched_ns = self.context.now_ns()
+
+    def on_feed_state_changed(self, message: FeedStateChanged) -> None:
+        if message.broker == self._ticks.broker:
+            self._connected = message.state not in DISCONNECTED
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        if self._session is None or self._session.day != message.day:
+            self._seen.clear()
+            # A session's silence counts from its open, or from when this life began to listen.
+            self._since_ns = max(message.opens_ns, self._since_ns)
+        self._session = message
+
+    def on_session_closed(self, _message: SessionClosed) -> None:
+        self._session = None
+
+    def on_position_changed(self, message: PositionChanged) -> None:
+        book = message.book
+        self._positions = len(book.open_positions) + sum(
+            1 for row in book.unmanaged if row.quantity
+        )
+
+    def on_chain_summarised(self, message: ChainSummarised) -> None:
+        summary = message.summary
+        told = {
+            "iv": summary.atm_iv,
+            "pcr": summary.put_call_ratio,
+            "gex": summary.gamma_exposure,
+            "max_pain": summary.max_pain,
+        }
+        for name, value in told.items():
+            if value == value:  # NaN is not known
+                self._readings[name][summary.underlying] = summary.as_of_ns
+
+    def _on_ticks(self, batch: Batch) -> None:
+        self._seen.hear(batch.columns)
+        self._depth.hear(batch.columns[batch.columns["mode"] == MODE_DEPTH])
+
+    def _on_bars(self, batch: Batch) -> None:
+        if not batch.meta.get("warm"):
+            self._bar_ns = self.context.now_ns()
+
+    def _on_chain(self, batch: Batch) -> None:
+        """A chain's rows are what is subscribed of it, ticked or not."""
+        fresh = batch.columns["listing"]
+        gone = np.setdiff1d(self._by_topic.get(batch.topic, fresh[:0]), fresh)
+        self._by_topic[batch.topic] = fresh
+        self._seen.drop(gone)
+        self._want(fresh)
+
+    # -- what it tells --
+
+    def _mark(self) -> None:
+        now_ns = self.context.now_ns()
+        coverage = measure_coverage(self._seen, now_ns)
+        if self._session:
+            self._gate = next_gate(
+                self._gate,
+                percent=coverage.percent,
+                tick_ns=max(self._seen.newest_ns, self._since_ns),
+                bar_ns=max(self._bar_ns, self._since_ns),
+                now_ns=now_ns,
+            )
+        quotes = {name: self._seen.of(id_) for id_, name in self._names.items()}
+        depth = {name: self._depth.of(id_) for id_, name in self._names.items()}
+        _, vix = self.context.runtime.settings.feed_vix_symbol
+        mark = FreshnessMark(
+            as_of_ns=now_ns,
+            expires_ns=now_ns + MARK_EXPIRES_NS,
+            quotes_ns={name: at_ns for name, at_ns in quotes.items() if at_ns},
+            iv_ns=dict(self._readings["iv"]),
+            vix_ns=quotes.get(vix, 0),
+            switched_ns=self._switched_ns,
+            gate_open=self._gate.is_open,
+            gate_reason=self._gate.reason,
+            depth_ns={name: at_ns for name, at_ns in depth.items() if at_ns},
+            pcr_ns=dict(self._readings["pcr"]),
+            gex_ns=dict(self._readings["gex"]),
+            max_pain_ns=dict(self._readings["max_pain"]),
+        )
+        self.context.announce(FreshnessMarked(mark=mark))
+        self._report(mark, quotes)
+
+    def _heartbeat(self) -> None:
+        if self._session is None:
+            return
+        coverage = measure_coverage(self._seen, self.context.now_ns())
+        level = coverage.level(self._connected)
+        self.context.log.log(level, "{}", coverage.line(self._positions))
+
+    def _report(self, mark: FreshnessMark, quotes: dict[str, int]) -> None:
+        """Ages in seconds under the names of `tomic.md` 13.3; -1 is never."""
+        now_ns = mark.as_of_ns
+        ages = {
+            name: _age_s(max(by.values(), default=0), now_ns) for name, by in self._readings.items()
+        }
+        own = {name for _, name in self.context.runtime.settings.feed_underlyings}
+        quoted = {
+            f"{'quote' if name in own else 'option'}:{name}": _age_s(at_ns, now_ns)
+            for name, at_ns in quotes.items()
+        }
+        self.context.report(ages | {"vix": _age_s(mark.vix_ns, now_ns)} | quoted)
+
+    # -- who is who --
+
+    def _want(self, listing_ids: np.ndarray) -> None:
+        self._seen.want(listing_ids, self.context.now_ns())
+        for id_ in listing_ids.tolist():
+            if id_ not in self._names and id_ in self._index.by_id:
+                self._names[id_] = self._index.by_id[id_].symbol
+
+    def _read_index(self) -> None:
+        self.context.work(lambda: read_index(self.context.runtime), self._indexed)
+
+    def _indexed(self, index: Any) -> None:
+        if isinstance(index, Exception):
+            raise index
+        self._index = index
+        found = [index.find(*name) for name in self.context.runtime.settings.feed_underlyings]
+        ids = [row.listing_id for row in found if row]
+        self._want(np.array(ids, np.int64))
+        for listings in self._by_topic.values():
+            self._want(listings)
+
+
+def _age_s(at_ns: int, now_ns: int) -> float:
+    return round((now_ns - at_ns) / NS_PER_S, 1) if at_ns else -1.0

@@ -1,0 +1,78 @@
+"""What a warm start needs, and when what is stored is not enough (`tomic.md` 11.5).
+
+Windows: the newest minutes, quarters and days of each underlying. Bars still running are left out:
+they are built from ticks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from domain.brokers import HistoryBar
+from domain.clock import NS_PER_MINUTE, exchange_time
+from domain.market.aggregation import QUARTER_NS
+from domain.market.sessions import DAY_NS, midnight_ns
+from domain.prices import BAR_DTYPE
+
+MINUTES, QUARTERS, DAYS = "1m", "15m", "1D"
+SETTLE_S = 12.0  # a broker's history has the minute just ended from this second on
+GAP_MAX_NS = 4 * DAY_NS  # a long weekend
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many bars of a timeframe to begin with; `lookback_days` of calendar hold as many."""
+
+    timeframe: str
+    interval: str  # as brokers' history calls it
+    bars: int
+    length_ns: int
+    lookback_days: int
+
+
+def windows_of(minutes_max: int, lookback_days: int) -> tuple[Window, ...]:
+    """The three windows; the regime needs 200 quarters of an hour, volatility 260 days."""
+    return (
+        Window(MINUTES, "1m", minutes_max, NS_PER_MINUTE, lookback_days),
+        Window(QUARTERS, "15m", 200, QUARTER_NS, max(lookback_days, 21)),
+        Window(DAYS, "D", 260, DAY_NS, max(lookback_days, 400)),
+    )
+
+
+def from_history(rows: list[HistoryBar], listing_id: int, window: Window) -> np.ndarray:
+    """BAR_DTYPE of a broker's candles; rows without a price above zero in each column are dropped.
+
+    Days start at midnight of the exchange, whatever hour the broker gives them.
+    """
+    usable = [row for row in rows if min(row.open, row.high, row.low, row.close) > 0]
+    bars = np.zeros(len(usable), BAR_DTYPE)
+    for bar, row in zip(bars, usable, strict=True):
+        start_ns = row.start_ns
+        if window.timeframe == DAYS:
+            start_ns = midnight_ns(exchange_time(start_ns).date())
+        bar["listing"], bar["start_ns"] = listing_id, start_ns
+        bar["open"], bar["high"], bar["low"], bar["close"] = row.open, row.high, row.low, row.close
+        bar["volume"] = row.volume
+    bars["vwap"], bars["history"] = np.nan, True
+    return bars
+
+
+def is_enough(stored: np.ndarray, window: Window, now_ns: int) -> bool:
+    """True when stored bars fill the window up to now, so that the broker need not be asked."""
+    if len(stored) < window.bars:
+        return False
+    reach_ns = GAP_MAX_NS if window.timeframe == DAYS else 2 * window.length_ns
+    return bool(now_ns - int(stored["start_ns"][-1]) <= reach_ns)
+
+
+def join(stored: np.ndarray, told: np.ndarray, window: Window, ended_ns: int) -> np.ndarray:
+    """The newest ended bars of both, ascending; a stored whole bar goes before a told one."""
+    whole = stored[~stored["partial"]]
+    bars = np.concatenate([stored, told, whole])
+    bars = bars[np.argsort(bars["start_ns"], kind="stable")]
+    last = np.append(bars["start_ns"][1:] != bars["start_ns"][:-1], True)[: len(bars)]
+    bars = bars[last]
+    result: np.ndarray = bars[bars["start_ns"] + window.length_ns <= ended_ns][-window.bars :]
+    return result
