@@ -34,10 +34,9 @@ _MODE_WORDS = {
 class WebSocketApp:
     """Serves the sockets of one instance."""
 
-    def __init__(self, hub: Hub, authenticate_within_s: float = AUTHENTICATE_WITHIN_S) -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._instance = hub.instance
-        self._authenticate_within_s = authenticate_within_s
         self._verbs: dict[str, Callable[[Connection, Message], None]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
@@ -69,7 +68,7 @@ class WebSocketApp:
 
     async def _converse(self, connection: Connection, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._authenticate_within_s
+        deadline = loop.time() + AUTHENTICATE_WITHIN_S
         while True:
             left = None if connection.authenticated else max(0.0, deadline - loop.time())
             try:
