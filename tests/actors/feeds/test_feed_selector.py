@@ -1,0 +1,133 @@
+"""actors.feeds.feed_selector: leaving a feed, coming back, and telling so."""
+
+import pytest
+
+from actors.feeds.feed_selector import FeedSelector
+from messages.lifecycle import NodeRestarted
+from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
+from tests.kit.feed_makers import DAY, make_feed_runtime
+from tests.kit.recording_context import START_NS, RecordingContext
+
+
+@pytest.fixture
+def context(tmp_path):
+    return RecordingContext("feed_selector", make_feed_runtime(tmp_path))
+
+
+@pytest.fixture
+def selector(context):
+    actor = FeedSelector(context, None)
+    actor.start()
+    for broker in ("alpha", "beta"):
+        tell(context, actor, broker, "live")
+    return actor
+
+
+def tell(context, selector, broker, state, **fields):
+    fields = {
+        "reason": "", "connected": 2, "shards": 2, "listings": 42, "disconnects": 0,
+        "failures_in_row": 0, "last_message_ns": context.now_ns(),
+    } | fields  # fmt: skip
+    context.deliver(selector, FeedStateChanged(broker=broker, state=state, **fields))
+
+
+def restarted(name):
+    return NodeRestarted(name=name, life=2, reason="killed", handles_orders=False)
+
+
+def fail_over(context, selector):
+    tell(context, selector, "alpha", "down", failures_in_row=3, connected=0, reason="reset")
+
+
+def test_good_feeds_are_left_alone(context, selector):
+    context.advance(600)
+    assert context.heard(FeedSwitched) == []
+
+
+def test_an_unfit_feed_is_left_for_the_next_and_a_person_is_told(context, selector):
+    fail_over(context, selector)
+    (switch,) = context.heard(FeedSwitched)
+    assert (switch.from_broker, switch.to_broker, switch.using_fallback) == ("alpha", "beta", True)
+    assert "3 failures in a row" in switch.reason
+    assert [alert.level for alert in context.alerts] == ["RISK"]
+
+
+def test_silence_is_noticed_by_the_clock_alone(context, selector):
+    tell(context, selector, "alpha", "mute", last_message_ns=context.now_ns() - 5 * 10**9)
+    context.advance(9)
+    assert context.heard(FeedSwitched) == []
+    context.advance(1)
+    assert context.heard(FeedSwitched)[0].to_broker == "beta"
+
+
+def test_the_primary_is_taken_back_after_five_healthy_minutes(context, selector):
+    fail_over(context, selector)
+    tell(context, selector, "alpha", "live")
+    context.advance(299)
+    assert len(context.heard(FeedSwitched)) == 1
+    context.advance(1)
+    back = context.heard(FeedSwitched)[1]
+    assert (back.from_broker, back.to_broker, back.using_fallback) == ("beta", "alpha", False)
+
+
+def test_more_than_three_failovers_a_day_are_critical(context, selector):
+    for _ in range(4):
+        assert [alert for alert in context.alerts if alert.level == "CRITICAL"] == []
+        fail_over(context, selector)
+        tell(context, selector, "alpha", "live")
+        context.advance(301)
+    assert "4 feed failovers" in next(a.text for a in context.alerts if a.level == "CRITICAL")
+
+
+def test_failovers_of_yesterday_do_not_count(context, selector):
+    for _ in range(4):
+        fail_over(context, selector)
+        tell(context, selector, "alpha", "live")
+        context.advance(86_400)
+    assert [alert for alert in context.alerts if alert.level == "CRITICAL"] == []
+
+
+def test_the_close_ends_a_silence(context, selector):
+    tell(context, selector, "alpha", "mute")
+    context.deliver(selector, SessionClosed(day=DAY, reason="after the close", next_opens_ns=0))
+    context.advance(3600)
+    assert context.heard(FeedSwitched) == []
+
+
+def test_a_consumer_with_a_new_life_hears_of_the_fallback_again(context, selector):
+    context.deliver(selector, restarted("chain_keeper"))
+    assert context.heard(FeedSwitched) == []
+    fail_over(context, selector)
+    context.deliver(selector, restarted("shard.beta.1"))
+    assert len(context.heard(FeedSwitched)) == 1
+    context.deliver(selector, restarted("chain_keeper"))
+    assert context.heard(FeedSwitched)[-1].to_broker == "beta"
+
+
+def test_a_new_life_of_the_selector_makes_everyone_believe_the_primary(tmp_path):
+    context = RecordingContext("feed_selector", make_feed_runtime(tmp_path), life=2)
+    FeedSelector(context, None).start()
+    (switch,) = context.heard(FeedSwitched)
+    assert (switch.to_broker, switch.using_fallback) == ("alpha", False)
+
+
+def test_the_status_shows_the_canonical_feed_and_no_key(context, selector):
+    context.advance(3)
+    body = context.reports[-1]
+    assert body["connected"] is True
+    assert body["url"] == "ws://alpha"
+    assert body["last_message_age_s"] == 3.0
+    assert body["api_key_configured"] is True
+    fail_over(context, selector)
+    body = context.reports[-1]
+    assert (body["url"], body["using_fallback"]) == ("ws://beta", True)
+    assert (body["last_error"], body["last_error_age_s"]) == ("reset", 0.0)
+    assert "key-0123456789" not in str(context.reports)
+
+
+def test_before_any_tick_the_age_is_minus_one(context):
+    selector = FeedSelector(context, None)
+    selector.start()
+    context.advance(1)
+    assert context.reports[-1]["last_message_age_s"] == -1.0
+    assert context.now_ns() == START_NS + 10**9
