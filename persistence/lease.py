@@ -7,6 +7,7 @@ own outdated (`design.md` 5, point 7).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import BigInteger, Engine, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -40,7 +41,7 @@ class Lease:
         return self.owner == owner and now_ns < self.expires_ns
 
 
-_TABLE = ControlLeaseRow.__table__
+_TABLE: Any = ControlLeaseRow.__table__
 
 
 class LeaseStore:

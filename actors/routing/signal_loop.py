@@ -19,9 +19,9 @@ from domain.orders import CommandStatus
 from domain.readings import Regime
 from domain.routing.conflicts import REJECT
 from domain.routing.cycle import EnqueueTable, GuardLimits, Guards, RejectStreaks, SessionView
+from domain.routing.evaluations import EvaluationLog
 from domain.routing.quality import (
     CycleResult,
-    EvaluationLog,
     FeedView,
     LoopFigures,
     LoopView,
@@ -66,7 +66,7 @@ STILL_ALIVE = (CommandStatus.UNKNOWN_OUTCOME, CommandStatus.AWAITING_APPROVAL)
 class LoopSettings:
     """`scanners` are the agents a cycle waits for; seconds (`tomic.md` 2.3, 6.6)."""
 
-    scanners: list[str] = field(default_factory=lambda: ["volatility_agent"])
+    scanners: tuple[str, ...] = ("volatility_agent",)
     opening_block_s: float = 900.0
     first_cycle_s: float = 2.0
     scan_deadline_s: float = 5.0

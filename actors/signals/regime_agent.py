@@ -143,8 +143,9 @@ class RegimeAgent(Actor):
             if reading and reading.start_ns >= self._memories[timeframe].bar_ns:
                 self._readings[timeframe] = reading
                 self._remember(reading)
-        if timeframe == DAILY and self._readings[INTRADAY]:
-            self._remember(self._readings[INTRADAY])
+        intraday = self._readings[INTRADAY]
+        if timeframe == DAILY and intraday:
+            self._remember(intraday)
         self._publish()
 
     # -- the snapshot --

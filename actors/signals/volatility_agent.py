@@ -57,8 +57,8 @@ USER_RULES = (
 class VolatilitySettings:
     """Where legs are wanted and which expiries suit (`tomic.md` 2.3, 5.5); DTE is [least, most]."""
 
-    income_dte: list[int] = field(default_factory=lambda: [30, 45])
-    momentum_dte: list[int] = field(default_factory=lambda: [5, 10])
+    income_dte: tuple[int, int] = (30, 45)
+    momentum_dte: tuple[int, int] = (5, 10)
     wing_points: dict[str, float] = field(default_factory=lambda: {"NIFTY": 200, "BANKNIFTY": 500})
     short_delta: float = 0.25
     ditm_delta: float = 0.90

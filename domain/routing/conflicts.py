@@ -134,9 +134,10 @@ def exposure_of(
     """
     open_rows = [row for row in positions if row.quantity]
     count = len({row.strategy_id or row.key for row in open_rows})
-    weights: Counter[str] = Counter()
+    weights: dict[str, Decimal] = {}
     for row in open_rows:
-        weights[limits.sector_of(underlying_of(row.underlying))] += _notional(row)
+        sector = limits.sector_of(underlying_of(row.underlying))
+        weights[sector] = weights.get(sector, Decimal(0)) + _notional(row)
     whole = sum(weights.values(), Decimal(0))
     total = margin.free + margin.used if margin else Decimal(0)
     if whole <= 0 or total <= 0 or margin is None:

@@ -48,11 +48,12 @@ PERIODS = IndicatorPeriods()
 
 def merge_bars(window: np.ndarray, rows: np.ndarray, limit: int) -> np.ndarray:
     """The newest `limit` bars of both, ascending; of two with one start the later told stays."""
-    joined = np.concatenate([window, rows])
+    joined: np.ndarray = np.concatenate([window, rows])
     order = np.argsort(joined["start_ns"], kind="stable")
     joined = joined[order]
     is_last = np.append(joined["start_ns"][1:] != joined["start_ns"][:-1], True)
-    return joined[is_last[: len(joined)]][-limit:]
+    merged: np.ndarray = joined[is_last[: len(joined)]][-limit:]
+    return merged
 
 
 def ichimoku_signal(
@@ -64,7 +65,7 @@ def ichimoku_signal(
     end = len(close) - periods.displacement
 
     def middle(bars: int) -> float:
-        return (high[end - bars : end].max() + low[end - bars : end].min()) / 2
+        return float(high[end - bars : end].max() + low[end - bars : end].min()) / 2
 
     span_a = (middle(periods.tenkan) + middle(periods.kijun)) / 2
     span_b = middle(periods.senkou_b)
@@ -103,7 +104,8 @@ def impulse_color(close: np.ndarray, periods: IndicatorPeriods = PERIODS) -> str
 def true_ranges(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
     """True range of every bar but the first."""
     before = close[:-1]
-    return np.maximum(high[1:], before) - np.minimum(low[1:], before)
+    ranges: np.ndarray = np.maximum(high[1:], before) - np.minimum(low[1:], before)
+    return ranges
 
 
 def average_true_range(
@@ -119,7 +121,8 @@ def band_widths(close: np.ndarray, bars: int = PERIODS.band) -> np.ndarray:
     if len(close) < bars:
         return np.empty(0)
     windows = np.lib.stride_tricks.sliding_window_view(close, bars)
-    return 4.0 * windows.std(axis=1) / windows.mean(axis=1)
+    widths: np.ndarray = 4.0 * windows.std(axis=1) / windows.mean(axis=1)
+    return widths
 
 
 def is_congested(

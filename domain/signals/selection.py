@@ -70,7 +70,7 @@ def select_structures(view: View) -> tuple[tuple[Chosen, ...], tuple[Refusal, ..
     chosen: dict[tuple[StrategyType, str], Chosen] = {}
     notes: dict[str, Refusal] = {}
     for row in ROWS:
-        refusal = next((found for check in row.conditions if (found := check(view))), None)
+        refusal = next((said for check in row.conditions if (said := check(view))), None)
         if refusal:
             notes.setdefault(refusal.code, refusal)
             continue

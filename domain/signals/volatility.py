@@ -192,4 +192,5 @@ def read_volatility(
 def _log_returns(closes: np.ndarray) -> np.ndarray:
     closes = np.asarray(closes, dtype=float)
     valid = (closes[1:] > 0) & (closes[:-1] > 0)
-    return np.log(closes[1:][valid] / closes[:-1][valid])
+    returns: np.ndarray = np.log(closes[1:][valid] / closes[:-1][valid])
+    return returns

@@ -231,7 +231,7 @@ def test_answers_to_an_earlier_scan_are_ignored(make):
 
 
 def test_loop_waits_for_all_its_scanners(make):
-    loop, context = make(LoopSettings(scanners=["volatility_agent", "sniper_agent"]))
+    loop, context = make(LoopSettings(scanners=("volatility_agent", "sniper_agent")))
     open_guards(loop, context)
     context.advance(2)
     context.deliver(loop, scanned(1, a_signal(1)))
@@ -481,7 +481,7 @@ def test_reasons_name_the_notes_of_agents_when_there_is_no_signal(make):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"lease_s": 0}, {"scan_deadline_s": -1.0}, {"scanners": []}, {"opening_block_s": -1.0}]
+    "bad", [{"lease_s": 0}, {"scan_deadline_s": -1.0}, {"scanners": ()}, {"opening_block_s": -1.0}]
 )
 def test_settings_out_of_range_are_refused_with_a_sentence(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -277,8 +277,8 @@ def test_switches_of_the_environment_reach_the_rules(runtime, ids):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"income_dte": [45, 30]},
-        {"momentum_dte": [5]},
+        {"income_dte": (45, 30)},
+        {"momentum_dte": (5,)},
         {"short_delta": 0.45},
         {"ditm_delta": 0.5},
         {"wing_points": {"NIFTY": 0}},
