@@ -138,7 +138,9 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the run
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def run(built: Built, lock: Lock, data_dir: Path) -> int:
@@ -147,7 +149,10 @@ def run(built: Built, lock: Lock, data_dir: Path) -> int:
     logger.remove()
     logger.add(data_dir / "log" / "launcher.log", rotation=5_000_000, retention=3, diagnose=False)
     shared = shared_of(runtime)
-    Console(file=sys.stdout).print(check.picture(runtime.tree))
+    console = Console()
+    with console.capture() as picture:
+        console.print(check.picture(runtime.tree))
+    say(picture.get().rstrip())
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")

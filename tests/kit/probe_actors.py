@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.actor import Actor
+from domain.errors import MailboxFull
 from messages.base import Message, Overflow
+from messages.lifecycle import BranchGaveUp, NodeRestarted, RestartNode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,24 @@ class Probe(Actor):
     def do_tell(self, target: str, what: str, count: str = "1") -> None:
         for number in range(1, int(count) + 1):
             self.context.tell(target, Poke(what=what, number=number))
+
+    def do_flood(self, target: str, count: str) -> None:
+        told = 0
+        try:
+            for number in range(int(count)):
+                self.context.tell(target, Poke(what="flooded", number=number))
+                told += 1
+        except MailboxFull:
+            self.note(f"refused after {told}")
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        self.note(f"restarted {message.name} {message.life} {message.reason}")
+
+    def on_branch_gave_up(self, message: BranchGaveUp) -> None:
+        self.note(f"gave_up {message.name} {message.handles_orders}")
+
+    def do_restart(self, name: str) -> None:
+        self.context.announce(RestartNode(name=name, reason="for a test", by="probe"))
 
     def do_announce(self, text: str) -> None:
         self.context.announce(Noted(text=text))
