@@ -98,6 +98,9 @@ class FeedStream(Protocol):
     descriptor: int  # readable when `take` has something
     counters: StreamCounters
     index: InstrumentIndex  # names what comes; may be replaced by a newer one
+    settled: (
+        bool  # every request so far is answered, as far as `take` has read; or the socket ended
+    )
 
     def open(self) -> None:
         """Connects and authenticates in the background; the outcome arrives through `take`."""
@@ -112,10 +115,6 @@ class FeedStream(Protocol):
         """All ticks received since the last call (TICK_DTYPE, possibly empty) and the events in
         order: ("open", ""), ("authenticated", ""), ("subscribed", ""), ("refused", why), ("closed",
         why), ("step", number) in a replay."""
-
-    def settle(self, timeout_s: float) -> bool:
-        """Waits until every request is answered or the socket ended; in a replay only, where the
-        market stands still meanwhile. False when time is over."""
 
     def close(self) -> None:
         """Closes the socket; safe to call twice."""

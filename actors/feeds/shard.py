@@ -7,6 +7,7 @@ ShardStateChanged and publishes `ticks.<broker>`, one batch a wake.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from adapters.ports import FeedStream
 from domain.clock import seconds
 from domain.feeds import reconnect
 from domain.feeds.reconnect import Reconnect
-from domain.instruments import InstrumentIndex
+from domain.instruments import InstrumentIndex, Listing
 from messages.market import (
     InstrumentsLoaded,
     SessionClosed,
@@ -33,7 +34,6 @@ TELL_EVERY_S = 5.0
 AUTHENTICATED_WITHIN_S = 10.0
 MUTE_AFTER_S = 5.0  # `tomic.md` 11.2
 RECONNECT_AFTER_S = 15.0  # `data_pipeline.md` 4
-SETTLE_WITHIN_S = 10.0
 UP = ("live", "mute")
 
 
@@ -74,7 +74,9 @@ class Shard(Actor):
             self._stream.close()
 
     def has_market_step(self, number: int) -> bool:
-        return self._step >= number
+        """Also false while a request is on its way: which ticks come must not depend on luck."""
+        stream = self._stream
+        return stream is None or (stream.settled and self._step >= number)
 
     # -- what it hears --
 
@@ -112,7 +114,6 @@ class Shard(Actor):
         self._become("connecting", self._reason)
         self._stream.open()
         self.context.watch(self._stream.descriptor, self._on_readable)
-        self._settle()
 
     def _on_readable(self) -> None:
         if self._stream is None:
@@ -162,29 +163,25 @@ class Shard(Actor):
         if self._stream is None or self._state not in UP:
             return
         known = {row: mode for row, mode in self._wanted.items() if row in self._index.by_id}
-        gone = {row: m for row, m in self._carried.items() if known.get(row) != m}
-        new = {row: m for row, m in known.items() if self._carried.get(row) != m}
-        listings = {row: self._index.by_id.get(row) for row in (*gone, *new)}
-        gone = {row: mode for row, mode in gone.items() if listings[row]}
+        # What a newer master does not name has no name to unsubscribe by; its ticks are refused.
+        gone = {
+            row: mode
+            for row, mode in self._carried.items()
+            if known.get(row) != mode and row in self._index.by_id
+        }
+        new = {row: mode for row, mode in known.items() if self._carried.get(row) != mode}
         if gone:
-            self._stream.unsubscribe([listings[row] for row in gone], list(gone.values()))
+            self._stream.unsubscribe(self._listings(gone), list(gone.values()))
         if new:
             if not self._carried:
                 self._tick_monotonic_ns = self.context.monotonic_ns()
-            self._stream.subscribe([listings[row] for row in new], list(new.values()))
+            self._stream.subscribe(self._listings(new), list(new.values()))
         self._carried = known
         if new or gone:
-            self._settle()
             self._tell_feed()
 
-    def _settle(self) -> None:
-        """In a replay a request is answered before the round ends, so that no tick depends on
-        luck.
-        """
-        if not self._replays or self._stream is None:
-            return
-        stream = self._stream
-        self.context.work(lambda: stream.settle(SETTLE_WITHIN_S), lambda _: self._on_readable())
+    def _listings(self, ids: Iterable[int]) -> list[Listing]:
+        return [self._index.by_id[row] for row in ids]
 
     def _lose(self, kind: str, why: str) -> None:
         """The socket ended, or is ended: closes it and plans the next."""

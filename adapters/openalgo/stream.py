@@ -64,8 +64,8 @@ class OpenAlgoStream:
         self._events: deque[Event] = deque()
         self._outgoing: deque[str] = deque()
         self._asked, self._answered = 0, 0
-        self._news = threading.Condition()
         self._ending = self._ended = False
+        self._lock = threading.Lock()
         self._users = 1  # of the descriptors: the actor, and the thread while it runs
         self._thread = threading.Thread(target=self._run, name="openalgo-stream", daemon=True)
 
@@ -94,18 +94,16 @@ class OpenAlgoStream:
         events = [event for event in told if event[0] == "open"]
         for _ in range(min(len(self._frames), FRAMES_A_TAKE_MAX)):
             self._read(*self._frames.popleft(), ticks, events)
-        events += [event for event in told if event[0] != "open"]
+        ends = [event for event in told if event[0] != "open"]
+        self._ended = self._ended or bool(ends)
         if self._frames:
             os.eventfd_write(self.descriptor, 1)
-        return mapping.to_ticks(ticks, self.index, self.counters), events
+        return mapping.to_ticks(ticks, self.index, self.counters), events + ends
 
-    def settle(self, timeout_s: float) -> bool:
-        """Waits until every request so far is answered or the socket has ended; for replays only,
-        where the market stands still meanwhile. False when time is over."""
-        with self._news:
-            return self._news.wait_for(
-                lambda: self._answered >= self._asked or self._ended, timeout_s
-            )
+    @property
+    def settled(self) -> bool:
+        """True when every request so far is answered, or the socket ended and none will be."""
+        return self._ended or self._answered >= self._asked
 
     def close(self) -> None:
         """Ends the socket without waiting for it; safe to call twice."""
@@ -152,6 +150,7 @@ class OpenAlgoStream:
             self._held.clear()
             events.append(("step", str(frame.get("step"))))
         else:
+            self._answered += _is_answer(frame)
             events += _events_of(frame)
             if self._steps and ("authenticated", "") in events[-1:]:
                 self._send({"action": "subscribe_steps"})
@@ -161,7 +160,7 @@ class OpenAlgoStream:
 
     def _let_go(self) -> None:
         """The last of the two users closes the descriptors."""
-        with self._news:
+        with self._lock:
             self._users -= 1
             if self._users == 0:
                 os.close(self._wake)
@@ -236,17 +235,10 @@ class OpenAlgoStream:
         if len(self._frames) == FRAMES_QUEUED_MAX:
             self._refuse("overflow")
         self._frames.append((self._clock(), text))
-        if self._steps and _is_answer(mapping.parse_frame(text) or {}):
-            with self._news:
-                self._answered += 1
-                self._news.notify_all()
         os.eventfd_write(self.descriptor, 1)
 
     def _tell(self, kind: str, why: str) -> None:
         self._events.append((kind, why))
-        with self._news:
-            self._ended = kind != "open"
-            self._news.notify_all()
         os.eventfd_write(self.descriptor, 1)
 
 
@@ -270,6 +262,8 @@ def _events_of(frame: Frame) -> list[Event]:
         return [("authenticated", "") if accepted else ("refused", message)]
     if kind == "subscribe":
         return [("subscribed", _not_subscribed(frame))]
+    if kind == "subscribe_steps" and "step" in frame:  # the one before a socket that came later
+        return [("step", str(frame["step"]))]
     return []
 
 

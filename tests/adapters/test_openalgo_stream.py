@@ -265,11 +265,9 @@ def test_in_a_replay_ticks_wait_for_the_marker_of_their_step_and_carry_its_time(
 
     server, stream = play(script, steps=True)
     stream.open()
-    assert stream.settle(10)
-    before, events = stream.take()
-    assert len(before) == 0
-    assert ("authenticated", "") in events
-    assert stream.settle(10)
+    assert not stream.settled
+    before, _ = take_until(stream, lambda *_: stream.settled)
+    assert before == []
     assert server.heard[1] == {"action": "subscribe_steps"}
     assert sent.wait(10)
     early, _ = stream.take()
@@ -301,16 +299,27 @@ def test_a_marker_without_a_time_takes_that_of_its_newest_tick(play):
     assert {row[3] for row in ticks} == {NOW_NS + 60 * 10**9}
 
 
-def test_settle_gives_up_when_no_answer_comes(play):
-    _, stream = play(lambda server, connection: wait_for_end(connection), steps=True)
+def test_a_socket_that_has_ended_is_settled_though_it_never_answered(play):
+    _, stream = play(lambda server, connection: connection.close(1012, "x"))
     stream.open()
-    assert not stream.settle(0.05)
+    assert not stream.settled
+    take_until(stream, has("closed"))
+    assert stream.settled
 
 
-def test_settle_does_not_wait_for_a_socket_that_has_ended(play):
-    _, stream = play(lambda server, connection: connection.close(1012, "x"), steps=True)
+def test_a_socket_that_joins_a_replay_late_learns_the_step_before_it(play):
+    def script(server, connection):
+        server.hear(connection)
+        say(connection, AUTHENTICATED)
+        server.hear(connection)
+        say(connection, {"type": "subscribe_steps", "status": "success", "step": 57})
+        wait_for_end(connection)
+
+    _, stream = play(script, steps=True)
     stream.open()
-    assert stream.settle(10)
+    _, events = take_until(stream, has("step"))
+    assert events[-1] == ("step", "57")
+    assert stream.settled
 
 
 def test_frames_nobody_takes_are_bounded_and_counted(play, monkeypatch):
@@ -324,7 +333,7 @@ def test_frames_nobody_takes_are_bounded_and_counted(play, monkeypatch):
     _, stream = play(script)
     stream.open()
     deadline = time.monotonic() + 10
-    while not stream.settle(0):  # ends when the socket has
+    while not stream._events or stream._events[-1][0] != "closed":
         assert time.monotonic() < deadline
         select.select([], [], [], 0.01)
 

@@ -37,7 +37,7 @@ class PlayedStream:
         self.counters = StreamCounters()
         self.requests: list[tuple[str, list[str], list[int]]] = []
         self.opened = self.closed = False
-        self.settled = 0
+        self.settled = True
         self._ticks: list[np.ndarray] = []
         self._events: list[tuple[str, str]] = []
         self.made.append(self)
@@ -50,10 +50,6 @@ class PlayedStream:
 
     def unsubscribe(self, listings: Sequence[Listing], modes: Sequence[int]) -> None:
         self.requests.append(("unsubscribe", [row.symbol for row in listings], list(modes)))
-
-    def settle(self, timeout_s: float) -> bool:
-        self.settled += 1
-        return True
 
     def take(self) -> tuple[np.ndarray, list[tuple[str, str]]]:
         ticks = np.concatenate([np.zeros(0, TICK_DTYPE), *self._ticks])

@@ -250,13 +250,19 @@ def replayed(tmp_path, streams):
     return context, actor
 
 
-def test_in_a_replay_every_request_is_settled_before_the_handler_ends(replayed, streams):
-    context, shard = replayed
+def test_in_a_replay_a_round_waits_until_every_request_is_answered(replayed, streams):
+    _, shard = replayed
     assert streams[0].steps
-    assert streams[0].settled == 1
-    go_live(context, streams)
-    want(context, shard, 1)
-    assert streams[0].settled == 2
+    streams[0].settled = False
+    assert not shard.has_market_step(0)
+    streams[0].settled = True
+    assert shard.has_market_step(0)
+
+
+def test_in_a_replay_no_round_waits_for_a_socket_that_is_gone(replayed, streams):
+    context, shard = replayed
+    play(context, streams[0], ("closed", "reset"))
+    assert shard.has_market_step(5)
 
 
 def test_in_a_replay_ticks_are_published_within_the_round_that_has_their_step(replayed, streams):
