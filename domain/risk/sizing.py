@@ -25,6 +25,7 @@ POSITIONS_MAX = 10
 FREE_MARGIN_MIN = 0.25
 GAMMA_SHARE, GAMMA_RUPEES = 0.005, 5_000.0
 DEFAULT_WIN_RATE, DEFAULT_REWARD_RISK = 0.55, 2.0
+NAKED_REWARD_RISK = 1.0
 # `tomic.md` 15.3, 10: after two stops in a row half size, after three none for the day.
 STOPS_TO_HALVE, STOPS_TO_END = 2, 3
 # Never measured, always treated as one bet (`tomic.md` 7.6).
@@ -108,9 +109,9 @@ def breakeven_odds(
     """(win rate, reward/risk) for Kelly: the signal's or the defaults, capped by the structure
     itself.
 
-    A credit structure earns at most its credit, so R = credit / loss; and it wins as often as its
-    nearest short stays out of the money, 1 - |delta| (`tomic.md` 7.6). A signal's word may only
-    lower these.
+    A credit structure earns at most its credit, so R = credit / loss; a naked one is stopped at
+    twice its credit (`tomic.md` 8.7), so R = 1. Both win as often as their nearest short stays out
+    of the money, 1 - |delta| (`tomic.md` 7.6). A signal's word may only lower these.
     """
     win_rate, reward = given
     shorts = [abs(leg.delta) for leg in structure.legs if leg.direction == "SELL"]
@@ -119,6 +120,8 @@ def breakeven_odds(
         return win_rate or DEFAULT_WIN_RATE, reward or DEFAULT_REWARD_RISK
     stays_out = 1 - max(known)
     earns = max(0.0, structure.credit_executable) / loss
+    if STRATEGY_TRAITS[strategy].naked:
+        earns = NAKED_REWARD_RISK
     return min(win_rate or 1.0, stays_out), min(reward or DEFAULT_REWARD_RISK, earns)
 
 

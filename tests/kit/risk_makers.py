@@ -14,6 +14,7 @@ from domain.intents import (
     ResolvedLeg,
     ResolvedStructure,
     Signal,
+    SizedIntent,
     StrategyType,
 )
 from domain.positions import Position
@@ -21,6 +22,11 @@ from domain.readings import MarginState, Phase, Regime, VixFlag
 from tests.kit.recording_context import START_NS
 
 EXPIRY = date(2026, 12, 29)
+RULES = ("daily_max_loss", "order_rate", "gross_notional", "per_underlying", "unhedged_exposure")
+BREAKERS = [f"breaker.{rule}" for rule in RULES] + [
+    "breaker.connection.alpha",
+    "breaker.connection.beta",
+]
 LOT = 65
 
 
@@ -168,3 +174,28 @@ def a_position(
         "broker": "alpha",
     }
     return Position(**(defaults | fields))
+
+
+def an_intent(**fields: Any) -> SizedIntent:
+    """One lot of the worked condor, as risk proposes it."""
+    defaults: dict[str, Any] = {
+        "strategy_id": "TOMIC_IRON_CONDOR_NIFTY_20261120_1",
+        "strategy_tag": "TOMIC_IRON_CONDOR_NIFTY",
+        "idempotency_key": "TOMIC_IRON_CONDOR_NIFTY_20261120_1:entry",
+        "correlation_id": "VOLATILITY:NIFTY:1:1",
+        "signal": a_signal(),
+        "structure": a_condor(),
+        "quantity": LOT,
+        "lots": 1,
+        "product": "NRML",
+        "loss_per_unit": 65.0,
+        "margin_required": Decimal(60_000),
+        "sizing": (),
+        "regime_version": 3,
+        "regime_phase": "CONGESTION",
+        "regime_score": 1,
+        "vix": 16.0,
+        "entry_reason": "",
+        "valid_until_ns": 0,
+    }
+    return SizedIntent(**(defaults | fields))

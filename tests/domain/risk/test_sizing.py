@@ -20,7 +20,7 @@ from domain.risk.sizing import (
     sector_of,
     size_position,
 )
-from tests.kit.risk_makers import a_condor, a_put_spread, a_resolved_leg, a_structure
+from tests.kit.risk_makers import a_condor, a_put_spread, a_resolved_leg, a_strangle, a_structure
 
 # Capital ten lakh, loss 50 a unit, p 0.55, R 2; spot so low that the volatility target does not
 # bind.
@@ -187,6 +187,10 @@ def test_the_word_of_a_signal_may_only_lower_the_odds():
         (0.75, 70 / 130)
     )
     assert breakeven_odds(S.BULL_PUT_SPREAD, a_put_spread(), 130.0, (0.6, 0.2)) == (0.6, 0.2)
+
+
+def test_a_naked_structure_is_stopped_at_one_credit_lost():
+    assert breakeven_odds(S.SHORT_STRANGLE, a_strangle(), 690.0) == pytest.approx((0.75, 1.0))
 
 
 def test_a_long_option_has_the_default_odds():

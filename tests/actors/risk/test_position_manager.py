@@ -1,0 +1,266 @@
+"""Open structures are watched on executable prices, closed once, and never forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, time
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from actors.risk.position_manager import ManagerSettings, PositionManager
+from domain.calendar import ExchangeCalendar, SessionHours
+from domain.positions import BookSnapshot
+from domain.prices import CHAIN_DTYPE
+from messages.market import SessionOpened
+from messages.trading import (
+    CloseStructure,
+    CommandEnded,
+    PositionChanged,
+    StructureClosed,
+    StructureOpened,
+)
+from tests.kit.recording_context import START_NS, RecordingContext
+from tests.kit.risk_makers import a_position, an_intent
+
+SECOND = 10**9
+TOPIC = "chain.NIFTY.29DEC26"
+ID = "TOMIC_IRON_CONDOR_NIFTY_20261120_1"
+# Sold at 120 and 110, bought at 50 and 45: credit 135 a unit.
+LEGS = (
+    a_position("BUY", "PE", 23_600, 50, leg_no=1),
+    a_position("SELL", "PE", 23_800, 120, leg_no=2),
+    a_position("SELL", "CE", 24_200, 110, leg_no=3),
+    a_position("BUY", "CE", 24_400, 45, leg_no=4),
+)
+
+
+@pytest.fixture
+def life(runtime):
+    lives = []
+    hours = (SessionHours(date(2026, 1, 1), time(9, 15), time(15, 40), time(15, 0), time(15, 15)),)
+    runtime.calendars = {"NFO": ExchangeCalendar("NFO", hours)}
+
+    def begin(legs=LEGS, opened=True, after_s=0.0):
+        context = RecordingContext("position_manager", runtime, life=len(lives) + 1)
+        context.advance(after_s)
+        manager = PositionManager(context, ManagerSettings())
+        manager.start()
+        lives.append(manager)
+        context.deliver(manager, PositionChanged(book=BookSnapshot(version=1, positions=legs)))
+        if opened:
+            context.deliver(manager, StructureOpened(intent=an_intent(), command_id=1))
+        return manager, context
+
+    yield begin
+    for manager in lives:
+        manager._engine.dispose()
+
+
+def chain(context, cost, delta=0.2, by_s=1.0):
+    """A chain in which buying the condor back costs `cost` a unit: all of it in the short put."""
+    rows = np.zeros(4, CHAIN_DTYPE)
+    rows["strike"] = (23_600, 23_800, 24_200, 24_400)
+    rows["is_call"] = (False, False, True, True)
+    rows["bid"] = (10.0, cost - 0.5, 0.5, 5.0)
+    rows["ask"] = (12.0, cost + 14.0, 1.0, 6.0)
+    rows["delta"] = (-0.05, -delta, 0.05, 0.03)
+    context.advance(by_s)
+    context.feed(TOPIC, rows)
+
+
+def closes(context):
+    return context.told_to("execution_agent", CloseStructure)
+
+
+def session(leaves_s=10_000, squares_s=20_000, always_open=False):
+    return SessionOpened(
+        day=date(2026, 11, 20),
+        opens_ns=START_NS,
+        closes_ns=START_NS + 30_000 * SECOND,
+        intraday_exit_ns=START_NS + leaves_s * SECOND,
+        square_off_ns=START_NS + squares_s * SECOND,
+        always_open=always_open,
+    )
+
+
+def test_half_the_credit_is_taken_after_two_reads(life):
+    _, context = life()
+    # Cost 67.5 of 135 is half. The helper's shorts cost cost + 14 and 1, its longs bring 10 and 5.
+    chain(context, 67.5)
+    assert not closes(context)
+    chain(context, 67.5)
+    [close] = closes(context)
+    assert (close.strategy_id, close.reason) == (ID, "tp_hit")
+    assert close.key == f"{ID}:close:1"
+
+
+def test_twice_the_credit_is_the_stop(life):
+    _, context = life()
+    for _ in range(2):
+        chain(context, 269.0)
+    assert not closes(context)
+    for _ in range(2):
+        chain(context, 270.0)
+    assert [row.reason for row in closes(context)] == ["sl_hit"]
+
+
+def test_reads_less_than_a_second_apart_are_one(life):
+    _, context = life()
+    chain(context, 300.0)
+    chain(context, 300.0, by_s=0.5)
+    assert not closes(context)
+    chain(context, 300.0, by_s=0.5)
+    assert closes(context)
+
+
+def test_one_close_is_outstanding_and_repeated_under_its_key(life):
+    manager, context = life()
+    context.deliver(manager, session())
+    for _ in range(6):
+        chain(context, 300.0)
+    assert len(closes(context)) == 1
+    context.advance(10)
+    assert {row.key for row in closes(context)} == {f"{ID}:close:1"}
+    assert len(closes(context)) == 2
+
+
+def ended(status):
+    return CommandEnded(
+        command_id=2, correlation_id="", strategy_id=ID, status=status, is_exit=True
+    )
+
+
+def test_a_failed_close_is_proposed_again_under_the_next_number(life):
+    manager, context = life()
+    chain(context, 300.0)
+    chain(context, 300.0)
+    context.deliver(manager, ended("FAILED"))
+    assert [row.level for row in context.alerts][-1] == "CRITICAL"
+    chain(context, 300.0)
+    chain(context, 300.0)
+    assert [row.key for row in closes(context)][-1] == f"{ID}:close:2"
+
+
+def test_a_done_close_that_left_legs_is_proposed_again_later(life):
+    manager, context = life()
+    chain(context, 300.0)
+    chain(context, 300.0)
+    context.deliver(manager, ended("DONE"))
+    chain(context, 300.0)
+    chain(context, 300.0)
+    assert {row.key for row in closes(context)} == {f"{ID}:close:1"}
+    chain(context, 300.0, by_s=11)
+    chain(context, 300.0)
+    assert closes(context)[-1].key == f"{ID}:close:2"
+
+
+def test_a_restart_keeps_the_trail_and_the_number(life):
+    manager, context = life()
+    chain(context, 94.0)  # profit 30.4 %: armed
+    assert manager._watches[ID].trail.armed
+    chain(context, 300.0)
+    chain(context, 300.0)
+    again, context = life(opened=False, after_s=60)
+    assert again._watches[ID].trail.armed
+    context.deliver(again, session())
+    context.advance(5)
+    assert [row.key for row in closes(context)] == [f"{ID}:close:1"]
+
+
+def test_a_structure_found_in_the_book_is_watched_too(life):
+    old = tuple(replace(leg, entry_ns=START_NS - 121 * SECOND) for leg in LEGS)
+    _, context = life(old, opened=False)
+    chain(context, 300.0)
+    chain(context, 300.0)
+    assert closes(context)
+
+
+def test_an_entry_still_on_its_way_is_not_closed(life):
+    hedge_only = LEGS[:1]
+    _, context = life(hedge_only, opened=False)
+    chain(context, 1.0)
+    chain(context, 1.0)
+    assert not closes(context)
+
+
+def test_a_flat_structure_is_forgotten(life):
+    manager, context = life()
+    context.deliver(
+        manager,
+        StructureClosed(
+            strategy_id=ID,
+            strategy_tag="",
+            reason="tp_hit",
+            gross=Decimal(1),
+            charges=Decimal(0),
+            net=Decimal(1),
+        ),
+    )
+    context.deliver(manager, PositionChanged(book=BookSnapshot(version=2)))
+    chain(context, 300.0)
+    chain(context, 300.0)
+    assert not closes(context)
+    again, _ = life((), opened=False)
+    assert not again._watches
+
+
+def test_intraday_structures_leave_at_their_hour(life):
+    intraday = tuple(replace(leg, product="MIS") for leg in LEGS)
+    manager, context = life(intraday)
+    context.deliver(manager, session(leaves_s=100))
+    context.advance(99)
+    assert not closes(context)
+    context.advance(6)
+    assert [row.reason for row in closes(context)] == ["time_exit"]
+
+
+def test_a_session_that_never_closes_has_no_hour_to_leave_by(life):
+    intraday = tuple(replace(leg, product="MIS") for leg in LEGS)
+    manager, context = life(intraday)
+    context.deliver(manager, session(leaves_s=0, always_open=True))
+    context.advance(60)
+    assert not closes(context)
+
+
+def test_stock_options_leave_two_sessions_before_delivery(life):
+    # Friday; Monday and Tuesday are the two sessions up to the expiry on Tuesday.
+    stock = tuple(
+        replace(leg, underlying="TCS", expiry=date(2026, 11, 24), strategy="DITM_CALL")
+        for leg in LEGS[:1]
+    )
+    manager, context = life(stock)
+    context.deliver(manager, session())
+    assert [row.reason for row in closes(context)] == ["time_exit"]
+
+
+def test_a_breached_short_is_cut_and_warned_of_first(life):
+    _, context = life()
+    chain(context, 120.0, delta=0.40)
+    chain(context, 120.0, delta=0.40)
+    assert [row.level for row in context.alerts] == ["RISK"]
+    assert not closes(context)
+    chain(context, 120.0, delta=0.46)
+    chain(context, 120.0, delta=0.46)
+    assert [row.reason for row in closes(context)] == ["delta_cut"]
+
+
+def test_a_structure_without_prices_is_told_of(life):
+    manager, context = life()
+    context.deliver(manager, session())
+    context.advance(70)
+    assert any("no executable price" in row.text for row in context.alerts)
+
+
+def test_its_part_of_the_status_names_each_structure(life):
+    _, context = life()
+    context.advance(5)
+    row = context.reports[-1][ID]
+    assert (row["instrument"], row["entry_credit"]) == ("NIFTY", 135 * 65)
+    assert row["trail_stop_activated"] is False
+
+
+def test_settings_must_be_positive():
+    with pytest.raises(ValueError, match="decide_every_s"):
+        ManagerSettings(decide_every_s=0)
