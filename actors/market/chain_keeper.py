@@ -184,7 +184,9 @@ class ChainKeeper(Actor):
 
     def _tell_priced(self, priced: list[Key]) -> None:
         book = self._book
-        for key in priced if book else ():
+        if book is None:
+            return
+        for key in priced:
             chain, summary = book.chains[key], book.summaries[key]
             meta = {"spot": summary.spot, "forward": summary.forward, "as_of_ns": summary.as_of_ns}
             self.context.publish(_topic(key), chain.columns.copy(), meta)

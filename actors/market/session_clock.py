@@ -50,15 +50,11 @@ class SessionClock(Actor):
             return
         self._told = state
         self.context.announce(state)
-        opened = isinstance(state, SessionOpened)
-        self.context.report({
-            "open": opened,
-            "day": state.day.isoformat(),
-            "reason": "" if opened else state.reason,
-            "opens_ns": state.opens_ns if opened else state.next_opens_ns,
-            "closes_ns": state.closes_ns if opened else 0,
-            "always_open": opened and state.always_open,
-        })  # fmt: skip
+        if isinstance(state, SessionOpened):
+            body = {"open": True, "reason": "", "closes_ns": state.closes_ns}
+        else:
+            body = {"open": False, "reason": state.reason, "opens_ns": state.next_opens_ns}
+        self.context.report(body | {"day": state.day.isoformat()})
 
     def _opened(self, session: TradingSession) -> SessionOpened:
         return SessionOpened(

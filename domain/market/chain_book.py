@@ -121,7 +121,7 @@ class ChainBook:
         return [day for day in listed if last_entry_ns(self._calendar, day) > now_ns]
 
     def place(self, underlying: str, now_ns: int) -> Placed:
-        """Finds chains and ladders anew where that is due; cheap while the price stays in its band."""
+        """Finds chains and ladders anew where due; cheap while the price stays in its band."""
         spot, settled = self.spots.get(underlying), self._settled.get(underlying)
         if spot is None or (settled and settled.holds(spot.price, now_ns)):
             return Placed()
