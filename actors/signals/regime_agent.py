@@ -139,8 +139,10 @@ class RegimeAgent(Actor):
         self._windows[timeframe] = window
         first = int(np.searchsorted(window["start_ns"], rows["start_ns"].min()))
         for end in range(first + 1, len(window) + 1):
+            if window["start_ns"][end - 1] < self._memories[timeframe].bar_ns:
+                continue  # told again: the memory has gone past it
             reading = read_bars(window[:end], timeframe)
-            if reading and reading.start_ns >= self._memories[timeframe].bar_ns:
+            if reading:
                 self._readings[timeframe] = reading
                 self._remember(reading)
         intraday = self._readings[INTRADAY]

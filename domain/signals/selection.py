@@ -298,6 +298,7 @@ ROWS: tuple[Row, ...] = (
         lambda v: v.rank + 3, "premium is very rich and the market stands: sell strangle", True),
     Row(_S.SHORT_STRADDLE, (_enabled("enable_short_straddle"), *_NAKED, _RANK_STRADDLE, *_RICH),
         lambda v: v.rank, "premium is extremely rich and the market stands: sell straddle", True),
-    Row(_S.CALENDAR_DIAGONAL, (_inverted, _not_blowoff), lambda v: 50.0,
+    # HV must be known: no signal before the warm start is complete (`tomic.md` 11.5).
+    Row(_S.CALENDAR_DIAGONAL, (_ratio_known, _inverted, _not_blowoff), lambda v: 50.0,
         "the front expiry is dearer than the next: calendar"),
 )  # fmt: skip

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-import persistence.commands  # noqa: F401  its tables
 from actors.routing.signal_loop import LoopSettings, SignalLoop
 from domain.clock import seconds
 from domain.intents import (
@@ -17,6 +16,7 @@ from domain.intents import (
     SizedIntent,
     StrategyType,
 )
+from domain.orders import ENTRY_COMMAND, CommandRow
 from domain.readings import FreshnessMark, Phase, Regime
 from domain.settings import Settings
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
@@ -36,6 +36,7 @@ from messages.trading import (
     SignalsRouted,
     TradingModeChanged,
 )
+from persistence.commands import CommandStore
 from persistence.database import MainBase, open_engine
 from persistence.lease import LeaseStore
 from tests.kit.recording_context import START_NS, RecordingContext, make_runtime
@@ -432,6 +433,23 @@ def test_database_that_cannot_renew_stops_entries_when_the_lease_ends(make):
     run_cycle(loop, context, a_signal())
     assert context.told_to("risk_agent") == []
     assert context.heard(SignalSetAside)[-1].refusal.code == "NOT_CONTROL_INSTANCE"
+
+
+def test_entry_alive_on_disk_holds_its_like_after_a_restart(make):
+    loop, context = make()
+    entry = CommandRow(
+        event_type=ENTRY_COMMAND, idempotency_key="k", correlation_id="c0", strategy_id="s",
+        strategy_tag="TOMIC_IRON_CONDOR_NIFTY", underlying="NIFTY", broker_name="alpha",
+        source_agent="risk_agent", payload="{}", created_ns=1,
+    )  # fmt: skip
+    CommandStore(open_engine(context.runtime.database_url)).record(entry, ())
+    loop.stop()
+    loop, context = make()
+    cycle = after_grace(loop, context)
+    context.deliver(loop, scanned(cycle, a_signal(), a_signal(2, "BANKNIFTY")))
+    context.deliver(loop, routed(cycle, a_signal(), a_signal(2, "BANKNIFTY")))
+    assert context.heard(SignalSetAside)[-1].refusal.code == "ENTRY_PENDING"
+    assert [one.signal.instrument for one in context.told_to("risk_agent")] == ["BANKNIFTY"]
 
 
 def test_switched_off_loop_takes_no_lease(make):

@@ -202,6 +202,18 @@ def test_own_history_leads_once_it_has_60_days(runtime, ids):
     assert float(signal.extras["iv_rank"]) == pytest.approx(75.0, abs=0.01)
 
 
+def test_todays_own_observation_is_not_part_of_its_history(runtime, ids):
+    keep_history(runtime, RANK_75)
+    engine = open_engine(runtime.market_url)
+    MarketStore(engine).write_iv("NIFTY", TODAY, 0.99)
+    engine.dispose()
+    agent, context = start(runtime)
+    context.feed("bars.1D", daily(ids["NIFTY"], choppy(0.0075)))
+    chains(agent, context, 0.16)
+    (signal,) = scan(agent, context).signals
+    assert float(signal.extras["iv_rank"]) == pytest.approx(75.0, abs=0.01)
+
+
 def test_every_underlying_without_a_signal_says_why(runtime, ids):
     runtime.settings = Settings()
     agent, context = start(runtime)

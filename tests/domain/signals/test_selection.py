@@ -161,6 +161,13 @@ def test_inverted_term_structure_gives_a_calendar_except_in_blowoff():
     assert strengths(inverted, P.BLOWOFF) == {}
 
 
+def test_nothing_is_signalled_before_the_daily_closes_are_there():
+    cold = replace(CALM, hv=0.0, iv_hv_ratio=0.0, term_structure="INVERTED", skew_state="STEEP_PUT")
+    chosen, notes = look(replace(cold, iv_rank=None), days=0)
+    assert chosen == ()
+    assert {"HV_UNKNOWN", "IV_RANK_UNKNOWN"} <= {note.code for note in notes}
+
+
 def test_two_rows_of_one_strategy_keep_the_stronger():
     inverted = replace(CHEAP, term_structure="INVERTED", conservative_rank=None)
     assert strengths(inverted) == {S.CALENDAR_DIAGONAL: 80.0}  # 100 - 20, not the 50 of row 11
