@@ -1,0 +1,167 @@
+"""The default tree in a folder of its own, on free ports: what the benchmarks measure.
+
+Not a benchmark itself. The system is launched as a user launches it, by system.py in a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+API_KEY = "b" * 40
+PATIENCE_S = 60.0
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
+    """What `fact()` gives, once it is true."""
+    pause = threading.Event()
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = fact()
+        if found:
+            return found
+        pause.wait(0.01)
+    raise TimeoutError(f"never came true: {what}")
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which `share` of the values lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def table(title: str, rows: list[tuple[str, ...]]) -> None:
+    """Prints rows in columns; the first row is the head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print(f"\n{title}")
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+class DefaultSystem:
+    """One launcher and its tree."""
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.http_port = free_port()
+        text = (ROOT / "topology.yaml").read_text(encoding="utf-8")
+        ports: dict[str, int] = {}
+        for port in sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", text))):
+            ports[port] = free_port()
+            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ports[port]}")
+        (folder / "topology.yaml").write_text(text, encoding="utf-8")
+        (folder / "env").write_text(f"TOMIC_API_KEY={API_KEY}\n", encoding="utf-8")
+        self.ports = ports
+        self.environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("TOMIC_")
+        } | (environment or {})
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Seconds until the launcher says that all nodes are ready."""
+        output = self.folder / "output"
+        output.write_bytes(b"")
+        began = time.monotonic()
+        with output.open("ab") as file:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, str(ROOT / "system.py"),
+                    "--topology", str(self.folder / "topology.yaml"),
+                    "--data-dir", str(self.folder / "var"), "--env-file", str(self.folder / "env"),
+                    "--http-port", str(self.http_port),
+                ],
+                stdout=file, stderr=subprocess.STDOUT, env=self.environment, cwd=ROOT,
+            )  # fmt: skip
+        process = self.process
+        wait_for(
+            lambda: b"nodes are ready" in output.read_bytes() or process.poll() is not None, "ready"
+        )
+        if process.poll() is not None:
+            raise RuntimeError(output.read_text())
+        return time.monotonic() - began
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+    def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, Any]:
+        """(HTTP status, JSON) of a GET."""
+        return self.request("GET", path, None, timeout_s)
+
+    def post(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """(HTTP status, JSON) of a POST."""
+        return self.request("POST", path, body, 10.0)
+
+    def request(self, method: str, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout_s)
+        headers = {"X-API-KEY": API_KEY, "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Every node of the tree as reported, by name."""
+        status, tree = self.get("/tomic/tree")
+        if status != 200:
+            return {}
+        found: dict[str, dict[str, Any]] = {}
+        waiting = [tree]
+        while waiting:
+            node = waiting.pop()
+            found[node["name"]] = node
+            waiting += node["children"]
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """The launcher and everything below it."""
+        assert self.process is not None
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+
+@contextlib.contextmanager
+def default_system(environment: dict[str, str] | None = None) -> Iterator[DefaultSystem]:
+    """A system that is gone, with its folder, when the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="tomic-bench-"))
+    system = DefaultSystem(folder, environment)
+    try:
+        yield system
+    finally:
+        if system.process is not None and system.process.poll() is None:
+            try:
+                system.stop()
+            except subprocess.TimeoutExpired:
+                for process in system.processes():
+                    process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
