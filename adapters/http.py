@@ -136,7 +136,9 @@ class HttpClient:
         self._calls += 1
         where = "params" if method == "GET" else "json"
         request = self.mask(json.dumps(dict(body)))
-        text, answer, failure = "", {}, None
+        text = ""
+        answer: dict[str, Any] = {}
+        failure: BrokerFailure | None = None
         try:
             status, text = self._exchange(session, method, path, {where: dict(body)}, timeout_s)
             answer, failure = _judge(status, text)

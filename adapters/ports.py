@@ -98,9 +98,10 @@ class FeedStream(Protocol):
     descriptor: int  # readable when `take` has something
     counters: StreamCounters
     index: InstrumentIndex  # names what comes; may be replaced by a newer one
-    settled: (
-        bool  # every request so far is answered, as far as `take` has read; or the socket ended
-    )
+
+    @property
+    def settled(self) -> bool:
+        """True when every request so far is answered, as far as `take` has read, or none will be."""
 
     def open(self) -> None:
         """Connects and authenticates in the background; the outcome arrives through `take`."""

@@ -64,7 +64,7 @@ class TickPublisher:
         # Tells subscribers that a source was born again and counts from 1.
         self._epoch = os.urandom(8).hex()
         self._sequences: dict[str, int] = {}
-        self._socket = zmq.Context.instance().socket(zmq.PUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, BATCHES_QUEUED_MAX)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(_address(run_dir, source))
@@ -83,7 +83,7 @@ class TickPublisher:
         header = (
             SCHEMA_VERSION, self._source, self._epoch, sequence, sent_ns, name, len(columns),
         )  # fmt: skip
-        raw = np.ascontiguousarray(columns).view(np.uint8)
+        raw = np.ascontiguousarray(columns).view(np.uint8).data
         parts = (topic.encode(), msgpack.packb(header), msgpack.packb(dict(meta)), raw)
         self._socket.send_multipart(parts, zmq.NOBLOCK)
         return sequence
@@ -99,7 +99,7 @@ class TickSubscriber:
     def __init__(self, run_dir: Path, sources: Iterable[str]) -> None:
         self.counters = BusCounters()
         self._last: dict[tuple[str, str], tuple[str, int]] = {}
-        self._socket = zmq.Context.instance().socket(zmq.SUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, BATCHES_QUEUED_MAX)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
@@ -138,17 +138,17 @@ class TickSubscriber:
         try:
             topic, header, meta, raw = parts
             version, source, epoch, sequence, sent_ns, name, rows = msgpack.unpackb(header.buffer)
-            if version != SCHEMA_VERSION:
-                return self._refuse("schema_version")
-            if name not in _DTYPES:
-                return self._refuse("dtype")
+            if version != SCHEMA_VERSION or name not in _DTYPES:
+                self._refuse("dtype" if version == SCHEMA_VERSION else "schema_version")
+                return None
             columns = np.frombuffer(raw.buffer, _DTYPES[name])
-            words = msgpack.unpackb(meta.buffer)
+            columns.flags.writeable = False
             if len(columns) != rows:
-                return self._refuse("frame")
+                raise ValueError(f"{len(columns)} rows, told {rows}")
+            words = msgpack.unpackb(meta.buffer)
         except (ValueError, TypeError):
-            return self._refuse("frame")
-        columns.flags.writeable = False
+            self._refuse("frame")
+            return None
         missed = self._missed((source, topic.bytes.decode()), epoch, sequence)
         self.counters.batches += 1
         self.counters.rows += rows

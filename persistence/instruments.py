@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Engine, ForeignKey, UniqueConstraint, bindparam, insert, select, update
+from sqlalchemy import (
+    Engine,
+    ForeignKey,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -52,7 +61,8 @@ class ListingRow(MainBase):
     load_id: Mapped[int] = mapped_column(ForeignKey(MasterLoadRow.load_id), index=True)
 
 
-_LISTINGS, _LOADS = ListingRow.__table__, MasterLoadRow.__table__
+_LISTINGS = cast(Table, ListingRow.__table__)
+_LOADS = cast(Table, MasterLoadRow.__table__)
 
 
 class InstrumentStore:
@@ -70,10 +80,8 @@ class InstrumentStore:
         if not master:
             raise BadMarketData(f"the master of {broker} for {day} names no listing")
         with self._engine.begin() as connection:
-            load = connection.execute(
-                insert(_LOADS).values(broker=broker, day=day, rows=len(master))
-            )
-            load_id = load.inserted_primary_key[0]
+            row = {"broker": broker, "day": day, "rows": len(master)}
+            load_id = connection.scalar(insert(_LOADS).returning(_LOADS.c.load_id), row)
             self._write(connection, master, load_id)
         return len(master)
 
@@ -92,7 +100,7 @@ class InstrumentStore:
             return InstrumentIndex(_listing(row) for row in connection.execute(query))
 
     @staticmethod
-    def _write(connection: Connection, master: dict[str, Listing], load_id: int) -> None:
+    def _write(connection: Connection, master: dict[str, Listing], load_id: Any) -> None:
         keys = select(_LISTINGS.c.listing_id, _LISTINGS.c.exchange, _LISTINGS.c.symbol)
         known = {f"{row.exchange}:{row.symbol}": row.listing_id for row in connection.execute(keys)}
         fresh, seen = [], []

@@ -6,6 +6,7 @@ shard its part and announces FeedStateChanged.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -28,7 +29,7 @@ class Feed(Actor):
         super().__init__(context, settings)
         branch = context.runtime.tree.find(f"shards.{context.instance}")
         now_ns = context.monotonic_ns()
-        self._shards = tuple(node.name for node in branch.children)
+        self._shards = tuple(node.name for node in branch.children) if branch else ()
         self._records = {name: ShardRecord("", now_ns, now_ns) for name in self._shards}
         self._views: dict[str, ShardStateChanged] = {}
         self._capacity = capabilities_of(
@@ -97,7 +98,7 @@ class Feed(Actor):
             if set(part) - set(old) or changed & set(part):
                 self._tell_part(name)
             elif part != old and self._records[name].carries:
-                self.context.after(BREAK_AFTER_S, lambda name=name: self._tell_part(name))
+                self.context.after(BREAK_AFTER_S, partial(self._tell_part, name))
             elif part != old:
                 self._tell_part(name)
 

@@ -227,9 +227,15 @@ def to_bars(rows: Iterable[Row]) -> list[HistoryBar]:
         start_ns = moment_ns(row.get("timestamp"))
         if not start_ns:
             raise ValueError(f"candle time {row.get('timestamp')!r} cannot be read")
-        prices = [float(number(row.get(name))) for name in ("open", "high", "low", "close")]
-        volume, interest = whole(row.get("volume") or 0), whole(row.get("oi") or 0)
-        bars[start_ns] = HistoryBar(start_ns, *prices, volume, interest)
+        bars[start_ns] = HistoryBar(
+            start_ns=start_ns,
+            open=float(number(row.get("open"))),
+            high=float(number(row.get("high"))),
+            low=float(number(row.get("low"))),
+            close=float(number(row.get("close"))),
+            volume=whole(row.get("volume") or 0),
+            open_interest=whole(row.get("oi") or 0),
+        )
     return [bars[start_ns] for start_ns in sorted(bars)]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from adapters.http import HttpClient
 from adapters.openalgo import mapping
@@ -27,6 +28,8 @@ BOOK_TIMEOUT_S = 5.0  # `tomic.md` 8.6
 MASTER_TIMEOUT_S = 60.0
 MARGIN_POSITIONS_MAX = 50
 INTERVALS = ("1m", "15m", "D")
+
+Result = TypeVar("Result")
 
 
 class OpenAlgoBroker:
@@ -80,7 +83,7 @@ class OpenAlgoBroker:
         book."""
         data = self._read("orderbook", timeout_s=BOOK_TIMEOUT_S).get("data")
         rows = _rows(data.get("orders") if isinstance(data, dict) else data, "orderbook")
-        fills = {}
+        fills: dict[str, tuple[int, Decimal]] = {}
         if any(mapping.is_partial_row(row) for row in rows):
             trades = _rows(
                 self._read("tradebook", timeout_s=BOOK_TIMEOUT_S).get("data"), "tradebook"
@@ -175,7 +178,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _mapped(path: str, read: Callable[[], Any]) -> Any:
+def _mapped(path: str, read: Callable[[], Result]) -> Result:
     try:
         return read()
     except ValueError as fault:

@@ -190,13 +190,14 @@ class OpenAlgoStream:
         except (OSError, websocket.WebSocketException) as failure:
             end = "closed", _words(failure)
         finally:
-            connection.shutdown()
+            connection.shutdown()  # type: ignore[no-untyped-call]
         return end
 
     def _serve(self, connection: websocket.WebSocket) -> Event:
         """Sends and receives until either side ends it."""
+        descriptor: int = connection.fileno()  # type: ignore[no-untyped-call]
         poller = select.poll()
-        poller.register(connection.sock, select.POLLIN)
+        poller.register(descriptor, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
         ping_at = time.monotonic() + PING_EVERY_S
         pong_by = 0.0
@@ -208,7 +209,7 @@ class OpenAlgoStream:
                 return "closed", "by us"
             while self._outgoing:
                 connection.send(self._outgoing.popleft())
-            if connection.sock.fileno() in ready or _pending(connection):
+            if descriptor in ready or _pending(connection):
                 ended = self._receive(connection)
                 pong_by = 0.0  # whatever came proves the other side alive
                 if ended:
