@@ -49,9 +49,10 @@ def _configuration(arguments: list[str] | None) -> SandboxConfig:
     parser = argparse.ArgumentParser(prog="python -m adapters.sandbox", description=__doc__)
     parser.add_argument(
         "--instance", action="append", required=True, metavar="NAME:REST:WS[:KEY]",
-        help="a broker's instance; port 0 takes a free one; without KEY the environment's, or a new one",
+        help="a broker's instance; port 0 takes a free one; without KEY the environment's",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=7, help="of the generated prices")
+    parser.add_argument("--scenario", default="calm", help="how generated prices behave")
     parser.add_argument(
         "--replay", type=Path, help="a recorded session instead of generated prices"
     )
@@ -69,6 +70,7 @@ def _configuration(arguments: list[str] | None) -> SandboxConfig:
     return SandboxConfig(
         instances=tuple(parse_instance(text) for text in given.instance),
         seed=given.seed,
+        scenario=given.scenario,
         replay=given.replay,
         history_dir=given.history,
         speed=given.speed,

@@ -6,7 +6,6 @@ Checked here, before a port is opened; a broken rule is a ConfigurationFault wit
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from adapters.sandbox.price_source import PriceSource
 
 KEY_ENVIRONMENT = "MULTI_BROKER_{name}_OPENALGO_API_KEY"
-API_KEY_BYTES = 32  # 64 hex characters (`openalgo.md` 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,8 @@ class SandboxConfig:
     `stepped`: the clock moves only by the control port. `speed`: market seconds a second for a replay
     that runs alone, 0 = as fast as it goes. `data_dir` None keeps the books in memory. `control_port`
     0 takes a free port. `source` replaces the built-in markets. `always_open` ignores hours and
-    square-off. `start_ns` is where generated prices begin, 0 = now.
+    square-off. `start_ns` is where generated prices begin, 0 = now;
+    `scenario` is how they behave (`adapters.sandbox.scenarios`).
     """
 
     instances: tuple[InstanceConfig, ...]
@@ -81,6 +80,7 @@ class SandboxConfig:
     control_port: int = 0
     tick_interval_s: float = 1.0
     start_ns: int = 0
+    scenario: str = "calm"
     calendars: Mapping[str, ExchangeCalendar] = field(default_factory=seed_calendars)
     account: AccountSettings = field(default_factory=AccountSettings)
     limits: RateLimits = field(default_factory=RateLimits)
@@ -102,9 +102,9 @@ class SandboxConfig:
 
 
 def parse_instance(text: str) -> InstanceConfig:
-    """`zerodha:5502:8867[:KEY]`; without KEY the environment's key is taken, else a new one is made.
+    """`zerodha:5502:8867[:KEY]`; without KEY the environment's key is taken.
 
-    Raises ConfigurationFault without repeating the key.
+    Raises ConfigurationFault, never repeating the key.
     """
     parts = text.split(":")
     if len(parts) not in (3, 4) or not parts[0]:
@@ -112,8 +112,13 @@ def parse_instance(text: str) -> InstanceConfig:
     name, rest, websocket = parts[:3]
     if not (_is_port(rest) and _is_port(websocket)):
         raise ConfigurationFault(f"instance {name}: ports must be numbers from 0 to 65535")
-    key = parts[3] if len(parts) == 4 else os.environ.get(KEY_ENVIRONMENT.format(name=name.upper()))
-    return InstanceConfig(name, int(rest), int(websocket), key or secrets.token_hex(API_KEY_BYTES))
+    variable = KEY_ENVIRONMENT.format(name=name.upper())
+    key = parts[3] if len(parts) == 4 else os.environ.get(variable, "")
+    if not key:
+        raise ConfigurationFault(
+            f"instance {name} has no API key: give {name}:{rest}:{websocket}:KEY or set {variable}"
+        )
+    return InstanceConfig(name, int(rest), int(websocket), key)
 
 
 def _is_port(text: str) -> bool:

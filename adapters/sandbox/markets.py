@@ -29,4 +29,6 @@ def build_source(config: SandboxConfig) -> PriceSource:
         config.start_ns or time.time_ns(),
         tick_interval_s=config.tick_interval_s,
         history_dir=config.history_dir,
+        scenario=config.scenario,
+        calendars=config.calendars,
     )

@@ -17,6 +17,7 @@ MISSING = "Missing data for required field."
 NULL = "Field may not be null."
 UNKNOWN = "Unknown field."
 TOO_SHORT = "Shorter than minimum length 1."
+LARGEST = Decimal(9 * 10**18)  # what a 64-bit column still holds
 
 Errors = dict[Any, Any]
 Reader = Callable[[Any], Any]
@@ -189,6 +190,6 @@ def _decimal(value: Any, why: str) -> Decimal:
         found = Decimal(str(value).strip())
     except InvalidOperation:
         raise ValueError(why) from None
-    if not found.is_finite() or abs(found) > Decimal("1e15"):
+    if not found.is_finite() or abs(found) > LARGEST:
         raise ValueError(why)
     return found

@@ -291,7 +291,7 @@ def test_a_client_that_does_not_log_in_is_closed_with_4401(
         assert code == websocket.ABNF.OPCODE_CLOSE
         assert struct.unpack("!H", data[:2])[0] == 4401
         assert data[2:] == b"auth timeout"
-        wire.socket.close()
+        wire.socket.shutdown()
 
 
 class SlowPeer:
