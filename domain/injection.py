@@ -8,6 +8,7 @@ passes.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ PROVENANCE = (
     "router_priority_score", "confidence", "flow_origin", "flow_triggered_at", "rationale",
     "vix_at_signal", "max_capital_pct", "max_abs_inr", "correlation", "sector_margin_pct",
     "timestamp_epoch",
+)  # fmt: skip
+_NUMBERS = (
+    "short_delta_target", "wing_delta_target", "rs_score", "signal_score", "router_priority_score",
+    "confidence", "vix_at_signal", "max_capital_pct", "max_abs_inr", "correlation",
+    "sector_margin_pct",
 )  # fmt: skip
 _LEG_FIELDS = {
     "leg_type", "option_type", "direction", "offset", "delta_target", "strike", "expiry_date",
@@ -101,9 +107,12 @@ def signal_from_payload(
         "rr_ratio": read.share_or_none("rr_ratio", 100.0),
         "extras": {name: str(payload[name])[:500] for name in PROVENANCE if name in payload},
     }
-    read.whole(
-        "lot_size", 0, 0, 1_000_000
-    )  # checked, not used: lots come from the instrument master
+    # Checked, not used: lots come from the instrument master.
+    read.whole("lot_size", 0, 0, 1_000_000)
+    for name in _NUMBERS:
+        read.number(name, 0.0, -math.inf)
+    if not _is_plain(payload):
+        read.fail("", "FIELD_INVALID", "must be plain JSON with finite numbers")
     values["dte_min"], values["dte_max"] = _dte_band(read.whole("dte", 0, 0, 400))
     correlation = read.text("correlation_id", 128)
     if read.errors:
@@ -125,6 +134,15 @@ _SIGNAL_FIELDS = (
     "entry_mode", "price_basis", "signal_strength", "reason", "pattern", "idempotency_key",
     "correlation_id", "lots", "lot_size", "dte", "instrument_vol", "win_rate", "rr_ratio", *_PRICES,
 )  # fmt: skip
+
+
+def _is_plain(payload: Mapping[str, Any]) -> bool:
+    """True when it can be written down and read back the same."""
+    try:
+        json.dumps(payload, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _instrument(read: _Fields) -> str:
@@ -248,7 +266,7 @@ class _Fields:
         return value
 
     def number(self, name: str, default: float, low: float, high: float = math.inf) -> float:
-        value = self._read(name, float)
+        value: float | None = self._read(name, float)
         if value is None:
             return default
         if not (math.isfinite(value) and low <= value <= high):
@@ -272,7 +290,7 @@ class _Fields:
         return value
 
     def strike(self) -> Decimal | None:
-        value = self._read("strike", lambda text: Decimal(str(text)))
+        value: Decimal | None = self._read("strike", lambda text: Decimal(str(text)))
         if value is not None and not (value.is_finite() and value > 0):
             self.fail("strike", self.code, "must be a price greater than 0")
             return None

@@ -34,7 +34,9 @@ from persistence.database import open_engine
 from persistence.latches import Latch, read_latch, write_latch
 
 GATE, EXECUTION = "breaker_gate", "execution_agent"
-NEVER_LEFT = ("not_sent", "validation")  # OrderRejected of an order no broker ever saw
+NOT_SENT = "not_sent"
+# An OrderRejected of any other class is ours: no broker ever saw that order.
+ANSWERED = ("broker_reject", "broker_rate_limit")
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,10 @@ class Breaker(Actor):
         self._sent(message.broker, message.client_order_id, "")
 
     def on_order_rejected(self, message: OrderRejected) -> None:
-        if message.error_class == "validation":
-            return
-        failure = "not_sent" if message.error_class == "not_sent" else ""
-        counted = "" if message.error_class in NEVER_LEFT else message.client_order_id
-        self._sent(message.broker, counted, failure)
+        if message.error_class == NOT_SENT:
+            self._sent(message.broker, "", NOT_SENT)
+        elif message.error_class in ANSWERED:
+            self._sent(message.broker, message.client_order_id, "")
 
     def on_order_unknown(self, message: OrderUnknown) -> None:
         self._sent(message.broker, message.client_order_id, "timeout")

@@ -20,7 +20,6 @@ from domain.intents import (
     ResolvedStructure,
     Signal,
     SizingStep,
-    StrategyType,
 )
 from domain.readings import FreshnessMark, MarginState, Regime
 from domain.risk.gates import (
@@ -165,7 +164,8 @@ def size_signal(
         used=float(known.margin.used),
         premium=-structure.credit_executable,
         **_portfolio(signal, known),
-        **_caps(signal),
+        max_capital_pct=_cap(signal, "max_capital_pct"),
+        max_abs_inr=_cap(signal, "max_abs_inr"),
     )
     sizing = size_position(inputs)
     if sizing.refusal:
@@ -184,9 +184,6 @@ def _portfolio(signal: Signal, known: Knowledge) -> dict[str, Any]:
     }
 
 
-def _caps(signal: Signal) -> dict[str, float]:
-    """The signal's own caps of a GAMMA_CAPTURE (`tomic.md` 1.7)."""
-    if signal.strategy is not StrategyType.GAMMA_CAPTURE:
-        return {}
-    names = ("max_capital_pct", "max_abs_inr")
-    return {name: float(signal.extras[name]) for name in names if signal.extras.get(name)}
+def _cap(signal: Signal, name: str) -> float:
+    """The signal's own cap of a GAMMA_CAPTURE (`tomic.md` 1.7); 0 for none."""
+    return float(signal.extras.get(name) or 0)

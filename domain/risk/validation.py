@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from typing import TypeVar
 
 from domain.injection import CONTEXT_ONLY, leg_identity_fault
 from domain.instruments import Kind, parse_symbol, underlying_of
@@ -26,6 +27,7 @@ from domain.intents import (
 
 _P, _C = Kind.PUT, Kind.CALL
 _S = StrategyType
+AnyLeg = TypeVar("AnyLeg", Leg, ResolvedLeg)
 # The legs that make a structure what it is called; a calendar's may be both calls or both puts.
 SHAPES: dict[StrategyType, tuple[tuple[Kind, str], ...]] = {
     _S.BULL_PUT_SPREAD: ((_P, "SELL"), (_P, "BUY")),
@@ -143,7 +145,7 @@ def covers(long: ResolvedLeg, short: ResolvedLeg, strategy: StrategyType) -> boo
     return further and long.expiry >= short.expiry
 
 
-def _needing_cover(strategy: StrategyType, legs: Sequence) -> list:
+def _needing_cover(strategy: StrategyType, legs: Sequence[AnyLeg]) -> list[AnyLeg]:
     naked = NAKED_SHORTS.get(strategy, ())
     return [leg for leg in legs if leg.direction == "SELL" and leg.option_type not in naked]
 

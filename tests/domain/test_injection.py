@@ -89,6 +89,8 @@ def test_days_to_expiry_become_a_band(dte, band):
         ({"product": "CNC"}, ("product", "FIELD_INVALID")),
         ({"source": "ME"}, ("source", "FIELD_INVALID")),
         ({"reason": "x" * 501}, ("reason", "FIELD_INVALID")),
+        ({"max_abs_inr": "much"}, ("max_abs_inr", "FIELD_INVALID")),
+        ({"vol_snapshot": {"iv": float("nan")}}, ("", "FIELD_INVALID")),
         ({"stratgy": 1}, ("stratgy", "UNKNOWN_FIELD")),
     ],
 )

@@ -144,6 +144,23 @@ def test_a_connection_breaker_minds_its_own_broker(life):
     assert [row.action for row in kills] == ["kill"]
 
 
+def test_an_order_we_held_back_ourselves_is_neither_sent_nor_a_failure(life):
+    actor, context = life("connection", "alpha")
+    for number in range(9):
+        ours = OrderRejected(
+            client_order_id=f"a{number}", broker="alpha", error_class="stale_quote", reason=""
+        )
+        context.deliver(actor, ours)
+    assert weighed(actor, context).action == "clear"
+    rate, context = life("order_rate")
+    for number in range(40):
+        ours = OrderRejected(
+            client_order_id=f"a{number}", broker="alpha", error_class="validation", reason=""
+        )
+        context.deliver(rate, ours)
+    assert weighed(rate, context).action == "clear"
+
+
 def test_a_broker_that_goes_away_is_denied(life):
     actor, context = life("connection", "alpha")
     away = BrokerConnectionChanged(
