@@ -23,9 +23,11 @@ from domain.settings import Settings, read_settings
 from domain.supervision.topology import Node, Topology
 from launch import environment as env
 from launch.topology_file import load_topology
+from persistence.migrate import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTION_NODE = "execution_agent"
+DATABASES = {"main": "tomic.db", "journal": "journal.db", "market": "market.db"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,11 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     keys |= _sandbox_keys(data_dir, brokers)
     keys["http"] = variables[env.API_KEY]
     _check_ports(brokers, settings)
+    urls = {
+        group: settings.database_url or f"sqlite:///{data_dir / file}"
+        for group, file in DATABASES.items()
+    }
+    migrate(urls)
     return Built(
         Runtime(
             settings=_starting(settings, sandbox),
@@ -69,9 +76,9 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             calendars=read_calendars(ROOT / "calendars"),
             data_dir=data_dir,
             run_dir=Path(tempfile.mkdtemp(prefix="tomic-")),
-            database_url=settings.database_url or _sqlite(data_dir / "tomic.db"),
-            journal_url=settings.database_url or _sqlite(data_dir / "journal.db"),
-            market_url=settings.database_url or _sqlite(data_dir / "market.db"),
+            database_url=urls["main"],
+            journal_url=urls["journal"],
+            market_url=urls["market"],
             sandbox=sandbox,
             control_port=free_port() if sandbox else 0,
             replay=plan,
@@ -255,7 +262,3 @@ def _taken(host: str, port: int) -> bool:
 def _with_port(url: str, port: int) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
-
-
-def _sqlite(path: Path) -> str:
-    return f"sqlite:///{path}"
