@@ -110,4 +110,5 @@ class Board:
 
     def _volume(self, ids: np.ndarray) -> np.ndarray:
         """Whole lots traded today, in units."""
-        return (self._traded[ids] // self._lots[ids]).astype(np.int64) * self._lots[ids]
+        lots = (self._traded[ids] // self._lots[ids]).astype(np.int64)
+        return np.asarray(lots * self._lots[ids])

@@ -128,7 +128,7 @@ class Contracts:
         held = self.expiries_ns[ids] > 0
         is_round = np.where(self.strikes[ids] % 500 == 0, 2.0, 1.0)
         puts = np.where(self.is_option[ids] & ~self.is_call[ids], PUT_INTEREST, 1.0)
-        return np.floor(INTEREST_LOTS * np.sqrt(busy) * is_round * puts * held)
+        return np.asarray(np.floor(INTEREST_LOTS * np.sqrt(busy) * is_round * puts * held))
 
 
 def option_prices(

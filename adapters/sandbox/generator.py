@@ -7,7 +7,7 @@ a smile, so that parity and greeks agree across a chain (`openalgo.md` 11).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from adapters.sandbox.history import (
     Minutes,
     bars_between,
     daily_bars,
+    daily_start_ns,
     minute_bars,
 )
 from adapters.sandbox.hours import HOME_EXCHANGE, seed_calendars
@@ -30,7 +31,14 @@ from adapters.sandbox.scenarios import scenario_of
 from adapters.sandbox.walk import NAMES, Walk
 from domain.brokers import HistoryBar
 from domain.calendar import ExchangeCalendar
-from domain.clock import EXCHANGE_OFFSET, NS_PER_MINUTE, exchange_time, seconds
+from domain.clock import (
+    EXCHANGE_OFFSET,
+    EXCHANGE_ZONE,
+    NS_PER_MINUTE,
+    epoch_ns,
+    exchange_time,
+    seconds,
+)
 from domain.instruments import InstrumentIndex, Listing
 
 STEPS_MAX = 2_000  # of one advance: a longer gap moves in coarser steps
@@ -136,12 +144,17 @@ class GeneratedMarket:
         self._open_today(day)
 
     def _open_today(self, day: date) -> None:
-        """When the session began before the start, the day's range of what has a past."""
+        """What the history says of today and of the close before, where there is history."""
         for name in NAMES:
             listing = self.index.underlying(name)
-            bars = self.history(listing, DAILY, day, day) if listing else []
-            if listing and bars:
-                self._board.widen_day(listing.listing_id, bars[0])
+            if listing is None:
+                continue
+            bars = self.history(listing, DAILY, day - timedelta(days=10), day)
+            before = [bar for bar in bars if bar.start_ns < daily_start_ns(day)]
+            if before:
+                self._board.prev_close[listing.listing_id] = before[-1].close
+            if bars and bars[-1] not in before:
+                self._board.widen_day(listing.listing_id, bars[-1])
 
     def _step(self, stride: int) -> np.ndarray:
         before = exchange_time(self._now_ns).date()
@@ -180,12 +193,12 @@ class GeneratedMarket:
     def _underlying(self, name: str, first: date, last: date) -> Minutes:
         past = self._past.minutes(name)
         place = NAMES.index(name)
-        columns = np.array([bar[:, place] for _start, bar in self._live]).T
+        opens, high, low, close = np.array([bar[:, place] for _start, bar in self._live]).T
         starts = np.array([start for start, _bar in self._live], dtype=np.int64)
         none = np.zeros(len(starts), dtype=np.int64)
-        path = past.then(Minutes(starts, *columns, none))
-        days = _ordinals(path.start_ns)
-        return path.rows((days >= first.toordinal()) & (days <= last.toordinal()))
+        live = Minutes(starts, opens, high, low, close, none)
+        from_ns, to_ns = _midnight_ns(first), _midnight_ns(last + timedelta(days=1))
+        return past.between(from_ns, to_ns).then(live.between(from_ns, to_ns))
 
     def _in_session(self, start_ns: np.ndarray, calendar: ExchangeCalendar) -> np.ndarray:
         """True for minutes the segment traded in, and for all that were lived through."""
@@ -202,6 +215,10 @@ class GeneratedMarket:
         day = exchange_time(start_ns).date()
         session = self._calendars["NFO"].session(day)
         return day + timedelta(days=1) if session and start_ns >= session.closes_ns else day
+
+
+def _midnight_ns(day: date) -> int:
+    return epoch_ns(datetime.combine(day, time(0), EXCHANGE_ZONE))
 
 
 def _ordinals(start_ns: np.ndarray) -> np.ndarray:

@@ -71,6 +71,10 @@ class Minutes:
         """Some of the minutes."""
         return Minutes(*(getattr(self, name)[chosen] for name in self.__slots__))
 
+    def between(self, from_ns: int, to_ns: int) -> Minutes:
+        """Those that start from `from_ns` on, before `to_ns`."""
+        return self.rows(slice(*np.searchsorted(self.start_ns, [from_ns, to_ns])))
+
     def then(self, later: Minutes) -> Minutes:
         """These minutes and later ones."""
         pairs = ((getattr(self, name), getattr(later, name)) for name in self.__slots__)
@@ -84,17 +88,14 @@ def fold(minutes: Minutes, groups: np.ndarray, start_ns: np.ndarray) -> list[His
     firsts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     lasts = np.append(firsts[1:], len(groups)) - 1
     columns = (
-        start_ns[firsts],
-        minutes.open[firsts],
-        np.maximum.reduceat(minutes.high, firsts),
-        np.minimum.reduceat(minutes.low, firsts),
-        minutes.close[lasts],
-        np.add.reduceat(minutes.volume, firsts),
+        start_ns[firsts].tolist(),
+        np.round(minutes.open[firsts], 2).tolist(),
+        np.round(np.maximum.reduceat(minutes.high, firsts), 2).tolist(),
+        np.round(np.minimum.reduceat(minutes.low, firsts), 2).tolist(),
+        np.round(minutes.close[lasts], 2).tolist(),
+        np.add.reduceat(minutes.volume, firsts).tolist(),
     )
-    return [
-        HistoryBar(start, *(round(price, 2) for price in prices), volume)
-        for start, *prices, volume in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    return [HistoryBar(*row) for row in zip(*columns, strict=True)]
 
 
 def minute_bars(minutes: Minutes, interval: str) -> list[HistoryBar]:

@@ -17,7 +17,7 @@ from adapters.sandbox.instruments import EQUITIES, VOLATILITY_INDEX, seed_levels
 from adapters.sandbox.scenarios import Scenario
 from adapters.sandbox.walk import MINUTES_A_DAY, NAMES, PastPaths, past_points, rng_of
 from domain.brokers import HistoryBar
-from domain.calendar import ExchangeCalendar
+from domain.calendar import ExchangeCalendar, TradingSession
 from domain.clock import NS_PER_MINUTE, exchange_time
 
 SESSIONS = 320  # a year of volatility history, and the 260 daily bars of a warm start
@@ -75,10 +75,12 @@ class Past:
             self._follow(known, opens, close)
         rng = rng_of(self._seed, f"range {name}")
         reach = self._scenario.volatility / np.sqrt(252 * MINUTES_A_DAY) * RANGE_SHARE
-        up, down = np.exp(reach * np.abs(rng.standard_normal((2, len(close)))))
+        up, down = np.exp(reach * np.abs(rng.standard_normal((2, len(close)), dtype=np.float32)))
         volume = np.zeros(len(close), dtype=np.int64)
         if name in EQUITIES:
-            volume = (EQUITY_VOLUME_A_MINUTE * rng.exponential(size=len(close))).astype(np.int64)
+            volume = (
+                EQUITY_VOLUME_A_MINUTE * rng.standard_exponential(len(close), dtype=np.float32)
+            ).astype(np.int64)
         high, low = np.maximum(opens, close) * up, np.minimum(opens, close) / down
         return Minutes(self._starts_ns, opens, high, low, close, volume)
 
@@ -122,7 +124,7 @@ class Past:
 def _grid(calendar: ExchangeCalendar, start_ns: int) -> tuple[np.ndarray, np.ndarray, list[date]]:
     """Starts of all minutes before the start, their session's number, the sessions' dates."""
     day = exchange_time(start_ns).date()
-    sessions = []
+    sessions: list[TradingSession] = []
     while len(sessions) < SESSIONS:
         session = calendar.session(day)
         if session and session.opens_ns + NS_PER_MINUTE <= start_ns:

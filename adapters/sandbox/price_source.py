@@ -82,7 +82,7 @@ def spread(mid: np.ndarray, deviations: np.ndarray, tick_size: np.ndarray) -> np
     recorded session and a generated one must cost the same to trade.
     """
     share = SPREAD_SHARE * (1.0 + SPREAD_PER_DEVIATION * np.abs(deviations))
-    return np.maximum(np.ceil(mid * share / tick_size), 1.0) * tick_size
+    return np.asarray(np.maximum(np.ceil(mid * share / tick_size), 1.0) * tick_size)
 
 
 def book(

@@ -25,17 +25,18 @@ def at_the_money(level: float | np.ndarray, years: np.ndarray) -> np.ndarray:
     """Volatility at the forward; `level` is the 30-day volatility index, a decimal a year."""
     slope = np.where(np.asarray(level) < FEARFUL_LEVEL, CALM_TERM, FEARFUL_TERM)
     doublings = np.log2(np.maximum(years, WEEK_YEARS / 7) / MONTH_YEARS)
-    return INDEX_SHARE * level * (1.0 + slope * np.clip(doublings, -4.0, 3.0))
+    return np.asarray(INDEX_SHARE * level * (1.0 + slope * np.clip(doublings, -4.0, 3.0)))
 
 
 def deviations(
     forward: np.ndarray, strike: np.ndarray, years: np.ndarray, volatility: np.ndarray
 ) -> np.ndarray:
     """How far a strike lies above the forward, in standard deviations of the forward."""
-    return np.log(strike / forward) / (volatility * np.sqrt(np.maximum(years, 1e-6)))
+    deviation = volatility * np.sqrt(np.maximum(years, 1e-6))
+    return np.asarray(np.log(strike / forward) / deviation)
 
 
 def smile(distance: np.ndarray) -> np.ndarray:
     """Volatility at that many deviations, as a multiple of the one at the money."""
     near = np.clip(distance, -DEVIATIONS_MAX, DEVIATIONS_MAX)
-    return 1.0 + SKEW * near + CURVATURE * near * near
+    return np.asarray(1.0 + SKEW * near + CURVATURE * near * near)

@@ -40,13 +40,16 @@ def volatility_index(chains: Sequence[ChainPrices], at_ns: int, *, rate: float) 
     by_expiry = sorted(chains, key=lambda row: row.expires_ns)
     usable = [row for row in by_expiry if _minutes(row, at_ns) >= NEAREST_MINUTES]
     while len(usable) >= 2:
-        beyond = (place for place, row in enumerate(usable) if _minutes(row, at_ns) >= HORIZON)
+        beyond = (n for n, row in enumerate(usable) if _minutes(row, at_ns) >= HORIZON)
         far = max(next(beyond, len(usable) - 1), 1)
         pair = usable[far - 1 : far + 1]
-        totals = [_total_variance(row, _minutes(row, at_ns), rate=rate) for row in pair]
-        if None not in totals:
-            return _at_horizon([_minutes(row, at_ns) for row in pair], totals)
-        usable.remove(pair[totals.index(None)])
+        minutes = [_minutes(row, at_ns) for row in pair]
+        near, later = (
+            _total_variance(*each, rate=rate) for each in zip(pair, minutes, strict=True)
+        )
+        if near is not None and later is not None:
+            return _at_horizon(minutes, (near, later))
+        usable.remove(pair[0] if near is None else pair[1])
     return None
 
 
@@ -60,7 +63,7 @@ def _total_variance(chain: ChainPrices, minutes: float, *, rate: float) -> float
     return None if variance is None else variance * years
 
 
-def _at_horizon(minutes: list[float], totals: list[float]) -> float | None:
+def _at_horizon(minutes: list[float], totals: tuple[float, float]) -> float | None:
     slope = (totals[1] - totals[0]) / (minutes[1] - minutes[0])
     total = totals[0] + slope * (HORIZON - minutes[0])
     return float(100.0 * np.sqrt(total * MINUTES_A_YEAR / HORIZON)) if total > 0 else None

@@ -68,16 +68,16 @@ class PastPaths:
         if own:
             moves = moves + self._moves(name, own)
         path = np.cumsum(moves) + beta * self._swing
-        return path - path[-1]
+        return np.asarray(path - path[-1])
 
     def _moves(self, stream: str, volatility: float) -> np.ndarray:
         """Independent moves of that volatility a year, and a larger one over each night."""
         rng = rng_of(self._seed, stream)
         minute = volatility / np.sqrt(DAYS_A_YEAR * MINUTES_A_DAY)
-        moves = rng.standard_normal(len(self._pace))
+        moves = rng.standard_normal(len(self._pace), dtype=np.float32).astype(float)
         nights = rng.standard_normal(int(self._day_starts.sum()))
         moves[self._day_starts] += OVERNIGHT * np.sqrt(MINUTES_A_DAY) * nights
-        return minute * moves * self._pace
+        return np.asarray(minute * moves * self._pace)
 
 
 def past_points(seed: int, *, last: float, days: np.ndarray) -> np.ndarray:
