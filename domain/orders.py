@@ -129,10 +129,11 @@ ENTRY_COMMAND, CLOSE_COMMAND = "ORDER_REQUEST", "CLOSE_REQUEST"
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """A row of `commands` (`tomic.md` 9.1). `command_id` 0 before it is recorded; times 0 mean never.
+    """A row of `commands` (`tomic.md` 9.1); `command_id` 0 before it is recorded, time 0 is never.
 
-    `leg_no` is -1 for the whole structure, else the one leg a close is about. `valid_until_ns` 0 means
-    it never expires. `told` is set when its end has been announced, `closed_ns` when its structure's has.
+    `leg_no` is -1 for the whole structure, else the one leg a close is about. With `valid_until_ns`
+    0 it never expires. `told` is set when its end has been announced, `closed_ns` when its
+    structure's has.
     """
 
     event_type: str
@@ -174,8 +175,9 @@ class CommandRow:
 class OrderRow:
     """A row of `orders` (`multi_account.md` 4.1): one order at one broker, quantities in units.
 
-    `price` 0 with MARKET; `decision_price` is what the leg was worth when it was decided (slippage is
-    measured from it), 0 when unknown. Times 0 mean never; `cancel_ns` is when a cancel was last asked.
+    `price` is 0 with MARKET; `decision_price` is what the leg was worth when it was decided, 0 when
+    unknown: slippage is measured from it. Times 0 mean never; `cancel_ns` is when a cancel was last
+    asked for.
     """
 
     client_order_id: str
@@ -202,6 +204,7 @@ class OrderRow:
     expiry: date | None = None
     lot_size: int = 1
     tick_size: Decimal = Decimal("0.05")
+    freeze_quantity: int = 0
     naked_approved: bool = False
     is_exit: bool = False
     price_type: str = "MARKET"

@@ -8,11 +8,12 @@ P&L: BUY (ltp - average) x quantity, SELL (average - ltp) x quantity. A row's ke
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
 from domain.instruments import OPTION_KINDS, Kind
+from domain.orders import Fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,47 @@ class Position:
         if self.last_price == 0:
             return Decimal(0)
         return (self.last_price - self.average_price) * self.signed_quantity
+
+
+def fold(position: Position, fill: Fill) -> Position:
+    """The position after a fill.
+
+    An opposite fill realises (fill - average) x what it takes off; what goes beyond zero opens the
+    other side at the fill's price.
+    """
+    sign = 1 if position.direction == "BUY" else -1
+    units = fill.quantity if fill.action == "BUY" else -fill.quantity
+    held = position.quantity * sign
+    if held == 0 or (held > 0) == (units > 0):
+        whole = abs(held) + fill.quantity
+        paid = position.average_price * abs(held) + fill.price * fill.quantity
+        return replace(
+            position,
+            direction=fill.action,
+            quantity=whole,
+            average_price=paid / whole,
+            entry_ns=position.entry_ns if held else fill.at_ns,
+        )
+    taken = min(abs(held), fill.quantity)
+    realized = position.realized + (fill.price - position.average_price) * taken * sign
+    left = held + units
+    if left == 0:
+        return replace(position, quantity=0, realized=realized)
+    if (left > 0) == (held > 0):
+        return replace(position, quantity=abs(left), realized=realized)
+    return replace(
+        position,
+        direction=fill.action,
+        quantity=abs(left),
+        average_price=fill.price,
+        entry_ns=fill.at_ns,
+        realized=realized,
+    )
+
+
+def net_delta(positions: Iterable[Position]) -> float:
+    """Signed delta of the rows together, in units of the underlying (`tomic.md` 9.2)."""
+    return sum(row.delta * row.signed_quantity for row in positions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -427,3 +427,17 @@ class TradingModeChanged(Message):
     killed: bool
     reason: str
     since_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectBook(Message):
+    """To execution, from the reconciler: book these signed units, because the broker shows it so.
+
+    `key` names the difference; the same key twice is one correction.
+    """
+
+    position_key: str
+    units: int
+    price: Decimal
+    reason: str
+    key: str

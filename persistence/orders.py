@@ -124,6 +124,8 @@ class OrderStore(CommandStore):
                     "error_message": answer.error_message,
                     "updated_ns": now_ns,
                 }
+                if answer.status is OrderStatus.WAITING:
+                    values["sent_ns"] = 0  # nothing left: for every clock it was never sent
                 if taken:
                     values |= {
                         "status": OrderStatus.SENDING,

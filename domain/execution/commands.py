@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from domain.brokers import OrderRequest
 from domain.clock import seconds
 from domain.execution.flattening import OrderDraft
 from domain.execution.legging import plan_of
@@ -26,12 +27,13 @@ from domain.orders import (
     order_key,
 )
 from domain.prices import to_price
+from domain.settings import infer_exchange
 
 LEASE_S = 30.0
 APPROVAL_S = 60.0
 DEFER_S = 1.0
-GATE_DEADLINE_S = 2.0
-CLOSE_PRIORITY = 10
+GATE_DEADLINE_S = 2.5  # the gate gives its breakers 2 s, and its answer says which was silent
+CLOSE_PRIORITY, URGENT_PRIORITY = 10, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,14 @@ def entry_command(
 
 
 def close_command(
-    entry: CommandRow, key: str, *, reason: str, by: str, now_ns: int, leg_no: int = -1
+    entry: CommandRow,
+    key: str,
+    *,
+    reason: str,
+    by: str,
+    now_ns: int,
+    leg_no: int = -1,
+    urgent: bool,
 ) -> CommandRow:
     """The command that takes a structure (or one leg of it) off; it never expires."""
     return CommandRow(
@@ -77,7 +86,7 @@ def close_command(
         source_agent=by,
         payload="{}",
         created_ns=now_ns,
-        priority=CLOSE_PRIORITY,
+        priority=URGENT_PRIORITY if urgent else CLOSE_PRIORITY,
         leg_no=leg_no,
         reason=reason,
     )
@@ -113,10 +122,7 @@ def entry_orders(intent: SizedIntent, command: CommandRow) -> list[OrderRow]:
             attempt=0,
             price_type="MARKET",
         )
-        freeze = intent.structure.legs[leg.leg_no].freeze_quantity
-        rows += draft_rows(
-            draft, template, command, freeze_quantity=freeze, now_ns=command.created_ns
-        )
+        rows += draft_rows(draft, template, command, now_ns=command.created_ns)
     return rows
 
 
@@ -147,6 +153,7 @@ def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> Order
         expiry=leg.expiry,
         lot_size=leg.lot_size,
         tick_size=leg.tick_size,
+        freeze_quantity=leg.freeze_quantity,
         naked_approved=naked and intent.naked_approved,
         decision_price=to_price(leg.mid, leg.tick_size) if leg.mid > 0 else Decimal(0),
     )
@@ -157,7 +164,6 @@ def draft_rows(
     template: OrderRow,
     command: CommandRow,
     *,
-    freeze_quantity: int,
     now_ns: int,
     quote: Quote | None = None,
 ) -> list[OrderRow]:
@@ -167,7 +173,7 @@ def draft_rows(
         price = draft.first_price or Decimal(0)
     elif quote is not None:
         kind, price = priced(draft, quote, template.tick_size)
-    quantities = slices(draft.quantity, template.lot_size, freeze_quantity)
+    quantities = slices(draft.quantity, template.lot_size, template.freeze_quantity)
     rows = []
     for number, quantity in enumerate(quantities):
         piece = number + 1 if len(quantities) > 1 else 0
@@ -200,6 +206,24 @@ def priced(draft: OrderDraft, quote: Quote, tick_size: Decimal) -> tuple[str, De
         return draft.price_type, Decimal(0)
     price = limit_price(draft.action, quote, tick_size, draft.first_price)
     return ("LIMIT", price) if price > 0 else ("MARKET", Decimal(0))
+
+
+def request_of(row: OrderRow) -> OrderRequest:
+    """A row as a broker is asked for it."""
+    return OrderRequest(
+        client_order_id=row.client_order_id,
+        tag=row.tag,
+        exchange=row.exchange,
+        symbol=row.symbol,
+        action=row.action,
+        quantity=row.quantity,
+        price_type=row.price_type,
+        product=row.product,
+        price=row.price,
+        trigger_price=row.trigger_price,
+        underlying=row.underlying,
+        underlying_exchange=infer_exchange(row.underlying) if row.underlying else "",
+    )
 
 
 def resized(waiting: Sequence[OrderRow], quantity: int) -> Mapping[str, int]:

@@ -89,6 +89,7 @@ def flatten(
     *,
     purpose: Purpose,
     ladder: tuple[str, ...] = ("MARKET",),
+    since_ns: int = 0,
 ) -> Step:
     """The next step towards nothing standing of `excess`; longs only when no short is left.
 
@@ -99,6 +100,7 @@ def flatten(
     legs = shorts or [leg for leg in excess if leg.action == "BUY"]
     cancel: list[OrderRow] = []
     send: list[OrderDraft] = []
+    stuck: list[str] = []
     wait_ns = 0
     for leg in legs:
         rows = [row for row in orders if row.leg_no == leg.leg_no]
@@ -107,14 +109,25 @@ def flatten(
             overdue = [row for row in live if _is_overdue(row, now_ns, purpose)]
             cancel += cancellable(overdue, now_ns)
             continue
-        draft, due_ns = _draft(leg, rows, now_ns, purpose, ladder)
-        if draft is None:
-            return Step(end=(CommandStatus.DEAD_LETTER, _refusal(rows, leg)), phase="STUCK")
-        if due_ns > now_ns:
+        draft, due_ns = _draft(leg, rows, purpose, ladder)
+        if leg.action == "BUY" and _tries(rows, purpose, since_ns) >= LONG_TRIES_MAX:
+            stuck.append(_refusal(rows, leg))
+        elif due_ns > now_ns:
             wait_ns = min(wait_ns or due_ns, due_ns)
         else:
             send.append(draft)
+    if len(stuck) == len(legs):
+        return Step(end=(CommandStatus.DEAD_LETTER, stuck[0]), phase="STUCK")
     return Step(send=tuple(send), cancel=tuple(cancel), wait_ns=wait_ns, phase="UNWINDING")
+
+
+def _tries(rows: list[OrderRow], purpose: Purpose, since_ns: int) -> int:
+    refused = [row for row in rows if row.purpose is purpose and _is_refused(row)]
+    return len({row.attempt for row in refused if row.created_ns >= since_ns})
+
+
+def _is_refused(row: OrderRow) -> bool:
+    return row.status in (OrderStatus.REJECTED, OrderStatus.FAILED)
 
 
 def _is_idle(row: OrderRow, leg: Excess) -> bool:
@@ -129,14 +142,13 @@ def _is_overdue(row: OrderRow, now_ns: int, purpose: Purpose) -> bool:
 
 
 def _draft(
-    leg: Excess, rows: list[OrderRow], now_ns: int, purpose: Purpose, ladder: tuple[str, ...]
-) -> tuple[OrderDraft | None, int]:
+    leg: Excess, rows: list[OrderRow], purpose: Purpose, ladder: tuple[str, ...]
+) -> tuple[OrderDraft, int]:
+    """The next order of a leg and when it may go."""
     action = opposite(leg.action)
     own = [row for row in rows if row.purpose is purpose and row.action == action]
     waiting = tuple(row for row in own if row.status is OrderStatus.WAITING)
-    refused = [row for row in own if row.status in (OrderStatus.REJECTED, OrderStatus.FAILED)]
-    if leg.action == "BUY" and len({row.attempt for row in refused}) >= LONG_TRIES_MAX:
-        return None, 0
+    refused = [row for row in own if _is_refused(row)]
     tried = len({row.attempt for row in own} - {row.attempt for row in refused})
     price_type = ladder[min(max(tried - bool(waiting), 0), len(ladder) - 1)]
     same_side = {row.attempt for row in rows if row.action == action}

@@ -182,6 +182,11 @@ def next_step(
     return _settle(moment, _failure(moment))
 
 
+def standing_size(plan: Plan, orders: Sequence[OrderRow]) -> int:
+    """Units of the structure that every leg has filled, in whole lots."""
+    return _size(_Moment(plan, orders, 0, False, False, 0), plan.legs)
+
+
 def _groups(plan: Plan) -> list[tuple[PlannedLeg, ...]]:
     first = tuple(leg for leg in plan.legs if leg.role in _FIRST)
     second = tuple(leg for leg in plan.legs if leg.role not in _FIRST)
@@ -350,6 +355,13 @@ def _settle(moment: _Moment, reason: str) -> Step:
         if moment.net(leg) > size * leg.ratio
     ]
     if excess:
+        stops = tuple(
+            row
+            for row in moment.orders
+            if row.purpose is Purpose.STOP and row.status is OrderStatus.WAITING
+        )
+        if stops:
+            return Step(withdraw=stops, phase="UNWINDING")
         return flatten(excess, moment.orders, moment.now_ns, purpose=Purpose.UNWIND)
     if live:
         return Step(phase="UNWINDING")

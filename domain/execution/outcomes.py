@@ -48,6 +48,15 @@ def outcome_of(
     return Outcome(answer, again_s)
 
 
+def not_proven(client_order_id: str) -> Outcome:
+    """The host did not prove that its orders are not real: in sandbox mode nothing goes there."""
+    text = "SANDBOX_NOT_ACTIVE: the broker's host is not proven to be a sandbox; nothing was sent"
+    answer = SendingAnswer(
+        client_order_id, OrderStatus.FAILED, error_kind="sandbox_not_active", error_message=text
+    )
+    return Outcome(answer)
+
+
 def _classify(failure: BrokerFailure | None, sends: int) -> tuple[str, OrderStatus, float]:
     if isinstance(failure, NotSent):
         if sends < NOT_SENT_TRIES:

@@ -1,0 +1,115 @@
+"""What brokers' order books say, onto our rows: states, fills, and the fate of unknown orders.
+
+A read that failed is unknown, never empty: it changes nothing (`data_pipeline.md` 8 to 10).
+"""
+
+from __future__ import annotations
+
+from actors.actor import Context
+from domain.clock import seconds
+from domain.execution.book import change_of, changes, missing
+from domain.execution.unknowns import Finding, next_poll_ns, resolve
+from domain.order_changes import BookChange
+from domain.orders import OrderRow, OrderStatus
+from messages.trading import BrokerOrdersRead, ReadOrders
+from persistence.orders import OrderStore
+
+MISSING_AGAIN_S = 10.0
+
+
+class BookReader:
+    """State: since when an order has been missing from its book, and when to ask again."""
+
+    def __init__(self, context: Context, store: OrderStore) -> None:
+        self._context, self._store = context, store
+        self._missing: dict[str, int] = {}
+        self._next_poll: dict[str, int] = {}
+
+    def take(self, message: BrokerOrdersRead) -> None:
+        """Writes what the book says anew, in one transaction."""
+        live = self._store.unfinished(message.broker)
+        if not message.ok:
+            unknown = [row for row in live if row.needs_reconcile]
+            if unknown:
+                text = f"{len(unknown)} order(s) of unknown outcome, and the book of "
+                text += f"{message.broker} cannot be read: {message.reason}"
+                self._context.alert("CRITICAL", text, f"book:{message.broker}")
+            return
+        now_ns = self._context.now_ns()
+        ids = [order.order_id for order in message.orders]
+        ours = self._store.by_broker_ids(message.broker, ids)
+        news = changes(ours, message.orders, now_ns)
+        owned = {row.broker_order_id for row in ours}
+        for row in live:
+            if row.needs_reconcile and row.broker_order_id not in ids:
+                news += self._resolved(row, message, owned)
+        self._store.record_book(news, now_ns)
+        self._look_for_missing(live, message)
+
+    def poll(self, broker_name: str) -> bool:
+        """Asks for the book while an order is on its way or unknown; True while one is."""
+        now_ns = self._context.now_ns()
+        live = self._store.unfinished(broker_name)
+        unknown = [row.sent_ns for row in live if row.needs_reconcile]
+        moving = [row for row in live if _is_moving(row)]
+        due_ns = self._next_poll.get(broker_name, 0)
+        if moving or (unknown and now_ns >= due_ns):
+            self._context.tell(
+                f"account_sync.{broker_name}",
+                ReadOrders(
+                    reason="a leg is in flight" if moving else "an outcome is unknown",
+                    in_flight=bool(moving),
+                ),
+            )
+        if unknown and now_ns >= due_ns:
+            self._next_poll[broker_name] = next_poll_ns(min(unknown), now_ns)
+        return bool(moving or unknown)
+
+    def ask(self, broker_name: str, reason: str) -> None:
+        """Reads the book now."""
+        message = ReadOrders(reason=reason, in_flight=True)
+        self._context.tell(f"account_sync.{broker_name}", message)
+
+    def _resolved(
+        self, row: OrderRow, message: BrokerOrdersRead, owned: set[str]
+    ) -> list[BookChange]:
+        found = resolve(row, message.orders, owned, message.started_ns)
+        now_ns = self._context.now_ns()
+        if found.finding is Finding.FOUND and found.order:
+            owned.add(found.order.order_id)
+            change = change_of(row, found.order, now_ns, adopt=True)
+            return [change] if change else []
+        if found.finding is Finding.ABSENT:
+            self._store.change_order(
+                row,
+                status=OrderStatus.FAILED,
+                needs_reconcile=False,
+                error_kind="never_arrived",
+                error_message=f"NEVER_ARRIVED: {found.reason}",
+                updated_ns=now_ns,
+            )
+        elif found.finding is Finding.SEVERAL:
+            text = f"{row.symbol} {row.action} {row.quantity} at {row.broker_name}: {found.reason};"
+            key = f"unknown:{row.client_order_id}"
+            self._context.alert("CRITICAL", f"{text} a person must decide", key)
+        return []
+
+    def _look_for_missing(self, live: list[OrderRow], message: BrokerOrdersRead) -> None:
+        """An order that was taken and is in no book, twice: its fate is unknown, not guessed."""
+        gone = missing((row for row in live if not row.needs_reconcile), message.orders)
+        now_ns = self._context.now_ns()
+        for row in gone:
+            if row.sent_ns >= message.started_ns:
+                continue
+            since_ns = self._missing.setdefault(row.client_order_id, now_ns)
+            if now_ns - since_ns >= seconds(MISSING_AGAIN_S):
+                self._store.change_order(row, needs_reconcile=True, updated_ns=now_ns)
+                text = f"order {row.client_order_id} is missing from {row.broker_name}'s book"
+                self._context.alert("CRITICAL", text, f"missing:{row.client_order_id}")
+        names = {row.client_order_id for row in gone}
+        self._missing = {key: at for key, at in self._missing.items() if key in names}
+
+
+def _is_moving(row: OrderRow) -> bool:
+    """True for what may change any moment; a resting stop is read at the slower pace."""
+    return not row.needs_reconcile and row.price_type != "SL"

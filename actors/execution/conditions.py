@@ -1,0 +1,49 @@
+"""What execution last heard of the world: whether an entry may begin, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.freshness import check_freshness
+from domain.intents import STRATEGY_TRAITS, Refusal, SizedIntent
+from domain.positions import BookSnapshot
+from domain.readings import FreshnessMark, Regime
+
+
+@dataclass
+class Conditions:
+    """The newest of each. No mark blocks; a mode not heard yet is left to the gate."""
+
+    mark: FreshnessMark | None = None
+    regime: Regime | None = None
+    book: BookSnapshot = BookSnapshot()
+    mode: str = ""
+    mode_reason: str = ""
+    killed: bool = False
+    draining: bool = False
+
+    def holds_back(self, intent: SizedIntent, now_ns: int) -> Refusal | None:
+        """Why this entry must wait (`tomic.md` 8.2, steps 3 and 5); None when it may go."""
+        if self.draining:
+            return Refusal("STOPPING", "the runtime is being stopped")
+        if self.mode not in ("", "active"):
+            return Refusal("NOT_ACTIVE", f"trading is {self.mode}: {self.mode_reason}")
+        symbols = tuple(leg.symbol for leg in intent.structure.legs)
+        report = check_freshness(
+            self.mark,
+            intent.structure.underlying,
+            symbols,
+            premium_selling=STRATEGY_TRAITS[intent.signal.strategy].premium_selling,
+            needs_depth=False,
+            now_ns=now_ns,
+        )
+        if not report.passed:
+            code = report.blocking[0]
+            return Refusal(code, report.details[code])
+        regime = self.regime
+        if regime and now_ns - regime.as_of_ns > regime.stale_after_s * 1e9:
+            return Refusal("STALE_REGIME", "the regime is older than two of its bars")
+        blocked = {f"{leg.exchange}:{leg.symbol}" for leg in intent.structure.legs}
+        if blocked & set(self.book.unexplained):
+            return Refusal("UNRECONCILED", "the broker's book differs from ours on one of its legs")
+        return None

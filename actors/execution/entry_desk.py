@@ -1,0 +1,359 @@
+"""Entries on their way from a row to a standing structure (`tomic.md` 8.2).
+
+Each call looks at one command and does the one thing that is next; what it needs to know after a
+crash stands in the rows. Only the question that is out at the gate is remembered, and asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from actors.actor import Context
+from actors.execution.conditions import Conditions
+from actors.execution.order_desk import OrderDesk
+from domain.clock import NS_PER_S, seconds
+from domain.errors import StorageFailure
+from domain.execution.commands import (
+    APPROVAL_S,
+    DEFER_S,
+    GATE_DEADLINE_S,
+    LEASE_S,
+    check_intent,
+    entry_command,
+    entry_orders,
+    leg_template,
+)
+from domain.execution.legging import next_step, plan_of, standing_size
+from domain.execution.pricing import Quote
+from domain.intents import Refusal, SizedIntent
+from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus
+from domain.positions import structure_notional
+from domain.prices import money
+from messages.codec import from_plain, to_plain
+from messages.trading import ClearOrder, OrderDenied, ProposalRecorded
+from persistence.orders import OrderStore
+
+GATE, RISK = "breaker_gate", "risk_agent"
+
+
+class EntryDesk:
+    """State: when the gate was asked about which command."""
+
+    def __init__(
+        self, context: Context, store: OrderStore, desk: OrderDesk, conditions: Conditions
+    ) -> None:
+        self._context, self._store, self._desk = context, store, desk
+        self._conditions = conditions
+        self._asked: dict[int, int] = {}
+        self._owner = f"{context.name}@{context.runtime.data_dir}#"
+        self._settings = context.runtime.settings
+
+    # -- the row --
+
+    def propose(self, intent: SizedIntent, broker_name: str) -> None:
+        """Writes the command with all its orders, then says so; a known key finds the first.
+
+        What cannot be written is refused, and nothing of it will ever be sent.
+        """
+        fault = check_intent(intent)
+        if fault:
+            self._answer(intent, 0, refusal=Refusal(fault.code, fault.text))
+            return
+        command = entry_command(
+            intent,
+            json.dumps(to_plain(intent)),
+            broker_name,
+            now_ns=self._context.now_ns(),
+            ttl_s=self._settings.max_queue_age_s,
+        )
+        try:
+            row, duplicate = self._store.record(command, entry_orders(intent, command))
+        except StorageFailure as failure:
+            self._context.alert("CRITICAL", f"an order was refused: {failure}", "storage")
+            self._answer(intent, 0, refusal=Refusal("STORAGE", str(failure)))
+            return
+        self._answer(intent, row.command_id, duplicate=duplicate)
+
+    def take_back(self) -> None:
+        """A new life begins: what its predecessor was working on is this one's at once."""
+        now_ns = self._context.now_ns()
+        fresh_start = self._context.life == 1 and self._settings.reject_pending_on_start
+        for command in self._store.open_commands():
+            mine = command.owner_token.startswith(self._owner)
+            if command.owner_token and not mine and command.lease_expires_ns > now_ns:
+                continue
+            if command.is_exit or self._has_left(command):
+                self._store.move(
+                    command,
+                    command.status,
+                    owner_token=self.token,
+                    lease_expires_ns=self._lease(),
+                )
+                continue
+            if command.status is CommandStatus.PROCESSING:
+                moved = self._store.move(
+                    command, CommandStatus.PENDING, owner_token="", lease_expires_ns=0, cleared_ns=0
+                )
+                command = moved or command
+            age_s = (now_ns - command.created_ns) / NS_PER_S
+            if fresh_start and age_s > self._settings.max_queue_age_s:
+                self.fail(command, "STALE", f"it waited {age_s:.0f} s while nothing ran")
+
+    # -- one look at one command --
+
+    def work_on(self, command: CommandRow) -> str:
+        """Does what is next for this command; returns the phase its orders are in, if any."""
+        match command.status:
+            case CommandStatus.PENDING:
+                self._begin(command)
+            case CommandStatus.AWAITING_APPROVAL:
+                if self._context.now_ns() > command.next_retry_ns:
+                    self.fail(command, "APPROVAL_EXPIRED", "nobody approved it within 60 s")
+            case _:
+                return self._go_on(command)
+        return ""
+
+    def cleared(self, command_id: int) -> None:
+        """The gate let it pass; from here it may be sent."""
+        command = self._asked_about(command_id)
+        if command:
+            self._store.move(command, command.status, cleared_ns=self._context.now_ns())
+
+    def denied(self, message: OrderDenied) -> None:
+        """The gate said no, or not yet."""
+        command = self._asked_about(message.command_id)
+        if command is None:
+            return
+        if message.retry_after_s > 0:
+            self._defer(command, message.refusal, message.retry_after_s)
+        else:
+            self.fail(command, message.refusal.code, message.refusal.text, denied=True)
+
+    def approve(self, command_id: int, approved: bool, by: str) -> None:
+        """A person's word; the time to live begins anew with it."""
+        command = self._store.command(command_id)
+        if command is None or command.status is not CommandStatus.AWAITING_APPROVAL:
+            return
+        if not approved:
+            self.fail(command, "NOT_APPROVED", f"refused by {by}")
+            return
+        ttl_s = self._settings.max_queue_age_s
+        self._store.move(
+            command,
+            CommandStatus.PENDING,
+            approved_by=by,
+            next_retry_ns=0,
+            valid_until_ns=self._context.now_ns() + seconds(ttl_s) if ttl_s else 0,
+        )
+
+    def abort(self, command: CommandRow, code: str, reason: str) -> None:
+        """It shall not go on: nothing sent fails at once, what is in flight is settled."""
+        if command.status in (CommandStatus.PENDING, CommandStatus.AWAITING_APPROVAL):
+            self.fail(command, code, reason)
+        elif not command.abort_requested:
+            self._store.mark(
+                command.command_id, abort_requested=True, last_error=reason, error_code=code
+            )
+
+    def fail(self, command: CommandRow, code: str, text: str, denied: bool = False) -> None:
+        """Ends a command nothing of which was sent."""
+        status = OrderStatus.REJECTED_RISK if denied else OrderStatus.FAILED
+        for row in self._store.orders_of(command.command_id):
+            if row.status is OrderStatus.WAITING:
+                self._desk.withdraw(row, text, status)
+        self._end(command, CommandStatus.FAILED, code, text)
+
+    # -- steps --
+
+    def _begin(self, command: CommandRow) -> None:
+        now_ns = self._context.now_ns()
+        if command.valid_until_ns and now_ns > command.valid_until_ns:
+            why = command.last_error or "it waited too long"
+            self.fail(command, "STALE", f"not sent within its time: {why}")
+            return
+        if command.abort_requested:
+            self.fail(command, command.error_code or "ABORTED", command.last_error)
+            return
+        if command.next_retry_ns > now_ns:
+            return
+        intent = intent_of(command)
+        refusal = self._conditions.holds_back(intent, now_ns) or self._unknown_pending(command)
+        if refusal:
+            self._defer(command, refusal, DEFER_S)
+            return
+        if self._settings.mode == "semi_auto" and not command.approved_by:
+            due_ns = now_ns + seconds(APPROVAL_S)
+            self._store.move(command, CommandStatus.AWAITING_APPROVAL, next_retry_ns=due_ns)
+            self._context.alert(
+                "SIGNAL",
+                f"{command.strategy_id} waits for approval",
+                f"approve:{command.command_id}",
+            )
+            return
+        leased = self._store.move(
+            command,
+            CommandStatus.PROCESSING,
+            owner_token=self.token,
+            lease_expires_ns=self._lease(),
+            attempt_count=command.attempt_count + 1,
+            cleared_ns=0,
+        )
+        if leased:
+            self._ask(leased, intent)
+
+    def _ask(self, command: CommandRow, intent: SizedIntent) -> None:
+        self._asked[command.command_id] = self._context.now_ns()
+        legs = intent.structure.legs
+        sides = (
+            (
+                leg.option_type,
+                leg.direction,
+                leg.strike,
+                money(leg.mid),
+                intent.quantity * leg.ratio,
+            )
+            for leg in legs
+        )
+        self._context.tell(
+            GATE,
+            ClearOrder(
+                command_id=command.command_id,
+                broker=command.broker_name,
+                underlying=command.underlying,
+                notional=structure_notional(sides),
+                margin=intent.margin_required,
+                leg_orders=len(self._store.orders_of(command.command_id)),
+                is_exit=False,
+                reply_to=self._context.name,
+            ),
+        )
+
+    def _go_on(self, command: CommandRow) -> str:
+        now_ns = self._context.now_ns()
+        if not command.cleared_ns:
+            asked_ns = self._asked.get(command.command_id, 0)
+            if now_ns - asked_ns > seconds(GATE_DEADLINE_S):
+                text = "the gate did not answer in time"
+                self._defer(command, Refusal("GATE_SILENT", text), DEFER_S)
+            return ""
+        if command.lease_expires_ns - now_ns < seconds(LEASE_S / 2):
+            command = (
+                self._store.move(command, command.status, lease_expires_ns=self._lease()) or command
+            )
+        intent = intent_of(command)
+        orders = self._store.orders_of(command.command_id)
+        step = next_step(
+            plan_of(intent),
+            orders,
+            now_ns,
+            deadline_ns=command.valid_until_ns,
+            abort=command.abort_requested,
+        )
+        if step.end:
+            status, text = step.end
+            code = (
+                command.error_code or _code_of(orders) if status is not CommandStatus.DONE else ""
+            )
+            self._end(command, status, code, command.last_error or text)
+            return step.phase
+        command = self._mark_unknown(command, orders)
+        self._desk.carry_out(step, command, lambda leg_no: entry_shape(intent, leg_no, command))
+        return step.phase
+
+    def _mark_unknown(self, command: CommandRow, orders: Sequence[OrderRow]) -> CommandRow:
+        unknown = any(row.needs_reconcile and not row.is_final for row in orders)
+        status = CommandStatus.UNKNOWN_OUTCOME if unknown else CommandStatus.PROCESSING
+        return self._store.move(command, status) or command if status != command.status else command
+
+    def _defer(self, command: CommandRow, refusal: Refusal, delay_s: float) -> None:
+        self._asked.pop(command.command_id, None)
+        self._store.move(
+            command,
+            CommandStatus.PENDING,
+            owner_token="",
+            lease_expires_ns=0,
+            cleared_ns=0,
+            next_retry_ns=self._context.now_ns() + seconds(delay_s),
+            last_error=f"[deferred] {refusal.code}: {refusal.text}",
+        )
+
+    def _end(self, command: CommandRow, status: CommandStatus, code: str, text: str) -> None:
+        self._asked.pop(command.command_id, None)
+        self._store.move(
+            command,
+            status,
+            processed_ns=self._context.now_ns(),
+            owner_token="",
+            lease_expires_ns=0,
+            error_code=code,
+            last_error=text,
+        )
+
+    # -- helpers --
+
+    def _unknown_pending(self, command: CommandRow) -> Refusal | None:
+        for other in self._store.open_commands():
+            same = other.strategy_tag == command.strategy_tag
+            if same and other.status is CommandStatus.UNKNOWN_OUTCOME:
+                text = f"an order of {other.strategy_id} has an unknown outcome"
+                return Refusal("UNKNOWN_OUTCOME", text)
+        return None
+
+    def _asked_about(self, command_id: int) -> CommandRow | None:
+        """The command whose answer of the gate this is; None for one that came too late."""
+        if self._asked.pop(command_id, None) is None:
+            return None
+        command = self._store.command(command_id)
+        waits = command is not None and command.status is CommandStatus.PROCESSING
+        return command if waits and command and not command.cleared_ns else None
+
+    def _has_left(self, command: CommandRow) -> bool:
+        rows = self._store.orders_of(command.command_id)
+        return any(row.status is not OrderStatus.WAITING for row in rows)
+
+    def _answer(self, intent: SizedIntent, command_id: int, **fields: Any) -> None:
+        self._context.tell(
+            RISK,
+            ProposalRecorded(
+                correlation_id=intent.correlation_id,
+                command_id=command_id,
+                strategy_id=intent.strategy_id,
+                **fields,
+            ),
+        )
+
+    @property
+    def token(self) -> str:
+        """Whose lease it is: this actor on these files, in this life."""
+        return f"{self._owner}{self._context.life}"
+
+    def _lease(self) -> int:
+        return self._context.now_ns() + seconds(LEASE_S)
+
+
+def intent_of(command: CommandRow) -> SizedIntent:
+    """The intent that an entry command carries."""
+    intent: SizedIntent = from_plain(SizedIntent, json.loads(command.payload))
+    return intent
+
+
+def opened_intent(command: CommandRow, orders: Sequence[OrderRow]) -> SizedIntent:
+    """The intent in the size that stands."""
+    intent = intent_of(command)
+    size = standing_size(plan_of(intent), orders)
+    lot = max(leg.lot_size for leg in intent.structure.legs)
+    return replace(intent, quantity=size, lots=size // lot)
+
+
+def entry_shape(intent: SizedIntent, leg_no: int, command: CommandRow) -> tuple[OrderRow, Quote]:
+    """What the orders of a leg look like, and its quote when it was resolved."""
+    leg = intent.structure.legs[leg_no]
+    return leg_template(intent, leg_no, command), Quote(leg.bid, leg.ask, leg.ltp)
+
+
+def _code_of(orders: Sequence[OrderRow]) -> str:
+    kinds = [row.error_kind for row in orders if row.error_kind]
+    return kinds[0].upper() if kinds else "NOT_FILLED"

@@ -1,0 +1,273 @@
+"""The execution agent: every order's way from a proposal to a standing structure, and back.
+
+Hears OrderProposed, OrderCleared, OrderDenied, what executors and brokers' books say,
+CloseStructure, FlattenLeg, ApproveCommand, CorrectBook. Tells the gate, executors, account_sync and
+the book; announces OrderFilled, StructureOpened, StructureClosed, CommandEnded.
+Decisions are domain/execution's, made anew from the rows each time: nothing to lose in a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.actor import Actor, Context, Timer
+from actors.execution.book_reader import BookReader
+from actors.execution.close_desk import CloseDesk
+from actors.execution.conditions import Conditions
+from actors.execution.entry_desk import EntryDesk
+from actors.execution.guard_keeper import GuardKeeper
+from actors.execution.order_desk import OrderDesk
+from actors.execution.person_desk import PersonDesk
+from actors.execution.quote_board import QuoteBoard
+from actors.execution.teller import Teller
+from domain.clock import seconds
+from domain.errors import StorageFailure
+from domain.orders import CommandStatus
+from domain.positions import unhedged_shorts
+from messages.control import ApproveCommand, ManageDeadLetter
+from messages.lifecycle import NodeRestarted
+from messages.market import FreshnessMarked
+from messages.trading import (
+    BrokerOrdersRead,
+    CloseStructure,
+    CorrectBook,
+    FlattenLeg,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCleared,
+    OrderDenied,
+    OrderProposed,
+    OrderRejected,
+    OrderUnknown,
+    PositionChanged,
+    RegimeChanged,
+    TradingModeChanged,
+)
+from persistence.database import open_engine
+from persistence.orders import OrderStore
+
+LOOK_EVERY_S = 0.5  # `tomic.md` 8.1
+UNHEDGED_MAX_S = 5.0  # [S2]
+FLATTEN_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """`broker` is where entries go (a name of the brokers block)."""
+
+    broker: str
+
+
+class ExecutionAgent(Actor):
+    """State: the newest conditions, and since when a short has been without cover."""
+
+    SETTINGS = ExecutionSettings
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self._timer: Timer | None = None
+        self._unhedged: dict[str, int] = {}
+        self._counts = {"placed": 0, "filled": 0, "rejected": 0, "unknown": 0}
+
+    def start(self) -> None:
+        context = self.context
+        self._store = OrderStore(open_engine(context.runtime.database_url, durable=True))
+        self._conditions = Conditions()
+        desk = OrderDesk(context, self._store, QuoteBoard(context))
+        self._desk = desk
+        self._entries = EntryDesk(context, self._store, desk, self._conditions)
+        self._closes = CloseDesk(context, self._store, desk, self._entries)
+        self._guards = GuardKeeper(context, self._store, desk, self._closes)
+        self._books = BookReader(context, self._store)
+        self._people = PersonDesk(context, self._store)
+        self._teller = Teller(context, self._store)
+        self._entries.take_back()
+        for broker in sorted({row.broker_name for row in self._store.unfinished()}):
+            self._books.ask(broker, "a new life begins")
+        self._look()
+
+    def drain(self) -> bool:
+        """Entries under way are finished or unwound; what was not sent waits on disk."""
+        self._conditions.draining = True
+        busy = False
+        for command in self._store.open_commands():
+            sent = any(row.sent_ns for row in self._store.orders_of(command.command_id))
+            if not command.is_exit and sent and command.status is CommandStatus.PROCESSING:
+                self._entries.abort(command, "STOPPED", "the runtime was stopped")
+                busy = True
+        self._safely(self._work)
+        return not busy
+
+    # -- entries --
+
+    def on_order_proposed(self, message: OrderProposed) -> None:
+        self._entries.propose(message.intent, self.settings.broker)
+        self._look()
+
+    def on_order_cleared(self, message: OrderCleared) -> None:
+        self._then_look(lambda: self._entries.cleared(message.command_id))
+
+    def on_order_denied(self, message: OrderDenied) -> None:
+        self._then_look(lambda: self._entries.denied(message))
+
+    def on_approve_command(self, message: ApproveCommand) -> None:
+        self._then_look(
+            lambda: self._entries.approve(message.command_id, message.approved, message.by)
+        )
+
+    # -- brokers --
+
+    def on_order_accepted(self, message: OrderAccepted) -> None:
+        self._counts["placed"] += 1
+        self._books.ask(message.broker, "an order was accepted")
+        self._look()
+
+    def on_order_rejected(self, message: OrderRejected) -> None:
+        self._counts["rejected"] += 1
+        row = self._store.order(message.client_order_id)
+        if row and row.is_exit:
+            text = f"exit {row.action} {row.quantity} {row.symbol} was refused: {message.reason}"
+            self.context.alert("CRITICAL", text, f"exit:{row.symbol}")
+        self._look()
+
+    def on_order_unknown(self, message: OrderUnknown) -> None:
+        self._counts["unknown"] += 1
+        text = (
+            f"order {message.client_order_id}: nobody knows whether it arrived ({message.reason})"
+        )
+        self.context.alert("RISK", text, f"unknown:{message.client_order_id}")
+        self._look()
+
+    def on_order_cancelled(self, message: OrderCancelled) -> None:
+        self._books.ask(message.broker, "an order was cancelled")
+        self._look()
+
+    def on_broker_orders_read(self, message: BrokerOrdersRead) -> None:
+        self._then_look(lambda: self._books.take(message))
+
+    def on_correct_book(self, message: CorrectBook) -> None:
+        self._then_look(lambda: self._people.correct(message))
+
+    # -- exits --
+
+    def on_close_structure(self, message: CloseStructure) -> None:
+        def close() -> None:
+            self._closes.close(
+                message.strategy_id,
+                message.key,
+                reason=message.reason,
+                by=message.by,
+                urgent=message.force,
+            )
+
+        self._then_look(close)
+
+    def on_flatten_leg(self, message: FlattenLeg) -> None:
+        by = "breaker.unhedged_exposure"
+        self._then_look(lambda: self._closes.flatten(message.position_key, "unhedged_cut", by))
+
+    def on_manage_dead_letter(self, message: ManageDeadLetter) -> None:
+        self._then_look(lambda: self._people.manage(message))
+
+    # -- conditions --
+
+    def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
+        self._conditions.mode, self._conditions.mode_reason = message.mode, message.reason
+        self._conditions.killed = message.killed
+        if message.killed:
+            self._then_look(lambda: self._abort_entries(message.reason))
+
+    def on_freshness_marked(self, message: FreshnessMarked) -> None:
+        self._conditions.mark = message.mark
+
+    def on_regime_changed(self, message: RegimeChanged) -> None:
+        self._conditions.regime = message.regime
+
+    def on_position_changed(self, message: PositionChanged) -> None:
+        self._conditions.book = message.book
+        self._watch_unhedged()
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name.startswith("executor."):
+            self._desk.forget()
+            self._look()
+
+    # -- the loop --
+
+    def _then_look(self, action: Callable[[], None]) -> None:
+        self._safely(action)
+        self._look()
+
+    def _look(self) -> None:
+        """Works on everything open, and looks again soon while something is."""
+        busy = self._safely(self._work)
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self.context.after(LOOK_EVERY_S, self._look) if busy else None
+
+    def _work(self) -> bool:
+        commands = self._store.open_commands()
+        closing = {command.strategy_id for command in commands if command.is_exit}
+        for command in commands:
+            if command.is_exit:
+                self._closes.work_on(command, commands)
+            elif command.status is not CommandStatus.UNKNOWN_OUTCOME or (
+                command.strategy_id not in closing
+            ):
+                phase = self._entries.work_on(command)
+                if phase == "OPENING":
+                    self._guards.keep(command)
+        self._teller.tell()
+        for command in self._store.standing_entries():
+            if command.strategy_id not in closing:
+                self._guards.keep(command)
+        brokers = {row.broker_name for row in self._store.unfinished()} | {self.settings.broker}
+        moving = [self._books.poll(broker) for broker in sorted(brokers)]
+        self._report()
+        return bool(self._store.open_commands()) or any(moving)
+
+    def _safely(self, action: Callable[[], Any]) -> Any:
+        """A disk that takes no row stops this step, not the actor; nothing unwritten was sent."""
+        try:
+            return action()
+        except StorageFailure as failure:
+            self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
+            return True
+
+    def _abort_entries(self, reason: str) -> None:
+        for command in self._store.open_commands():
+            if not command.is_exit:
+                self._entries.abort(command, "KILLED", f"kill switch: {reason}")
+
+    def _watch_unhedged(self) -> None:
+        """[S2]: a short without cover for more than 5 s is bought back, again each second."""
+        now_ns = self.context.now_ns()
+        naked = {short.key for short in unhedged_shorts(self._conditions.book.positions)}
+        for key in naked - self._unhedged.keys():
+            self._unhedged[key] = now_ns
+            self.context.after(UNHEDGED_MAX_S, lambda key=key: self._cut(key))  # type: ignore[misc]
+        self._unhedged = {key: at for key, at in self._unhedged.items() if key in naked}
+
+    def _cut(self, key: str) -> None:
+        since_ns = self._unhedged.get(key)
+        if since_ns is None or self.context.now_ns() - since_ns < seconds(UNHEDGED_MAX_S):
+            return
+        self.context.alert("CRITICAL", f"{key} stands without cover and is bought back", key)
+        self._then_look(lambda: self._closes.flatten(key, "unhedged_cut", self.context.name))
+        self.context.after(FLATTEN_AGAIN_S, lambda: self._cut(key))
+
+    def _report(self) -> None:
+        commands = self._store.open_commands()
+        pending = sum(row.status is CommandStatus.PENDING for row in commands)
+        dead = len(self._store.dead_letters())
+        states = {status.value: 0 for status in CommandStatus}
+        for row in commands:
+            states[row.status.value] += 1
+        self.context.report({
+            "pending": pending,
+            "dead_letters": dead,
+            "orders": dict(self._counts),
+            "queue": {**{key.lower(): n for key, n in states.items() if n}, "dead_letters": dead},
+        })  # fmt: skip

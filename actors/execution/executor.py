@@ -1,0 +1,236 @@
+"""An executor: the only one that sends orders to its broker.
+
+Hears PlaceOrders and CancelOrder; announces OrderAccepted, OrderRejected, OrderUnknown and
+OrderCancelled. A row is SENDING on disk before the first byte leaves and has its answer on disk
+before the answer is told. What was SENDING when an earlier life ended is unknown, never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.actor import Actor, Context
+from adapters.catalogue import open_broker
+from adapters.ports import PlacedOrder
+from domain.clock import seconds
+from domain.errors import BrokerFailure, NotSent, StorageFailure
+from domain.execution.commands import request_of
+from domain.execution.outcomes import Outcome, not_proven, outcome_of
+from domain.execution.sending import may_leave
+from domain.orders import OrderRow, OrderStatus
+from domain.readings import FreshnessMark
+from messages.market import FreshnessMarked
+from messages.trading import (
+    BrokerConnectionChanged,
+    CancelOrder,
+    OrderAccepted,
+    OrderCancelled,
+    OrderRejected,
+    OrderUnknown,
+    PlaceOrders,
+)
+from persistence.database import open_engine
+from persistence.orders import OrderStore
+
+PROOF_LASTS_S = 60.0  # `tomic.md` 8.9
+WRITE_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What came back from the worker; without a proof (0) nothing was sent, `failure` says why."""
+
+    placed: Sequence[PlacedOrder]
+    proven_ns: int
+    failure: BrokerFailure | None = None
+
+
+class Executor(Actor):
+    """State: the newest freshness mark, and when the broker was last proven a sandbox."""
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self._mark: FreshnessMark | None = None
+        self._proven_ns = 0
+
+    def start(self) -> None:
+        runtime, name = self.context.runtime, self.context.instance
+        self._broker = open_broker(runtime.broker(name), runtime.keys.get(name, ""))
+        self._store = OrderStore(open_engine(runtime.database_url, durable=True))
+        self._needs_proof = runtime.settings.mode == "sandbox"
+        for row in self._store.unfinished(name):
+            if row.status is OrderStatus.SENDING:
+                self._store.change_order(row, needs_reconcile=True)
+                self._tell_unknown(row, "its executor ended before the answer")
+
+    def stop(self) -> None:
+        self._broker.close()
+
+    def on_freshness_marked(self, message: FreshnessMarked) -> None:
+        self._mark = message.mark
+
+    def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
+        if message.broker == self.context.instance:
+            self._proven_ns = message.proven_ns if message.sandbox_proven else 0
+
+    def on_place_orders(self, message: PlaceOrders) -> None:
+        self._place([request.client_order_id for request in message.requests], message.is_exit)
+
+    def on_cancel_order(self, message: CancelOrder) -> None:
+        row = self._store.order(message.client_order_id)
+        tag = row.tag if row else ""
+
+        def done(result: Any) -> None:
+            if isinstance(result, BrokerFailure):
+                # Refused mostly means that a fill won the race: the book tells which it was.
+                self.context.log.warning("cancel of {}: {}", message.client_order_id, result)
+            elif isinstance(result, Exception):
+                raise result
+            self.context.announce(
+                OrderCancelled(
+                    client_order_id=message.client_order_id,
+                    broker=self.context.instance,
+                    reason=str(result) if result else message.reason,
+                )
+            )
+
+        self.context.work(lambda: self._broker.cancel(message.broker_order_id, tag), done)
+
+    # -- placing --
+
+    def _place(self, keys: Sequence[str], is_exit: bool) -> None:
+        """Marks what may leave as SENDING, then hands it to the worker, one step at a time."""
+        now_ns = self.context.now_ns()
+        rows = []
+        try:
+            for key in keys:
+                row = self._allowed(key, is_exit, now_ns)
+                sending = self._store.begin_sending(key, now_ns) if row else None
+                if sending:
+                    rows.append(sending)
+        except StorageFailure as failure:
+            self.context.alert("CRITICAL", f"an order was not sent: {failure}", "storage")
+            for row in rows:
+                self._take_back(row, str(failure))
+            return
+        if rows:
+            sent = tuple(rows)
+            self.context.work(
+                lambda: self._send(sent), lambda result: self._sent(sent, result, is_exit)
+            )
+
+    def _allowed(self, key: str, is_exit: bool, now_ns: int) -> OrderRow | None:
+        row = self._store.order(key)
+        command = self._store.command(row.command_id) if row else None
+        if row is None or command is None or row.status is not OrderStatus.WAITING:
+            return None
+        refusal = may_leave(row, command, self._mark, protective=is_exit, now_ns=now_ns)
+        if refusal is None:
+            return row
+        if refusal.final:
+            changes = {"error_kind": refusal.code.lower(), "error_message": refusal.text}
+            status = OrderStatus.FAILED
+            if self._store.change_waiting(key, status=status, updated_ns=now_ns, **changes):
+                self._tell_rejected(row, refusal.code.lower(), refusal.text)
+        return None
+
+    def _send(self, rows: tuple[OrderRow, ...]) -> _Sent:
+        """On the worker thread: the proof where it is due, then the orders."""
+        proven_ns = self._proven_ns
+        if self._needs_proof and self.context.now_ns() - proven_ns > seconds(PROOF_LASTS_S):
+            try:
+                is_proven = self._broker.is_sandbox()
+            except BrokerFailure as failure:
+                return _Sent((), 0, NotSent(f"the proof of a sandbox could not be had: {failure}"))
+            if not is_proven:
+                return _Sent((), 0)
+            proven_ns = self.context.now_ns()
+        return _Sent(self._broker.place([request_of(row) for row in rows]), proven_ns)
+
+    def _sent(self, rows: tuple[OrderRow, ...], result: Any, is_exit: bool) -> None:
+        if isinstance(result, Exception):
+            raise result  # a surprise: the rows stay SENDING, and the next life calls them unknown
+        self._proven_ns = result.proven_ns
+        answers = {placed.client_order_id: placed for placed in result.placed}
+        if self._needs_proof and not result.proven_ns and result.failure is None:
+            outcomes = [not_proven(row.client_order_id) for row in rows]
+        else:
+            outcomes = [
+                _outcome(row, answers.get(row.client_order_id), result.failure) for row in rows
+            ]
+        self._record(rows, outcomes, is_exit)
+
+    def _record(self, rows: tuple[OrderRow, ...], outcomes: list[Outcome], is_exit: bool) -> None:
+        """The answers on disk, then told; a disk that is full is tried again, they are not lost."""
+        try:
+            self._store.record_answers([o.answer for o in outcomes], self.context.now_ns())
+        except StorageFailure as failure:
+            self.context.alert("CRITICAL", f"an answer was not recorded: {failure}", "storage")
+            self.context.after(WRITE_AGAIN_S, lambda: self._record(rows, outcomes, is_exit))
+            return
+        for row, outcome in zip(rows, outcomes, strict=True):
+            self._tell(row, outcome, is_exit)
+
+    def _take_back(self, row: OrderRow, why: str) -> None:
+        """Nothing of it left: the row waits again, or stays SENDING for the next life."""
+        try:
+            self._store.change_order(row, status=OrderStatus.WAITING, sent_ns=0)
+        except StorageFailure:
+            self.context.log.error("{} stays SENDING: {}", row.client_order_id, why)
+            self.context.after(WRITE_AGAIN_S, lambda: self._take_back(row, why))
+
+    def _tell(self, row: OrderRow, outcome: Outcome, is_exit: bool) -> None:
+        answer = outcome.answer
+        if outcome.again_after_s:
+            keys = [row.client_order_id]
+            self.context.after(outcome.again_after_s, lambda: self._place(keys, is_exit))
+        elif answer.status is OrderStatus.SENDING:
+            self._tell_unknown(row, answer.error_message)
+        elif answer.status is OrderStatus.SENT:
+            self.context.announce(
+                OrderAccepted(
+                    client_order_id=row.client_order_id,
+                    broker_order_id=answer.broker_order_id,
+                    broker=row.broker_name,
+                    command_id=row.command_id,
+                )
+            )
+        else:
+            self._tell_rejected(row, answer.error_kind, answer.error_message)
+
+    def _tell_rejected(self, row: OrderRow, error_class: str, reason: str) -> None:
+        self.context.announce(
+            OrderRejected(
+                client_order_id=row.client_order_id,
+                broker=row.broker_name,
+                error_class=error_class,
+                reason=reason,
+                command_id=row.command_id,
+            )
+        )
+
+    def _tell_unknown(self, row: OrderRow, reason: str) -> None:
+        self.context.announce(
+            OrderUnknown(
+                client_order_id=row.client_order_id,
+                broker=row.broker_name,
+                reason=reason,
+                sent_ns=row.sent_ns,
+                command_id=row.command_id,
+            )
+        )
+
+
+def _outcome(row: OrderRow, placed: PlacedOrder | None, failure: BrokerFailure | None) -> Outcome:
+    if placed is None:
+        return outcome_of(row.client_order_id, "", failure, sends=row.sends)
+    return outcome_of(
+        row.client_order_id,
+        placed.order_id,
+        placed.failure,
+        sends=row.sends,
+        request=placed.request,
+        reply=placed.answer,
+    )

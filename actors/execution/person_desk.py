@@ -1,0 +1,92 @@
+"""What people and the reconciler say of commands and positions: dead letters, corrections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from actors.actor import Context
+from actors.execution.close_desk import closing_shape
+from domain.clock import seconds
+from domain.execution.flattening import in_flight
+from domain.order_changes import BookChange
+from domain.orders import CommandStatus, OrderStatus, Purpose
+from messages.control import DeadLetterManaged, ManageDeadLetter
+from messages.trading import CorrectBook
+from persistence.orders import OrderStore
+
+NEVER_AGAIN = ("BROKER_REJECT", "VALIDATION")  # an answer in words does not change (`tomic.md` 9.1)
+
+
+class PersonDesk:
+    """Holds no state."""
+
+    def __init__(self, context: Context, store: OrderStore) -> None:
+        self._context, self._store = context, store
+
+    def manage(self, message: ManageDeadLetter) -> None:
+        """Puts a dead letter back with a new time to live, or deletes it; both are audited."""
+        http_status, text = self._manage(message)
+        self._context.tell(
+            message.reply_to,
+            DeadLetterManaged(request=message.request, http_status=http_status, text=text),
+        )
+
+    def _manage(self, message: ManageDeadLetter) -> tuple[int, str]:
+        command = self._store.command(message.command_id)
+        if command is None or command.status is not CommandStatus.DEAD_LETTER:
+            return 404, f"command {message.command_id} is no dead letter"
+        if message.action == "delete":
+            self._store.delete_dead_letter(command.command_id)
+            return 200, f"dead letter {command.command_id} is deleted"
+        if command.error_code.upper() in NEVER_AGAIN:
+            return 409, f"{command.error_code}: the broker's answer would be the same"
+        now_ns = self._context.now_ns()
+        ttl_s = self._context.runtime.settings.max_queue_age_s
+        expires = 0 if command.is_exit or not ttl_s else now_ns + seconds(ttl_s)
+        self._store.move(
+            command,
+            CommandStatus.PENDING,
+            attempt_count=0,
+            created_ns=now_ns,
+            valid_until_ns=expires,
+            next_retry_ns=0,
+            told=False,
+        )
+        return 200, f"command {command.command_id} is tried again"
+
+    def correct(self, message: CorrectBook) -> None:
+        """Books units that came or went outside, as a fill of an order that was never ours."""
+        symbol, strategy_id, leg = message.position_key.split("|")
+        orders = self._store.orders_of_strategy(strategy_id)
+        of_leg = [row for row in orders if row.leg_no == int(leg) and row.symbol == symbol]
+        if not of_leg or not message.units or any(in_flight(row) for row in of_leg):
+            return
+        now_ns = self._context.now_ns()
+        shape, _ = closing_shape(orders, int(leg))
+        quantity = abs(message.units)
+        row = replace(
+            shape,
+            client_order_id=message.key,
+            purpose=Purpose.CORRECTION,
+            action="BUY" if message.units > 0 else "SELL",
+            quantity=quantity,
+            status=OrderStatus.FILLED,
+            is_exit=True,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+        )
+        self._store.add_orders([row])
+        stored = self._store.order(message.key)
+        if stored is None or stored.filled_quantity:
+            return
+        change = BookChange(
+            row=stored,
+            status=OrderStatus.FILLED,
+            filled_quantity=quantity,
+            average_price=message.price,
+            increase=quantity,
+            price=message.price,
+        )
+        self._store.record_book([change], now_ns)
+        text = f"{symbol}: {message.units:+d} units booked, {message.reason}"
+        self._context.alert("RISK", text, message.key)

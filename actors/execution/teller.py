@@ -1,0 +1,124 @@
+"""Tells what stands on disk and has not been told: fills, ended commands, structures closed.
+
+The mark is set after the telling, so that a crash in between tells a fact twice rather than never.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from actors.actor import Context
+from actors.execution.entry_desk import opened_intent
+from domain.charges import order_charges, rates_on
+from domain.clock import exchange_time
+from domain.execution.closing import holdings
+from domain.intents import Refusal
+from domain.orders import CommandRow, CommandStatus, OrderRow, Purpose
+from domain.prices import money
+from messages.trading import (
+    CommandEnded,
+    FillsRecorded,
+    OrderFilled,
+    StructureClosed,
+    StructureOpened,
+)
+from persistence.orders import OrderStore
+
+
+class Teller:
+    """Announces facts once they are durable."""
+
+    def __init__(self, context: Context, store: OrderStore) -> None:
+        self._context, self._store = context, store
+
+    def tell(self) -> None:
+        """Everything untold, fills first."""
+        self._tell_fills()
+        for command in self._store.ended_untold():
+            self._tell_end(command)
+        for command in self._store.standing_entries():
+            self._tell_closed(command)
+
+    def _tell_fills(self) -> None:
+        untold = self._store.untold_fills()
+        if not untold:
+            return
+        newest = untold[-1].fill.fill_id
+        self._context.tell("position_book", FillsRecorded(last_fill_id=newest))
+        for row in untold:
+            self._context.announce(
+                OrderFilled(
+                    fill=row.fill,
+                    broker=row.broker_name,
+                    command_id=row.command_id,
+                    latency_ms=float(row.latency_ms),
+                    slippage_ticks=float(row.slippage_ticks),
+                )
+            )
+        self._store.mark_told(row.fill.fill_id for row in untold)
+
+    def _tell_end(self, command: CommandRow) -> None:
+        if command.status is CommandStatus.DONE and not command.is_exit:
+            orders = self._store.orders_of(command.command_id)
+            intent = opened_intent(command, orders)
+            self._context.announce(StructureOpened(intent=intent, command_id=command.command_id))
+        done = command.status is CommandStatus.DONE
+        text = command.last_error
+        if command.status is CommandStatus.DEAD_LETTER:
+            key = f"dead:{command.command_id}"
+            self._context.alert(
+                "CRITICAL", f"{command.strategy_id} waits for a person: {text}", key
+            )
+        self._context.announce(
+            CommandEnded(
+                command_id=command.command_id,
+                correlation_id=command.correlation_id,
+                strategy_id=command.strategy_id,
+                status=command.status.value,
+                is_exit=command.is_exit,
+                refusal=None if done else Refusal(command.error_code or "FAILED", text),
+            )
+        )
+        self._store.mark(command.command_id, told=True)
+
+    def _tell_closed(self, command: CommandRow) -> None:
+        orders = self._store.orders_of_strategy(command.strategy_id)
+        if any(holdings(orders).values()) or any(_may_fill(row) for row in orders):
+            return
+        gross, charges = self._result(orders)
+        self._context.announce(
+            StructureClosed(
+                strategy_id=command.strategy_id,
+                strategy_tag=command.strategy_tag,
+                reason=self._reason(command.strategy_id, orders),
+                gross=gross,
+                charges=charges,
+                net=gross - charges,
+            )
+        )
+        now_ns = self._context.now_ns()
+        self._store.drop_guards(command.strategy_id, now_ns)
+        self._store.mark(command.command_id, closed_ns=now_ns)
+
+    def _result(self, orders: list[OrderRow]) -> tuple[Decimal, Decimal]:
+        """(gross, charges) of a flat strategy, rupees."""
+        gross, charges = Decimal(0), Decimal(0)
+        for row in orders:
+            if row.filled_quantity:
+                gross -= row.average_price * row.signed_filled
+                if row.purpose is not Purpose.CORRECTION:
+                    rates = rates_on(exchange_time(row.created_ns).date())
+                    cost = order_charges(row.action, row.filled_quantity, row.average_price, rates)
+                    charges += cost.total
+        return money(gross), charges
+
+    def _reason(self, strategy_id: str, orders: list[OrderRow]) -> str:
+        filled = [row for row in orders if row.filled_quantity]
+        if any(row.purpose is Purpose.STOP for row in filled):
+            return "sl_hit"
+        closes = [row for row in self._store.commands_of(strategy_id) if row.is_exit]
+        return closes[-1].reason if closes else "external"
+
+
+def _may_fill(row: OrderRow) -> bool:
+    return not row.is_final and row.purpose is not Purpose.STOP
