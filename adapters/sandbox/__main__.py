@@ -1,4 +1,4 @@
-"""`python -m adapters.sandbox`: the exchange on its own, for the official client and for any other."""
+"""`python -m adapters.sandbox`: the exchange on its own, for any client of the protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adapters.sandbox.config import SandboxConfig, parse_instance
+from adapters.sandbox.protocols import LOOPBACK
 from adapters.sandbox.server import SandboxServer
 from domain.errors import TomicError
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         server = SandboxServer(_configuration(arguments))
     except TomicError as fault:
-        print(f"sandbox: {fault}", file=sys.stderr)
+        sys.stderr.write(f"sandbox: {fault}\n")
         return EXIT_FAULT
     asyncio.run(_serve(server))
     return 0
@@ -34,14 +35,15 @@ async def _serve(server: SandboxServer) -> None:
 
 
 def _introduce(server: SandboxServer) -> None:
-    for row in server.config.instances:
-        address = server.addresses[row.name]
-        print(f"{row.name}: {address.rest_url} {address.websocket_url}")
-    print(f"control: http://127.0.0.1:{server.control_port}")
+    lines = [
+        f"{name}: {address.rest_url} {address.websocket_url}"
+        for name, address in server.addresses.items()
+    ]
+    lines.append(f"control: http://{LOOPBACK}:{server.control_port}")
     if server.market.always_open:
-        print("always open: market hours and square-off are ignored")
-    if server.market.source.derived:
-        print(f"derived: {', '.join(server.market.source.derived)}")
+        lines.append("always open: market hours and square-off are ignored")
+    lines += [f"derived: {name}" for name in server.market.source.derived]
+    sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""Books and account endpoints (`openalgo.md` 3.9, 4): what the account holds, in the wire's words."""
+"""Books and account endpoints (`openalgo.md` 4): what the account holds, in the wire's words."""
 
 from __future__ import annotations
 

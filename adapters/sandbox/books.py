@@ -1,4 +1,4 @@
-"""Rows of an account's books. Money is Decimal rupees, quantities are units, times epoch nanoseconds."""
+"""Rows of an account's books. Money is Decimal rupees, quantities units, times nanoseconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something was not done: an HTTP status and a sentence; an id when the refusal was recorded."""
+    """Why something was not done: HTTP status and sentence; an id when it was recorded."""
 
     message: str
     http_status: int = 400

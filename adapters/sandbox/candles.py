@@ -1,4 +1,4 @@
-"""Candles: the source's minutes and days folded into every interval of the wire (`openalgo.md` 5). Pure."""
+"""Candles: the source's minutes and days folded into every interval (`openalgo.md` 5). Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fold_minutes(
 
 
 def fold_days(bars: Iterable[HistoryBar], interval: str) -> list[HistoryBar]:
-    """Daily bars into D, W, M, Q or Y; the start is midnight UTC of the period's first trading date."""
+    """Daily bars into D, W, M, Q or Y; each starts at midnight UTC of its first trading date."""
     periods: dict[date, int] = {}
 
     def start_of(bar: HistoryBar) -> int:

@@ -112,7 +112,7 @@ def label(place: int, centre: int, kind: Kind) -> str:
 def resolve_offset(
     market: Market, underlying: Underlying, fields: dict[str, Any], step: Decimal | None
 ) -> Listing | Refusal:
-    """The option at an offset from the money, on listed strikes or, with `step`, on a computed grid."""
+    """The option at an offset from the money, on listed strikes, or on a grid of `step`."""
     found = _OFFSET.match(fields["offset"])
     if not found or int(found[3] or 0) > OFFSET_MAX + 10:
         return Refusal(

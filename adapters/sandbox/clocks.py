@@ -1,4 +1,4 @@
-"""The exchange's clocks: the wall, one that only the control port moves, and one that runs a recording."""
+"""The exchange's clocks: the wall, and one that moves only when it is moved."""
 
 from __future__ import annotations
 

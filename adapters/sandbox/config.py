@@ -1,4 +1,4 @@
-"""What a sandbox exchange is started with: its instances, its price source, its clock, its accounts.
+"""What a sandbox exchange is started with: instances, price source, clock, accounts.
 
 Checked here, before a port is opened; a broken rule is a ConfigurationFault with a plain sentence.
 """
@@ -62,11 +62,10 @@ class RateLimits:
 class SandboxConfig:
     """A whole sandbox exchange.
 
-    `stepped`: the clock moves only by the control port. `speed`: market seconds a second for a replay
-    that runs alone, 0 = as fast as it goes. `data_dir` None keeps the books in memory. `control_port`
-    0 takes a free port. `source` replaces the built-in markets. `always_open` ignores hours and
-    square-off. `start_ns` is where generated prices begin, 0 = now;
-    `scenario` is how they behave (`adapters.sandbox.scenarios`).
+    `stepped`: the clock moves only by the control port. `speed`: market seconds a second for a
+    replay that runs alone, 0 = as fast as it goes. `data_dir` None keeps the books in memory.
+    `control_port` 0 takes a free port. `always_open` ignores hours and square-off. Generated prices
+    begin at `start_ns` (0 = now) and behave as `scenario` says; `source` replaces them.
     """
 
     instances: tuple[InstanceConfig, ...]

@@ -1,6 +1,6 @@
-"""The control port: the exchange's clock, its fault switches, its reset; and a client for all three.
+"""The control port: the exchange's clock, its fault switches, its reset; and a client of all three.
 
-ControlApp serves it, on loopback only; SandboxControl is what the stepper, the drills and the tests use.
+ControlApp serves it, on loopback only; the stepper, the drills and the tests use SandboxControl.
 A POST must carry JSON as its content type, so that no web page can send one behind a user's back.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from adapters.sandbox.faults import FAULTS, Switch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 CLIENT_TIMEOUT_S = 60.0
+ZERO = Decimal(0)
 BODY_BYTES_MAX = 100_000
 
 _FAULT = Schema(
@@ -29,7 +31,7 @@ _FAULT = Schema(
         "on": Field(boolean, required=True),
         "nth": Field(integer("nth begins at 1", least=1), default=0),
         "times": Field(integer("times begins at 1", least=1), default=0),
-        "for_s": Field(number("for_s cannot be below 0", least=0), default=0),
+        "for_s": Field(number("for_s cannot be below 0", least=ZERO), default=ZERO),
         "instance": Field(text(), default=""),
         "endpoint": Field(text(), default=""),
     }
@@ -37,7 +39,7 @@ _FAULT = Schema(
 _CLOCK = Schema(
     {
         "to_ns": Field(integer("to_ns cannot be below 0", least=0)),
-        "step_s": Field(number("step_s cannot be below 0", least=0)),
+        "step_s": Field(number("step_s cannot be below 0", least=ZERO)),
     }
 )
 _RESET = Schema({"instance": Field(text(), default="")})

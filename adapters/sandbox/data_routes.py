@@ -1,4 +1,4 @@
-"""Market data endpoints (`openalgo.md` 5): quotes, depth, history, the instrument master, the calendar."""
+"""Market data endpoints (`openalgo.md` 5): quotes, depth, history, master, calendar."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ import math
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from adapters.sandbox.candles import DAYS, HOURS, INTERVALS, MINUTES, SECONDS
-from adapters.sandbox.candles import fold_days, fold_minutes, minutes_of
+from adapters.sandbox.candles import (
+    DAYS,
+    HOURS,
+    INTERVALS,
+    MINUTES,
+    SECONDS,
+    fold_days,
+    fold_minutes,
+    minutes_of,
+)
 from adapters.sandbox.instance import Answer, Instance, error, found
 from adapters.sandbox.market import Market
 from adapters.sandbox.order_routes import Fields

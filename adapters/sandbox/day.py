@@ -37,7 +37,7 @@ def session_start_ns(day: date) -> int:
 
 
 def _roll_the_day(exchange: Exchange) -> None:
-    """The first look of a new day: yesterday's rows leave, flat positions go, shares are delivered."""
+    """The first look of a new day: old rows leave, flat positions go, shares are delivered."""
     account, market = exchange.account, exchange.market
     today = market.session_day()
     if account.ledger.session_day == today.isoformat():
@@ -138,7 +138,8 @@ def _settle_expired(exchange: Exchange) -> None:
 def _has_settled(exchange: Exchange, segment: str, symbol: str) -> bool:
     """At the close of the last day, or when a later day has begun.
 
-    An always-open market never closes. The symbol's own date is read, for a contract of the past has left the master.
+    An always-open market never closes. The symbol's own date is read: a contract of the past has
+    left the master.
     """
     market = exchange.market
     parsed = parse_symbol(symbol)

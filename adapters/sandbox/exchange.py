@@ -1,5 +1,7 @@
-"""Exchange: one instance's order book over its account. Takes, changes and cancels orders, and matches them
-against every tick. It hears ticks from the server; it tells order updates to its listeners.
+"""Exchange: one instance's order book over its account.
+
+It takes, changes and cancels orders, and matches them against every tick it hears from the server.
+It tells order updates to its listeners.
 
 Every public call leaves the books written down (`Store`) before it returns.
 """
@@ -76,7 +78,7 @@ class Exchange:
         return order
 
     def modify(self, order_id: str, ticket: Ticket) -> Order | Refusal:
-        """Changes quantity, price and trigger; blocks anew for the new value and matches at once."""
+        """Changes quantity, price and trigger; blocks anew and matches at once."""
         order = self._find(order_id, "modify")
         if isinstance(order, Refusal):
             return order
@@ -141,7 +143,7 @@ class Exchange:
         self._end(order, status)
 
     def fill_at(self, ticket: Ticket, price: Decimal) -> Order:
-        """An order of the exchange's own (square-off, settlement), filled at this price; the caller saves."""
+        """An order of the exchange's own (square-off, settlement); the caller saves."""
         order = self.account.record(ticket, OPEN, self.market.now_ns())
         self._fill(order, price)
         return order
@@ -223,9 +225,9 @@ class Exchange:
 
     def _tick_price(self, row: np.void, listing: Listing) -> MarketPrice:
         quote = self.market.quote(listing)
-        high, low = (quote.high, quote.low) if quote else (0.0, 0.0)
-        numbers = (row["ltp"], row["bid"], row["ask"], high, low)
-        return MarketPrice(*(as_decimal(number) for number in numbers), at_ns=int(row["ts_ns"]))
+        ltp, bid, ask = (as_decimal(row[name]) for name in ("ltp", "bid", "ask"))
+        high, low = (as_decimal(quote.high), as_decimal(quote.low)) if quote else (ZERO, ZERO)
+        return MarketPrice(ltp, bid, ask, high=high, low=low, at_ns=int(row["ts_ns"]))
 
     def _apply(self, order: Order, price: MarketPrice) -> None:
         found = match(order, price)
@@ -247,8 +249,10 @@ class Exchange:
         self._tell(order)
 
     def _block_the_rest(self, order: Order, price: Decimal) -> Refusal | None:
-        """Blocks what the order opens beyond what it blocked at placement: the position it was to close
-        may be gone."""
+        """Blocks what the order opens beyond what it blocked when it was placed.
+
+        The position it was to close may be gone.
+        """
         held = self.account.position(order.exchange, order.symbol, order.product).quantity
         closes = min(order.quantity, abs(held)) if held * order.signed_quantity < 0 else 0
         missing = order.quantity - closes - order.opening_quantity

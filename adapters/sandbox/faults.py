@@ -1,7 +1,7 @@
-"""Fault switches of the test bench: what can be made to go wrong, for which call, how often, how long.
+"""Fault switches of the test bench: what goes wrong, for which call, how often, how long.
 
-A switch with `nth` strikes the n-th matching call from when it was thrown, and no other; with `times`
-the first that many; without either every one, until it is switched off or `for_s` is over.
+A switch with `nth` strikes the n-th matching call from when it was thrown, and no other; with
+`times` the first that many; without either every one, until it is off or `for_s` is over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAULTS: dict[str, tuple[str, frozenset[str] | None]] = {
     "http_500": ("an unexpected error; the call is not carried out", None),
     "reject": ("an order (with nth: the n-th order or leg) is refused in words", PLACING),
     "drop_ids": ("orders are taken, the answer carries no order id", PLACING),
-    "lose_leg": ("leg nth (1 when not given) of a multi-leg order is not placed nor answered", PLACING),
+    "lose_leg": ("leg nth (1 when not given) of many is not placed nor answered", PLACING),
     "duplicate_fill": ("a fill is reported twice: order update and trade book", None),
     "mute_feed": ("sockets stay open, no market data goes out", None),
     "drop_socket": ("sockets are reset, new ones are refused while it is on", None),
@@ -62,10 +62,8 @@ class Switch:
     def strikes(self) -> bool:
         """Counts a call and says whether it is hit."""
         self.seen += 1
-        if self.nth:
-            hit = self.seen == self.nth
-        else:
-            hit = not self.times or self.struck < self.times
+        among_the_first = not self.times or self.struck < self.times
+        hit = self.seen == self.nth if self.nth else among_the_first
         self.struck += hit
         return hit
 
@@ -100,7 +98,7 @@ class FaultBoard:
         return switch is not None and switch.concerns(instance, "")
 
     def leg_lost(self, instance: str, endpoint: str, leg: int) -> bool:
-        """True when this leg of a multi-leg order is to be lost; a leg's number is its place, not a count."""
+        """True when this leg is to be lost; a leg's number is its place, not a count."""
         switch = self._find("lose_leg")
         if switch is None or not switch.concerns(instance, endpoint) or leg != (switch.nth or 1):
             return False

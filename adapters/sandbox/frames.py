@@ -1,7 +1,7 @@
 """Frames: market data as WebSocket text frames, each encoded once however many clients read it.
 
-The numbers of a tick are encoded once a mode; what differs between instances is the envelope, which is
-kept ready for every listing and mode.
+The numbers of a tick are encoded once a mode; what differs between instances is the envelope, which
+is kept ready for every listing and mode.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class FrameMaker:
         if quote is None:
             return None
         return (
-            listing.listing_id, MODE_DEPTH, quote.ts_ns, quote.ts_ns, quote.ltp, quote.bid, quote.ask,
-            quote.bid_quantity, quote.ask_quantity, quote.volume, quote.open_interest, math.nan,
+            listing.listing_id, MODE_DEPTH, quote.ts_ns, quote.ts_ns,
+            quote.ltp, quote.bid, quote.ask, quote.bid_quantity, quote.ask_quantity,
+            quote.volume, quote.open_interest, math.nan,
         )  # fmt: skip
 
     def frame(self, broker: str, mode: int, *, row: TickRow, data: bytes) -> bytes:

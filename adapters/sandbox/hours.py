@@ -1,7 +1,7 @@
-"""Seed data of the exchange: hours, square-off times, holidays and expiry cut-offs, all wall time in India.
+"""Seed data: hours, square-off times, holidays and expiry cut-offs, all wall time in India.
 
-These are what `market/timings` and `market/holidays` answer, whatever the host's zone and whether or
-not the sandbox is always open. A program may hand in other calendars (`SandboxConfig.calendars`).
+`market/timings` and `market/holidays` answer these, whatever the host's zone and whether or not the
+sandbox is always open. A program may hand in other calendars (`SandboxConfig.calendars`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ HOLIDAYS: dict[date, str] = {
     date(2025, 10, 22): "Diwali Balipratipada",
     date(2025, 11, 5): "Guru Nanak Jayanti",
     date(2025, 12, 25): "Christmas",
+    date(2026, 1, 15): "Maharashtra municipal elections",
     date(2026, 1, 26): "Republic Day",
     date(2026, 3, 3): "Holi",
     date(2026, 3, 26): "Ram Navami",

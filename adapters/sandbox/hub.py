@@ -1,8 +1,8 @@
 """Hub: who of one instance's sockets wants what, and what goes out to them.
 
 A connection's frames of one batch leave in one write. While its peer is slow they wait, at most
-`QUEUE_FRAMES_MAX` of them; then the oldest go, and are counted. In a stepped replay nothing is dropped:
-the clock waits for its readers.
+`QUEUE_FRAMES_MAX` of them; then the oldest go, and are counted. Who follows the steps of a replay
+loses nothing: there the clock waits for its readers.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Hub:
         self.instance = instance
         self.maker = maker
         self.connections: set[Connection] = set()
+        self.last_step = 0
         self.wanted: dict[int, dict[int, set[Connection]]] = {}  # listing_id -> mode -> who
         instance.exchange.listeners.append(self._tell_order)
 
@@ -132,7 +133,9 @@ class Hub:
 
     def mark_step(self, step: int) -> None:
         """Tells the end of a step to those who asked, behind its ticks."""
-        frame = text_frame(encode({"type": "step", "step": step}))
+        self.last_step = step
+        now_ns = self.instance.market.now_ns()
+        frame = text_frame(encode({"type": "step", "step": step, "now_ns": now_ns}))
         for connection in self.connections:
             if connection.wants_steps:
                 connection.push(frame)

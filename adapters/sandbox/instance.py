@@ -1,4 +1,4 @@
-"""Instance: one broker's face on the market: its name, its key, its exchange, and the faults thrown at it."""
+"""Instance: one broker's face on the market: its name, its key, its exchange, its faults."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ PAISA = Decimal("0.01")
 
 
 def reference_price(ticket: Ticket, last_price: Decimal) -> Decimal:
-    """MARKET: the last price; LIMIT and SL: the price; SL-M: the trigger (`openalgo.md` 10, margin)."""
+    """MARKET: the last price; LIMIT and SL: the price; SL-M: the trigger (`openalgo.md` 10)."""
     if ticket.price_type == "MARKET":
         return last_price
     return ticket.trigger_price if ticket.price_type == "SL-M" else ticket.price

@@ -67,8 +67,9 @@ class Market:
         quote = self.quote(listing)
         if quote is None:
             return None
-        numbers = (quote.ltp, quote.bid, quote.ask, quote.high, quote.low)
-        return MarketPrice(*(as_decimal(number) for number in numbers), at_ns=quote.ts_ns)
+        ltp, bid, ask = (as_decimal(number) for number in (quote.ltp, quote.bid, quote.ask))
+        high, low = as_decimal(quote.high), as_decimal(quote.low)
+        return MarketPrice(ltp, bid, ask, high=high, low=low, at_ns=quote.ts_ns)
 
     def calendar(self, exchange: str) -> ExchangeCalendar:
         """The calendar of a segment; an index trades as its home exchange does."""

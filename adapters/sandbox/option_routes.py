@@ -289,7 +289,7 @@ def _greeks(market: Market, fields: Fields) -> Fields | Refusal:
 
 
 def _spot(market: Market, parsed: ParsedSymbol, fields: Fields) -> tuple[float, float] | Refusal:
-    """The price to show and the forward to compute on: the caller's, else the chain's own by parity."""
+    """The price to show and the forward to use: the caller's, else the chain's by parity."""
     if fields["forward_price"] is not None:
         return float(fields["forward_price"]), float(fields["forward_price"])
     if fields["underlying_symbol"]:

@@ -1,4 +1,4 @@
-"""SessionPages: the few paths of an instance outside the API: log in, see the key (`openalgo.md` 9).
+"""SessionPages: the few paths outside the API: log in, see the key (`openalgo.md` 9).
 
 The sandbox has one user; who knows the API key may log in with it. The cookie's name carries the
 instance, for cookies are per host and not per port (`multibroker.md` 1).

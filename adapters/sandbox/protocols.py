@@ -34,7 +34,7 @@ class RestProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """As uvicorn's."""
         super().on_message_begin()
-        self.scope[TRANSPORT] = self.transport  # type: ignore[typeddict-unknown-key]
+        self.scope[TRANSPORT] = self.transport  # type: ignore[literal-required]
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
@@ -46,7 +46,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         """As uvicorn's."""
         super().handle_connect(event)
         if not self.close_sent:
-            self.scope[PROTOCOL] = self  # type: ignore[typeddict-unknown-key]
+            self.scope[PROTOCOL] = self  # type: ignore[literal-required]
 
     def resume_writing(self) -> None:
         """As uvicorn's, and wakes the one who waits to write."""

@@ -1,7 +1,7 @@
 """RestApp: the REST port of one instance, as an ASGI application.
 
 A call goes: rate limit, faults of the test bench, JSON, fields, key, rules (`openalgo.md` 1.1). The
-connection's transport comes in the scope (`adapters.sandbox.protocols`), so that a reset is a real one.
+connection's transport comes in the scope (`adapters.sandbox.protocols`): a reset is a real one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class RestApp:
-    """Answers every path of one instance's REST port. `limiter` None counts nothing (a stepped replay)."""
+    """Answers every path of one REST port. `limiter` None counts nothing (a stepped replay)."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class RestApp:
         try:
             return endpoint.handler(self._instance, {**values, "path": argument})
         except Exception:
-            # A caller must get an answer whatever broke; the trace is for the log, never for the wire.
+            # A caller gets an answer whatever broke; the trace is for the log, not for the wire.
             log.exception("sandbox %s: %s failed", self._instance.name, endpoint.name)
             return _unexpected(endpoint)
 
@@ -139,7 +139,7 @@ def _find(method: str, path: str) -> tuple[Endpoint | None, str]:
 
 
 def _adapt(endpoint: Endpoint, scope: Scope, fields: dict[str, Any]) -> None:
-    """Older callers: a key in a header, `order_id`, order status without strategy (`openalgo.md` 14)."""
+    """Older callers: key in a header, `order_id`, status without strategy (`openalgo.md` 14)."""
     if endpoint.takes_order_id_alias and "order_id" in fields and "orderid" not in fields:
         fields["orderid"] = fields.pop("order_id")
     if "apikey" in fields:

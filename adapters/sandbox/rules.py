@@ -27,7 +27,7 @@ NEEDS_TRIGGER = ("SL", "SL-M")
 
 
 def without_idle_prices(ticket: Ticket) -> Ticket:
-    """The ticket without prices its type does not use: MARKET neither, LIMIT no trigger, SL-M no price."""
+    """The ticket without prices its type does not use (`openalgo.md` 10)."""
     price = ticket.price if ticket.price_type in NEEDS_PRICE else ZERO
     trigger = ticket.trigger_price if ticket.price_type in NEEDS_TRIGGER else ZERO
     return Ticket(
@@ -87,7 +87,7 @@ def _refuse_product(ticket: Ticket, listing: Listing) -> Refusal | None:
 
 
 def refuse_after_square_off(ticket: Ticket, account: Account, market: Market) -> Refusal | None:
-    """Intraday orders that open or add wait for the next morning; what reduces may go at any time."""
+    """Intraday orders that open or add wait for the morning; what reduces may always go."""
     if ticket.product != "MIS" or market.always_open or account.opening_quantity(ticket) == 0:
         return None
     calendar = market.calendar(ticket.exchange)
@@ -124,7 +124,7 @@ def refuse_without_price(ticket: Ticket, listing: Listing, market: Market) -> Re
 
 
 def refuse_delivery(ticket: Ticket, account: Account) -> Refusal | None:
-    """A delivery sell needs the shares: the position, what is held, less what other sells promise."""
+    """A delivery sell needs the shares: position and holding, less what other sells promise."""
     if ticket.product != "CNC" or ticket.action != "SELL":
         return None
     holding = account.holdings.get((ticket.exchange, ticket.symbol))

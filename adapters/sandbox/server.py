@@ -58,7 +58,7 @@ class Address:
 
 
 class SandboxServer:
-    """A whole sandbox exchange. Use `run_in_thread` and `stop`, or `serve` in a loop of your own."""
+    """A whole sandbox exchange. Use `run_in_thread` and `stop`, or `serve` in your own loop."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
@@ -87,6 +87,7 @@ class SandboxServer:
             instance.brokers = names
         self._broadcaster = Broadcaster(self._hubs)
         self._step = 0
+        self._serving = False
         self._minute = -1
         self._watched: set[int] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,10 +121,12 @@ class SandboxServer:
             if not self.config.stepped:
                 pump = asyncio.create_task(self._run_market())
                 pump.add_done_callback(lambda _: self._end())
+            self._serving = True
             if when_started:
                 when_started()
             await self._stopping.wait()
         finally:
+            self._serving = False
             if pump:
                 pump.cancel()
                 outcome = (await asyncio.gather(pump, return_exceptions=True))[0]
@@ -132,6 +135,11 @@ class SandboxServer:
             self._let_go()
         if pump and isinstance(outcome, Exception):
             raise outcome
+
+    @property
+    def is_serving(self) -> bool:
+        """False before the start, after a stop, and when the market's loop has failed."""
+        return self._serving
 
     def stop(self) -> None:
         """Ends serving, from any thread; safe to call twice."""
@@ -151,7 +159,7 @@ class SandboxServer:
     # -- the market's time; called in the loop
 
     def advance(self, to_ns: int) -> dict[str, Any]:
-        """Moves a stepped clock: every row due goes out at its own time, then the step is marked."""
+        """Moves a stepped clock: rows go out at their own times, then the step is marked."""
         source = self.market.source
         while (due_ns := source.next_ns()) is not None and due_ns <= to_ns:
             self._steps.move(due_ns)
@@ -276,7 +284,7 @@ class SandboxServer:
         exchange = Exchange(Account(config.account, number), self.market, store)
         instance = Instance(row, exchange, self.faults)
         hub = Hub(instance, self._maker)
-        # A stepped clock does not measure a caller's pace, and a real one would make replays differ.
+        # A stepped clock does not measure a caller's pace; a real one would make replays differ.
         limiter = None if config.stepped else RateLimiter(time.monotonic)
         pages = SessionPages(instance, address.websocket_url)
         self.addresses[row.name] = address

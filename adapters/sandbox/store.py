@@ -35,9 +35,13 @@ class _Table:
         parts.append(f"PRIMARY KEY ({', '.join(key)})")
         self.create = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})"
         marks = ", ".join("?" * len(self.columns))
-        self.upsert = f"INSERT OR REPLACE INTO {name} ({', '.join(self.columns)}) VALUES ({marks})"
-        self.select = f"SELECT {', '.join(self.columns)} FROM {name} ORDER BY rowid"
-        self.delete = f"DELETE FROM {name} WHERE {' AND '.join(f'{part} = ?' for part in key)}"
+        # Names are this module's own; values always go in as parameters.
+        names = ", ".join(self.columns)
+        self.upsert = f"INSERT OR REPLACE INTO {name} ({names}) VALUES ({marks})"  # noqa: S608
+        self.select = f"SELECT {names} FROM {name} ORDER BY rowid"  # noqa: S608
+        self.empty = f"DELETE FROM {name}"  # noqa: S608
+        where = " AND ".join(f"{part} = ?" for part in key)
+        self.delete = f"{self.empty} WHERE {where}"
 
     def values(self, row: object) -> tuple[Any, ...]:
         """A row's values as SQLite keeps them."""
@@ -70,7 +74,7 @@ class Store:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._name = str(path or ":memory:")
-        # Opened by the thread that builds the server, used by the thread of its loop, never by both.
+        # Opened by the thread that builds the server, then used by the thread of its loop only.
         self._connection = sqlite3.connect(
             self._name, isolation_level=None, check_same_thread=False
         )
@@ -104,7 +108,7 @@ class Store:
         """Removes every row but the ledger's."""
         with _Transaction(self._connection, self._name):
             for table in TABLES:
-                self._connection.execute(f"DELETE FROM {table.name}")
+                self._connection.execute(table.empty)
             self._put(FUNDS, [account.ledger])
         account.changes = Changes()
 
@@ -112,7 +116,8 @@ class Store:
         """Removes ended orders and trades of earlier days; the books show one day."""
         with _Transaction(self._connection, self._name):
             self._connection.execute(
-                "DELETE FROM orders WHERE placed_ns < ? AND status NOT IN ('open', 'trigger pending')",
+                "DELETE FROM orders "
+                "WHERE placed_ns < ? AND status NOT IN ('open', 'trigger pending')",
                 (before_ns,),
             )
             self._connection.execute("DELETE FROM trades WHERE at_ns < ?", (before_ns,))

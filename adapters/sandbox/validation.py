@@ -1,8 +1,8 @@
 """Validation: JSON fields into values, with the texts OpenAlgo's clients know (`openalgo.md` 1.1).
 
 A schema is a table of fields; `read` answers the values and the errors, by field. A reader raises
-ValueError with its text, or with a table of texts for a list. Numbers may be JSON numbers or numeric
-strings; fields that stand in no schema are refused.
+ValueError with its text, or with a table of texts for a list. Numbers may be JSON numbers or
+numeric strings; fields that stand in no schema are refused.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def within(least: int, most: int, whole: bool = True) -> Reader:
     inner = integer() if whole else number()
 
     def read(value: Any) -> int | Decimal:
-        found = inner(value)
+        found: int | Decimal = inner(value)
         if not least <= found <= most:
             raise ValueError(
                 f"Must be greater than or equal to {least} and less than or equal to {most}."

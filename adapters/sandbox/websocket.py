@@ -1,4 +1,4 @@
-"""WebSocketApp: the WebSocket port of one instance: who may speak, and what each request is answered.
+"""WebSocketApp: the WebSocket port of one instance: who may speak, and what is answered.
 
 `action` and `type` both name the request; an error never closes the socket (`openalgo.md` 7).
 """
@@ -243,7 +243,9 @@ class WebSocketApp:
 
     def _subscribe_steps(self, connection: Connection, message: Message) -> None:
         connection.wants_steps = True
-        _confirm(connection, "subscribe_steps", "Subscribed to replay steps")
+        # The step that is over already: a socket that came later need not wait for its mark.
+        answer = {"type": "subscribe_steps", "status": "success", "step": self._hub.last_step}
+        connection.say({**answer, "message": "Subscribed to replay steps"})
 
     def _broker_info(self, connection: Connection, message: Message) -> None:
         connection.say(

@@ -55,7 +55,7 @@ def listings() -> list[Listing]:
 
 
 class HandMarket:
-    """A PriceSource whose prices change only by `set`; a tick is due a second after the last move."""
+    """A PriceSource whose prices change only by `set`; ticks are due every second."""
 
     def __init__(self, start_ns: int = START_NS) -> None:
         self.index = InstrumentIndex(listings())
@@ -110,7 +110,7 @@ class HandMarket:
         return bids, asks
 
     def history(self, listing: Listing, interval: str, first: date, last: date) -> list[HistoryBar]:
-        """Every day the same: daily 100/110/90/105; minutes 09:15.. open 100, 101, ... six of them."""
+        """Every day the same: daily 100/110/90/105; six minutes from 09:15 open 100, 101, ..."""
         bars: list[HistoryBar] = []
         day = first
         while day <= last:
@@ -127,7 +127,9 @@ class HandMarket:
         return bars
 
     def _first_quote(self, row: Listing) -> Quote:
-        ltp = {"NIFTY": NIFTY_LTP, "SENSEX": 85_000.0, "SBIN": 800.0, "INFY": 1500.0}.get(row.symbol)
+        ltp = {"NIFTY": NIFTY_LTP, "SENSEX": 85_000.0, "SBIN": 800.0, "INFY": 1500.0}.get(
+            row.symbol
+        )
         if row.kind == Kind.FUTURE:
             ltp = 26_000.0
         if row.strike:
@@ -167,13 +169,17 @@ def call(
     """One raw HTTP call under /api/v1: status, parsed body, headers (lower case)."""
     data = None
     if method != "GET":
-        data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
+        data = (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body if body is not None else {}).encode()
+        )
     url = endpoint if endpoint.startswith("http") else f"{base}/api/v1/{endpoint}"
-    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310
+    request = urllib.request.Request(url, data=data, method=method)
     for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
         request.add_header(name, value)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:
             status, text, found = answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as refused:
         status, text, found = refused.code, refused.read(), refused.headers

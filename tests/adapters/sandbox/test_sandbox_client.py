@@ -204,7 +204,13 @@ def test_an_option_that_cannot_be_resolved_is_refused(
 
 def test_a_multi_leg_order_buys_before_it_sells_and_numbers_legs_as_asked(client: api) -> None:
     legs = [
-        {"offset": "OTM4", "option_type": "CE", "action": "SELL", "quantity": 65, "product": "NRML"},
+        {
+            "offset": "OTM4",
+            "option_type": "CE",
+            "action": "SELL",
+            "quantity": 65,
+            "product": "NRML",
+        },
         {"offset": "OTM6", "option_type": "CE", "action": "BUY", "quantity": 65, "product": "NRML"},
         {"offset": "OTM5", "option_type": "CE", "action": "BUY", "quantity": 64, "product": "NRML"},
     ]
@@ -349,9 +355,7 @@ def test_greeks_sit_on_the_forward_that_the_chain_implies(client: api) -> None:
     greeks = client.optiongreeks(symbol=ATM_CALL, exchange="NFO")
     assert greeks["greeks"]["delta"] == pytest.approx(call["delta"], abs=1e-4)
     assert greeks["expiry_date"] == "26-Nov-2026"
-    future = client.syntheticfuture(
-        underlying="NIFTY", exchange="NSE_INDEX", expiry_date=WEEKLY
-    )
+    future = client.syntheticfuture(underlying="NIFTY", exchange="NSE_INDEX", expiry_date=WEEKLY)
     assert (future["synthetic_future_price"], future["atm_strike"]) == (25_980.0, 25_950.0)
     bad = client.optiongreeks(symbol="SBIN", exchange="NFO")
     assert "Invalid option symbol format: SBIN" in bad["message"]

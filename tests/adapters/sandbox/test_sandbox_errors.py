@@ -1,4 +1,4 @@
-"""Raw HTTP: the shapes of failures, rate limits, older callers, session pages (`openalgo.md` 1, 9, 14)."""
+"""Raw HTTP: shapes of failures, rate limits, older callers, session pages."""
 
 from __future__ import annotations
 
@@ -149,7 +149,9 @@ def test_a_bad_key_is_told_after_bad_fields(base: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "nosuch"), ("GET", "quotes"), ("GET", "ping")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "nosuch"), ("GET", "quotes"), ("GET", "ping")]
+)
 def test_an_unknown_path_or_method_is_not_found(base: str, method: str, path: str) -> None:
     status, body, _ = call(base, path, {}, method=method)
     assert (status, body) == (
@@ -230,9 +232,7 @@ def test_a_moving_window_frees_a_place_a_second_after_its_call() -> None:
 
 
 def test_the_master_comes_as_csv_and_the_ticker_as_lines(base: str) -> None:
-    status, text, _ = call(
-        base, f"instruments?apikey={KEY}&exchange=NSE&format=csv", method="GET"
-    )
+    status, text, _ = call(base, f"instruments?apikey={KEY}&exchange=NSE&format=csv", method="GET")
     lines = text.splitlines()
     assert (status, len(lines)) == (200, 4)
     assert lines[0] == (
@@ -241,7 +241,7 @@ def test_the_master_comes_as_csv_and_the_ticker_as_lines(base: str) -> None:
     )
     path = f"ticker/NSE:SBIN?apikey={KEY}&interval=D&from=2026-11-20&to=2026-11-20&format=txt"
     assert call(base, path, method="GET")[1] == "NSE:SBIN,2026-11-20,100.0,110.0,90.0,105.0,1000"
-    assert call(base, f"instruments?apikey=x", method="GET")[0] == 403
+    assert call(base, "instruments?apikey=x", method="GET")[0] == 403
 
 
 def test_the_key_is_shown_only_to_a_logged_in_session(base: str) -> None:

@@ -1,4 +1,4 @@
-"""The exchange's rules, without sockets: fills, margin, square-off, expiry, delivery, persistence."""
+"""The exchange's rules, without sockets: fills, margin, the day, what lasts."""
 
 from __future__ import annotations
 

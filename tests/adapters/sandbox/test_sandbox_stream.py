@@ -86,9 +86,7 @@ def test_the_official_client_reads_ticks_in_all_three_modes(
     assert client.connect()
     seen: dict[int, list[dict[str, Any]]] = {1: [], 2: [], 3: []}
     sbin = [{"exchange": "NSE", "symbol": "SBIN"}]
-    for mode, subscribe in enumerate(
-        (client.subscribe_ltp, client.subscribe_quote, client.subscribe_depth), start=1
-    ):
+    for subscribe in (client.subscribe_ltp, client.subscribe_quote, client.subscribe_depth):
         assert subscribe(sbin, on_data_received=lambda row: seen[row["mode"]].append(row))
     wait_for(lambda: all(seen.values()))
     assert [seen[mode][0]["data"]["ltp"] for mode in seen] == [800.0, 800.0, 800.0]
@@ -164,7 +162,11 @@ def test_a_bad_request_after_login_is_told(
 def test_many_symbols_in_one_request_may_succeed_in_part(wire: Wire) -> None:
     names = [{"symbol": "SBIN", "exchange": "NSE"}, {"symbol": "NOPE", "exchange": "NSE"}]
     answer = wire.ask(action="subscribe", symbols=names, mode="quote", depth=20, request_id="r1")
-    assert (answer["type"], answer["status"], answer["request_id"]) == ("subscribe", "partial", "r1")
+    assert (answer["type"], answer["status"], answer["request_id"]) == (
+        "subscribe",
+        "partial",
+        "r1",
+    )
     assert answer["subscriptions"][0] == {
         "symbol": "SBIN", "exchange": "NSE", "status": "success", "mode": "Quote", "depth": 5,
         "broker": "zerodha",
@@ -187,7 +189,9 @@ def test_ticks_go_to_subscribers_only_and_stop_after_unsubscribe(
     tick = wire.hear()
     assert (tick["symbol"], tick["broker"], tick["data"]["ltp"]) == ("SBIN", "zerodha", 801.0)
     assert set(tick["data"]) == {"symbol", "exchange", "mode", "ltp", "ltt", "timestamp"}
-    gone = wire.ask(action="unsubscribe", symbols=[{"symbol": "SBIN", "exchange": "NSE", "mode": 1}])
+    gone = wire.ask(
+        action="unsubscribe", symbols=[{"symbol": "SBIN", "exchange": "NSE", "mode": 1}]
+    )
     assert [row["status"] for row in gone["successful"]] == ["success"]
     market.set("NSE", "SBIN", 802.0)
     control.step(1)
@@ -276,7 +280,9 @@ def test_a_step_is_marked_behind_its_ticks_for_those_who_asked(
     market.set("NSE", "SBIN", 801.0)
     report = control.step(1)
     assert wire.hear()["data"]["ltp"] == 801.0
-    assert wire.hear() == {"type": "step", "step": report["step"]}
+    mark = {"type": "step", "step": report["step"], "now_ns": report["now_ns"]}
+    assert wire.hear() == mark
+    assert other.ask(action="subscribe_steps")["step"] == report["step"]
     assert other.hear_nothing()
     other.socket.close()
 
@@ -335,7 +341,11 @@ def test_a_stepped_reader_loses_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("size", "head"),
-    [(125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65_536, b"\x81\x7f" + bytes(5) + b"\x01\x00\x00")],
+    [
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65_536, b"\x81\x7f" + bytes(5) + b"\x01\x00\x00"),
+    ],
 )
 def test_a_text_frame_has_the_length_of_its_standard(size: int, head: bytes) -> None:
     assert text_frame(b"x" * size) == head + b"x" * size
