@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor, Context, Timer
+from actors.risk.execution_broker import execution_broker
 from domain.clock import exchange_time, iso_utc
 from domain.intents import Refusal
 from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
@@ -39,7 +40,7 @@ CONNECTION = "breaker.connection."
 
 @dataclass(frozen=True)
 class GateSettings:
-    """`broker` is the execution broker whose state makes the mode; seconds."""
+    """`broker` whose state makes the mode, execution_agent's unless given; seconds."""
 
     broker: str = ""
     deadline_s: float = 1.0
@@ -70,7 +71,7 @@ class BreakerGate(Actor):
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         runtime = context.runtime
-        self._broker = settings.broker or next(b.name for b in runtime.brokers if b.executes)
+        self._broker = execution_broker(runtime, settings.broker)
         self._state = TradingState(needs_sandbox=runtime.settings.mode == "sandbox")
         self._state.broker(self._broker)
         self._breakers = [n.name for n in runtime.tree.walk() if n.name.startswith(BREAKER)]

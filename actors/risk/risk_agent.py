@@ -14,6 +14,7 @@ from typing import Any
 from actors.actor import Actor, Context, Timer
 from actors.risk.active_entries import ActiveEntries
 from actors.risk.evaluation_log import EvaluationLog
+from actors.risk.execution_broker import execution_broker
 from domain.charges import rates_on
 from domain.clock import exchange_time, seconds
 from domain.intents import (
@@ -70,7 +71,8 @@ STOP_WORD = "sl_hit"
 
 @dataclass(frozen=True)
 class RiskSettings:
-    """`broker` is the execution broker, whose margin is asked; `deadline_s` for one evaluation."""
+    """`broker` whose margin is asked, execution_agent's unless given; `deadline_s` for one
+    evaluation."""
 
     broker: str = ""
     deadline_s: float = 10.0
@@ -111,7 +113,7 @@ class RiskAgent(Actor):
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         runtime = context.runtime
-        self._broker = settings.broker or next(b.name for b in runtime.brokers if b.executes)
+        self._broker = execution_broker(runtime, settings.broker)
         keys = runtime.settings
         self._policy = NakedPolicy(
             allowed=keys.allow_naked_premium,
