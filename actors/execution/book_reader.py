@@ -15,15 +15,17 @@ from messages.trading import BrokerOrdersRead, ReadOrders
 from persistence.orders import OrderStore
 
 MISSING_AGAIN_S = 10.0
+IN_FLIGHT_EVERY_S = 0.5  # `tomic.md` 8.7
 
 
 class BookReader:
-    """State: since when an order has been missing from its book, and when to ask again."""
+    """State: since when an order has been missing from its book; when was asked, and is next."""
 
     def __init__(self, context: Context, store: OrderStore) -> None:
         self._context, self._store = context, store
         self._missing: dict[str, int] = {}
         self._next_poll: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
 
     def take(self, message: BrokerOrdersRead) -> None:
         """Writes what the book says anew, in one transaction."""
@@ -52,22 +54,18 @@ class BookReader:
         live = self._store.unfinished(broker_name)
         unknown = [row.sent_ns for row in live if row.needs_reconcile]
         moving = [row for row in live if _is_moving(row)]
-        due_ns = self._next_poll.get(broker_name, 0)
-        if moving or (unknown and now_ns >= due_ns):
-            self._context.tell(
-                f"account_sync.{broker_name}",
-                ReadOrders(
-                    reason="a leg is in flight" if moving else "an outcome is unknown",
-                    in_flight=bool(moving),
-                ),
-            )
-        if unknown and now_ns >= due_ns:
+        rested = now_ns - self._asked.get(broker_name, 0) >= seconds(IN_FLIGHT_EVERY_S)
+        if unknown and now_ns >= self._next_poll.get(broker_name, 0):
             self._next_poll[broker_name] = next_poll_ns(min(unknown), now_ns)
+            self.ask(broker_name, "an outcome is unknown", in_flight=bool(moving))
+        elif moving and rested:
+            self.ask(broker_name, "a leg is in flight")
         return bool(moving or unknown)
 
-    def ask(self, broker_name: str, reason: str) -> None:
+    def ask(self, broker_name: str, reason: str, in_flight: bool = True) -> None:
         """Reads the book now."""
-        message = ReadOrders(reason=reason, in_flight=True)
+        self._asked[broker_name] = self._context.now_ns()
+        message = ReadOrders(reason=reason, in_flight=in_flight)
         self._context.tell(f"account_sync.{broker_name}", message)
 
     def _resolved(

@@ -1,8 +1,8 @@
 """The reconciler: our book against each broker's, at start, after every restart, and each minute.
 
 Tells ReadPositions to account_sync and CorrectBook to execution; hears BrokerPositionsRead;
-announces ReconciliationDone. The broker is the authority for quantity, we for whose it is. A read that failed
-changes nothing and says nothing (`tomic.md` 8.11, `data_pipeline.md` 10).
+announces ReconciliationDone. The broker is the authority for quantity, we for whose it is. A read
+that failed changes nothing and says nothing (`tomic.md` 8.11, `data_pipeline.md` 10).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Reconciler(Actor):
             self._book.resolve_differences(broker, gone, self.context.now_ns())
 
     def _act(self, broker: str, sighting: Sighting, ours: list[Position]) -> None:
-        """Says it once; asks for the correction each time until the books agree (same key, once)."""
+        """Says it once; asks for the correction until the books agree (its key makes it one)."""
         difference = sighting.difference
         if self._note(broker, sighting):
             self._say(broker, difference)
