@@ -101,7 +101,7 @@ class FeedStream(Protocol):
 
     @property
     def settled(self) -> bool:
-        """True when each request so far is answered, as far as `take` has read, or never will be."""
+        """True when each request is answered, as far as `take` has read, or never will be."""
 
     def open(self) -> None:
         """Connects and authenticates in the background; the outcome arrives through `take`."""

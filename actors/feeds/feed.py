@@ -11,13 +11,13 @@ from typing import Any
 
 from actors.actor import Actor, Context
 from adapters.catalogue import capabilities_of
+from domain.clock import NS_PER_S
 from domain.feeds import roll
 from domain.feeds.placement import Parts, place
 from domain.feeds.roll import ShardRecord
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedStateChanged, ShardStateChanged, SubscribeListings
 
-CHECK_EVERY_S = 1.0
 TELL_EVERY_S = 5.0
 BREAK_AFTER_S = 2.0  # `subscriptions.md` 6: the target carries before the source lets go
 
@@ -41,7 +41,6 @@ class Feed(Actor):
         self._announced: tuple[Any, ...] = ()
 
     def start(self) -> None:
-        self.context.every(CHECK_EVERY_S, self._check)
         self.context.every(TELL_EVERY_S, self._tell)
 
     # -- what it hears --
@@ -63,6 +62,10 @@ class Feed(Actor):
             record, message.state, self.context.monotonic_ns()
         )
         self._check()
+        if message.state not in roll.UP:
+            self.context.after(roll.GRACE_NS / NS_PER_S, self._check)
+        elif not self._records[message.shard].carries:
+            self.context.after(roll.TRUSTED_NS / NS_PER_S, self._check)
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
         if message.name in self._parts:
@@ -133,6 +136,7 @@ class Feed(Actor):
             self.context.announce(view)
 
     def _tell(self) -> None:
+        self._check()
         view = self._view()
         self.context.tell("feed_selector", view)
         self.context.report({

@@ -1,14 +1,17 @@
 """Feed selector: says which broker's ticks are believed (`tomic.md` 11.2).
 
-Hears FeedStateChanged of every feed, the session's close and restarts; announces FeedSwitched and
-reports `ws_data`, the feed as the status shows it.
+Hears FeedStateChanged of every feed, their ticks, the session's close and restarts; announces
+FeedSwitched and reports `ws_data`, the feed as the status shows it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from actors.actor import Actor, Context
+from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time
 from domain.feeds import failover
 from domain.feeds.failover import FeedHealth, Switch
@@ -29,12 +32,16 @@ class FeedSelector(Actor):
         self._feeds = dict.fromkeys(self._sequence, FeedHealth())
         self._views: dict[str, FeedStateChanged] = {}
         self._failovers: list[int] = []
+        self._ticked: dict[str, set[int]] = {name: set() for name in self._sequence}
+        self._tick_ns = dict.fromkeys(self._sequence, 0)
         self._error, self._error_ns = "", 0
 
     def start(self) -> None:
         if self.context.life > 1:
             self._announce("", "the feed selector began anew")
         self.context.every(CHECK_EVERY_S, self._check)
+        for broker in self._sequence:
+            self.context.subscribe(f"ticks.{broker}", self._on_ticks)
 
     # -- what it hears --
 
@@ -66,6 +73,12 @@ class FeedSelector(Actor):
         if consumes and self._canonical != self._sequence[0]:
             # A new life believes the first of the sequence until it is told otherwise.
             self._announce(self._canonical, f"told again: {message.name} restarted")
+
+    def _on_ticks(self, batch: Batch) -> None:
+        broker = batch.topic.removeprefix("ticks.")
+        if broker in self._ticked and len(batch.columns):
+            self._ticked[broker].update(np.unique(batch.columns["listing"]).tolist())
+            self._tick_ns[broker] = int(batch.columns["received_ns"].max())
 
     # -- decisions --
 
@@ -105,7 +118,7 @@ class FeedSelector(Actor):
     def _report(self, now_ns: int) -> None:
         view = self._views.get(self._canonical)
         state = view.state if view else "down"
-        last_ns = view.last_message_ns if view else 0
+        last_ns = self._tick_ns[self._canonical]
         fallback = self._canonical != self._sequence[0]
         has_key = bool(self.context.runtime.keys.get(self._canonical))
         self.context.report({
@@ -126,6 +139,7 @@ class FeedSelector(Actor):
             "last_error_age_s": _age_s(now_ns, self._error_ns),
             "last_auth_status": "error" if state == "refused" else "success" if view else "",
             "last_auth_message": view.reason if view and state == "refused" else "",
+            "latest_tick_cache": len(self._ticked[self._canonical]),
             "feeds": {name: row.state for name, row in self._views.items()},
         })  # fmt: skip
 

@@ -66,7 +66,8 @@ class Shard(Actor):
         calendars = self.context.runtime.calendars.values()
         self._expecting = any(calendar.is_open(now_ns) for calendar in calendars)
         self._connect()
-        self.context.every(CHECK_EVERY_S, self._check)
+        if not self._replays:  # there the round waits for the market; silence is the recording's
+            self.context.every(CHECK_EVERY_S, self._check)
         self.context.every(TELL_EVERY_S, self._tell_feed)
 
     def stop(self) -> None:
@@ -211,8 +212,7 @@ class Shard(Actor):
             if now_ns - self._since_ns > seconds(AUTHENTICATED_WITHIN_S):
                 self._lose("closed", "no answer to the authentication")
             return
-        # In a replay the market's next row is waited for, so silence is the recording's.
-        if self._state not in UP or not self._expecting or not self._carried or self._replays:
+        if self._state not in UP or not self._expecting or not self._carried:
             return
         silent_ns = now_ns - self._tick_monotonic_ns
         if silent_ns >= seconds(RECONNECT_AFTER_S):

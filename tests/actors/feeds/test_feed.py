@@ -95,7 +95,9 @@ def test_a_refused_shard_loses_its_listings_at_once(context, feed):
 
 def test_a_shard_nobody_hears_of_loses_its_listings(context, feed):
     want(context, feed, 1, 2)
-    live_on(context, feed, 16, ONE)
+    live_on(context, feed, 14, ONE)
+    assert part(context, ONE) == (1,)
+    live_on(context, feed, 6, ONE)
     assert part(context, ONE) == (1, 2)
 
 

@@ -1,8 +1,10 @@
 """actors.feeds.feed_selector: leaving a feed, coming back, and telling so."""
 
+import numpy as np
 import pytest
 
 from actors.feeds.feed_selector import FeedSelector
+from domain.prices import TICK_DTYPE
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
 from tests.kit.feed_makers import DAY, make_feed_runtime
@@ -112,8 +114,12 @@ def test_a_new_life_of_the_selector_makes_everyone_believe_the_primary(tmp_path)
 
 
 def test_the_status_shows_the_canonical_feed_and_no_key(context, selector):
+    ticks = np.zeros(3, TICK_DTYPE)
+    ticks["listing"], ticks["received_ns"] = [1, 2, 1], context.now_ns()
+    context.feed("ticks.alpha", ticks)
     context.advance(3)
     body = context.reports[-1]
+    assert body["latest_tick_cache"] == 2
     assert body["connected"] is True
     assert body["url"] == "ws://alpha"
     assert body["last_message_age_s"] == 3.0
