@@ -1,11 +1,13 @@
-"""system: the one place that joins the parts. Reads the command line, locks, starts the tree, watches it.
+"""system: the one place that joins the parts. Reads the command line, locks, starts the tree,
+watches it.
 
-Beside actors/host.py the only module that knows Thespian: it binds the runtime to loopback, signs its
-mail, and starts admin, logger and root in that order.
+Beside actors/host.py the only module that knows Thespian: it binds the runtime to loopback, signs
+its mail, and starts admin, logger and root in that order.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gc
 import hashlib
@@ -24,18 +26,21 @@ from typing import Any
 
 from loguru import logger
 from rich.console import Console
+from rich.table import Table
 
 from actors.host import Host, share
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
 from domain.errors import TomicError
-from domain.supervision.topology import TopologyFaults
-from launch import check, processes
+from domain.settings import read_settings
+from domain.supervision.topology import Node, TopologyFaults
+from launch import check, configuration, environment, processes, report
 from launch.build import Built, build_runtime, data_folder, free_port
 from launch.command_line import parse
 from launch.launcher import Launcher, LaunchFailed, Tree
 from launch.lock import AlreadyRunning, Lock, stop_running
 from launch.share import shared_of
+from launch.topology_file import load_topology
 
 EXIT_RUNNING, EXIT_USAGE = 1, 2
 START_WITHIN_S = 10
@@ -143,48 +148,87 @@ def say(text: str) -> None:
         os.close(nowhere)
 
 
-def run(built: Built, lock: Lock, data_dir: Path) -> int:
-    """The whole life of a system: start, watch, drain, tidy up."""
+def run(built: Built, lock: Lock) -> int:
+    """The whole life of a system: start, watch, drain, tidy up, and after a replay its report."""
     runtime = built.runtime
     logger.remove()
-    logger.add(data_dir / "log" / "launcher.log", rotation=5_000_000, retention=3, diagnose=False)
+    logger.add(
+        runtime.data_dir / "log" / "launcher.log", rotation=5_000_000, retention=3, diagnose=False
+    )
     shared = shared_of(runtime)
-    console = Console()
-    with console.capture() as picture:
-        console.print(check.picture(runtime.tree))
-    say(picture.get().rstrip())
+    say(_picture(runtime.tree))
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
     gc.collect()
     gc.freeze()
-    launcher = Launcher(shared, lambda now: start_tree(now, lock), say, logger)
-    try:
-        code = launcher.run()
-    finally:
-        shutil.rmtree(runtime.run_dir, ignore_errors=True)
-    if launcher.replay_ended:
-        from launch import report
-
-        report.write(runtime)
+    seen: dict[str, Any] = {}
+    launcher = Launcher(
+        shared,
+        lambda now: start_tree(now, lock),
+        say,
+        logger,
+        before_report=lambda: seen.update(report.collect(runtime)),
+    )
+    code = launcher.run()
+    if launcher.replay_ended and code == 0:
+        report.write(runtime, seen)
     say("stopped")
     return code
+
+
+def _picture(tree: Node) -> str:
+    console = Console()
+    with console.capture() as captured:
+        console.print(check.picture(tree))
+    return captured.get().rstrip()
+
+
+def show_check(arguments: argparse.Namespace) -> int:
+    """`--check`: the tree, if the file has no fault."""
+    variables = environment.read_environment(Path(arguments.env_file))
+    say(_picture(load_topology(Path(arguments.topology), variables).tree))
+    return 0
+
+
+def show_configuration(arguments: argparse.Namespace) -> int:
+    """`--config`: every setting with its value, default and origin."""
+    from_file = environment.read_env_file(Path(arguments.env_file))
+    variables = {**from_file, **os.environ}
+    table = Table("key", "value", "default", "origin")
+    for row in configuration.rows(read_settings(variables), variables, from_file):
+        table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+def start(arguments: argparse.Namespace, data_dir: Path) -> int:
+    """Under the lock: sweep, join the parts, run."""
+    with contextlib.closing(Lock(data_dir)) as lock:
+        lock.sweep()
+        built = build_runtime(arguments, data_dir)
+        try:
+            if not arguments.migrate:
+                return run(built, lock)
+            say(f"databases in {data_dir} are of this version")
+            return 0
+        finally:
+            shutil.rmtree(built.runtime.run_dir, ignore_errors=True)
 
 
 def main(words: list[str]) -> int:
     """Exit status: 0 done, 1 a system runs already, 2 bad input, 3 given up."""
     arguments = parse(words)
     try:
+        if arguments.check:
+            return show_check(arguments)
+        if arguments.config:
+            return show_configuration(arguments)
         data_dir = data_folder(arguments)
         if arguments.stop:
             say(stop_running(data_dir))
             return 0
-        lock = Lock(data_dir)
-        lock.sweep()
-        built = build_runtime(arguments, data_dir)
-        code = run(built, lock, data_dir)
-        lock.release()
-        return code
+        return start(arguments, data_dir)
     except AlreadyRunning as running:
         print(f"{running}; it is left alone (--stop stops it)", file=sys.stderr)
         return EXIT_RUNNING

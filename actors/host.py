@@ -1,7 +1,8 @@
-"""host: the only module, beside system.py, that knows Thespian. Runs any Actor in a process of its own.
+"""host: the only module, beside system.py, that knows Thespian. Runs any Actor in a process of its
+own.
 
-It turns Thespian's calls into frames for the engine, catches everything that goes wrong, leaves last
-words for the supervisor and ends the process: no message is ever handled again on dirty state.
+It turns Thespian's calls into frames for the engine, catches everything that goes wrong, leaves
+last words for the supervisor and ends the process: no message is ever handled again on dirty state.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The supervisor of last resort: starts the tree, watches admin, logger and root, makes the tree again.
+"""The supervisor of last resort: starts the tree, watches admin, logger and root, makes the tree
+again.
 
-It has no thread, and no socket but the root's line. What Thespian needs is in system.py, which hands it
-in as `start_tree`.
+It has no thread, and no socket but the root's line. What Thespian needs is in system.py, which
+hands it in as `start_tree`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from actors.hosting import process
 from actors.hosting.shared import Shared
 from domain.supervision.restarts import Action, GiveUp, Restarts, Start
 from launch import processes
+from launch.narrator import Narrator
 
+NARRATE_EVERY_S = 0.5
 STOP_LIMIT_S = 4.6  # of the 5 s that a stop may take
 EXIT_OK, EXIT_GAVE_UP = 0, 3
 NS_PER_S = 1_000_000_000
@@ -50,9 +53,12 @@ class Launcher:
         start_tree: Callable[[Shared], Tree],
         say: Callable[[str], None],
         log: Any,
+        before_report: Callable[[], None] = lambda: None,
     ) -> None:
         self._shared, self._start_tree = shared, start_tree
         self._say, self._log = say, log
+        self._before_report = before_report
+        self._narrator = Narrator(shared.runtime.data_dir)
         root = shared.runtime.tree
         self._restarts = Restarts("one_for_one", (root,), lambda: 0.0)
         self._selector = selectors.DefaultSelector()
@@ -75,7 +81,9 @@ class Launcher:
                 if self._code is None:
                     key.data()
             self._check_time()
+            self._narrate()
         self._end_tree()
+        self._narrate()
         return self._code
 
     # -- signals --
@@ -89,7 +97,7 @@ class Launcher:
         self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
 
     def _in_child(self) -> None:
-        """In every process of the tree, right after the fork: nothing of the launcher's but memory."""
+        """In every process of the tree, right after the fork: lets go of what is the launcher's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -174,6 +182,7 @@ class Launcher:
             self._obey([GiveUp(self._shared.root, word["reason"])])
         elif said == "replay_ended":
             self.replay_ended = True
+            self._before_report()
             self.stop("the recorded session has ended")
 
     def _on_ready(self) -> None:
@@ -221,11 +230,18 @@ class Launcher:
 
     # -- time --
 
-    def _patience_s(self) -> float | None:
+    def _patience_s(self) -> float:
+        patience_s = NARRATE_EVERY_S
         if self._stop_before is not None:
-            return max(0.0, self._stop_before - time.monotonic())
+            patience_s = min(patience_s, self._stop_before - time.monotonic())
         due_ns = self._restarts.next_due_ns()
-        return None if due_ns is None else max(0.0, (due_ns - time.monotonic_ns()) / NS_PER_S)
+        if due_ns is not None:
+            patience_s = min(patience_s, (due_ns - time.monotonic_ns()) / NS_PER_S)
+        return max(0.0, patience_s)
+
+    def _narrate(self) -> None:
+        for line in self._narrator.new_lines():
+            self._say(line)
 
     def _check_time(self) -> None:
         if self._code is not None:

@@ -1,4 +1,4 @@
-"""The lock that refuses a second start, and the note of what a life of the launcher left running."""
+"""The lock that refuses a second start, and the note of what a launcher left running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AlreadyRunning(Exception):
 
 
 class Lock:
-    """`run/lock` in the data folder. lockf, for it ends with the process and no fork inherits it."""
+    """`run/lock` in the data folder. lockf: it ends with the process, no fork inherits it."""
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "run" / "lock"
@@ -42,12 +42,14 @@ class Lock:
     def note_session(self, session: int, port: int, run_dir: Path) -> None:
         """Written before anything else runs in the session, for the next start to sweep by."""
         note = {
-            "session": session, "boot": processes.boot_id(), "admin_port": port, "run_dir": str(run_dir),
+            "session": session, "boot": processes.boot_id(), "admin_port": port, "run_dir":
+            str(run_dir),
         }  # fmt: skip
         self._session.write_text(json.dumps(note), encoding="utf-8")
 
     def sweep(self) -> int:
-        """Ends what an earlier life left behind. Gives the number of the session, 0 when there was none."""
+        """Ends what an earlier life left behind. Gives the number of the session, 0 when there was
+        none."""
         if not self._session.exists():
             return 0
         try:
@@ -62,7 +64,7 @@ class Lock:
         processes.end_session(note["session"])
         return int(note["session"])
 
-    def release(self) -> None:
+    def close(self) -> None:
         """The last act of an orderly end."""
         self._session.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
@@ -76,7 +78,7 @@ def stop_running(data_dir: Path) -> str:
     if not path.exists():
         return f"no system runs with data folder {data_dir}"
     try:
-        Lock(data_dir).release()
+        Lock(data_dir).close()
     except AlreadyRunning as running:
         descriptor = os.pidfd_open(running.pid)
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)

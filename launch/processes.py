@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: finding the runtime's own, ending a session, reaping what is dead."""
+"""Processes as /proc shows them: finding the runtime's own, ending and reaping them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def end_session(session: int) -> None:
 
 def is_abandoned(session: int) -> bool:
     """True when processes of that session live on without its leader. The leader ended long ago; a
-    process that bears its number is a stranger, for the kernel gives no number of a living session."""
+    process that bears its number is a stranger, for the kernel gives no number of a living session.
+    """
     members = [process for process in processes() if process.session == session]
     return bool(members) and all(process.pid != session for process in members)
 

@@ -1,1 +1,1 @@
-"""Parts of the host that know nothing of Thespian: mail, timers, worker, shared figures, children."""
+"""Parts of the host that know nothing of Thespian: mail, timers, figures, children."""

@@ -1,8 +1,9 @@
-"""Board: shared memory in which every host keeps its own figures, made by the launcher before the fork.
+"""Board: shared memory in which every host keeps its own figures, made by the launcher before the
+fork.
 
-Each slot has one writer for each of its fields (the actor's host, or its supervisor), so there is no
-lock, and the figures of an actor can be read while it is wedged or dead. The board outlives every actor
-of the tree; with it lives the count of lives.
+Each slot has one writer for each of its fields (the actor's host, or its supervisor), so there is
+no lock, and the figures of an actor can be read while it is wedged or dead. The board outlives
+every actor of the tree; with it lives the count of lives.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ DOWN, STARTING, RUNNING, STOPPING, WAITING, STOPPED, GAVE_UP = range(len(STATES)
 _SLOT = np.dtype(
     [
         # written by the supervisor
-        ("life", "i8"), ("state", "i1"), ("restarts", "i8"), ("started_ns", "i8"), ("reason", "S200"),
+        ("life", "i8"), ("state", "i1"), ("restarts", "i8"), ("started_ns", "i8"),
+        ("reason", "S200"),
         # written by the actor's host
         ("pid", "i8"), ("beat_ns", "i8"), ("handling_since_ns", "i8"), ("handling", "S48"),
         ("handled", "i8"), ("busy_pct", "f8"), ("mailbox_high", "i8"), ("rss_bytes", "i8"),
@@ -33,7 +35,7 @@ _NS_PER_S = 1_000_000_000
 
 
 class Board:
-    """Figures of all nodes of a tree. Times are monotonic nanoseconds, one clock for the machine."""
+    """Figures of all nodes. Times are monotonic nanoseconds, one clock for the machine."""
 
     def __init__(self, tree: Node) -> None:
         self.tree = tree
@@ -42,8 +44,8 @@ class Board:
         self._slots = _shared(_SLOT, (count,))
         # depths[sender, target]: told but not yet handled; its row is written by the sender alone.
         self._depths = _shared(np.dtype("i4"), (count, count))
-        # What a life of `target` has begun and finished of each sender's letters, in two banks by life, so
-        # that a new life does not wipe what senders must still learn of the one before.
+        # What a life of `target` has begun and finished of each sender's letters, in two banks by
+        # life, so that a new life does not wipe what senders must still learn of the one before.
         self._progress = _shared(np.dtype("i8"), (count, 2, count, 2))
         self._bank_life = _shared(np.dtype("i8"), (count, 2))
 
@@ -59,7 +61,8 @@ class Board:
             self._slots[field][number] = value.encode() if isinstance(value, str) else value
 
     def new_life(self, name: str) -> int:
-        """Counts and gives the number of the life that begins now; by the supervisor, before the fork."""
+        """Counts and gives the number of the life that begins now; by the supervisor, before the
+        fork."""
         life = int(self.get(name, "life")) + 1
         number = self.index[name]
         self._progress[number, life % 2] = 0
@@ -86,13 +89,14 @@ class Board:
         self._progress[number, bank, self.index[sender], 0] = count
 
     def end_letter(self, target: str, sender: str, count: int) -> None:
-        """By the target's host, when a letter shall not come again: handled, or its handler raised."""
+        """By the target's host, when a letter shall not come again: it is handled, or raised."""
         number = self.index[target]
         bank = int(self._slots["life"][number]) % 2
         self._progress[number, bank, self.index[sender], 1] = count
 
     def progress(self, target: str, life: int, sender: str) -> tuple[int, int]:
-        """(begun, ended) of `sender`'s letters in that life of `target`; (0, 0) when no longer known."""
+        """(begun, ended) of `sender`'s letters in that life of `target`; (0, 0) when no longer
+        known."""
         number = self.index[target]
         if self._bank_life[number, life % 2] != life:
             return 0, 0
@@ -141,7 +145,13 @@ def _age_s(now_ns: int, then_ns: int) -> float:
     return round(max(0, now_ns - then_ns) / _NS_PER_S, 2)
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+class Memory:
+    """Resident memory of this process, read without opening a file each time."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/self/statm", os.O_RDONLY)
+        self._page = os.sysconf("SC_PAGESIZE")
+
+    def resident_bytes(self) -> int:
+        """Bytes held in memory now."""
+        return int(os.pread(self._file, 128, 0).split()[1]) * self._page

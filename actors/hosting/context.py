@@ -1,4 +1,4 @@
-"""HostContext: the actor's Context as it runs in its process; see actors/actor.py for the contract."""
+"""HostContext: the actor's Context as it runs in its process; the contract is actors/actor.py's."""
 
 from __future__ import annotations
 
@@ -164,13 +164,14 @@ class HostContext:
         self._publisher.publish(topic, columns, meta, self.now_ns())
 
     def open_bus(self) -> None:
-        """Binds this actor's endpoint, early, so that subscribers are connected before the first batch."""
+        """Binds this actor's endpoint, early, so that subscribers are connected before the first
+        batch."""
         if self._publisher is None and self._shared.classes[self.name].PUBLISHES:
             self._publisher = TickPublisher(self.runtime.run_dir, self.name)
 
     def flush_batches(self) -> None:
-        """In a replay a batch is a letter to each subscriber, counted and ordered as mail. What a round
-        published on one topic is joined, for how the data came in pieces is chance."""
+        """In a replay a batch is a letter to each subscriber, counted and ordered as mail. What a
+        round published on one topic is joined, for how the data came in pieces is chance."""
         for topic, meta, pieces in self._batches:
             sequence = self._sequences[topic] = self._sequences.get(topic, 0) + 1
             columns = np.concatenate(pieces)

@@ -1,7 +1,8 @@
-"""Engine: what happens in a host between a frame and the next. Knows actors and frames, not Thespian.
+"""Engine: what happens in a host between a frame and the next. Knows actors and frames, not
+Thespian.
 
-Everything runs through `handle`, one thing at a time: it keeps the figures on the board, hands the mail
-over at the end, and lets an exception out, which ends the process (the host reports it).
+Everything runs through `handle`, one thing at a time: it keeps the figures on the board, hands the
+mail over at the end, and lets an exception out, which ends the process (the host reports it).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any
 from actors.actor import Actor, handler_name
 from actors.hosting import board as states
 from actors.hosting import process
-from actors.hosting.board import resident_bytes
+from actors.hosting.board import Memory
 from actors.hosting.context import HostContext
 from actors.hosting.nursery import Forked, Nursery
 from actors.hosting.postman import Postman
 from actors.hosting.rootline import RootLine
 from actors.hosting.shared import Plumbing, Shared
 from actors.hosting.stepping import Stepping
-from actors.hosting.timers import Timers
+from actors.hosting.timers import HeapTimer, Timers
 from actors.hosting.wire import (
     Acknowledged,
     Address,
@@ -68,8 +69,10 @@ class Engine:
         self._parent: Address | None = None
         self._directory: DirectoryAt | None = None
         self._drain: Drain | None = None
+        self._ask_again: HeapTimer | None = None
         self._busy_ns = self._handled = self._high = 0
         self._beat_ns = time.monotonic_ns()
+        self._memory = Memory()
 
     # -- called by the host --
 
@@ -100,6 +103,8 @@ class Engine:
         for descriptor in descriptors:
             if descriptor in self.nursery.descriptors():
                 self.nursery.readable(descriptor)
+                if self._drain is not None:
+                    self._continue_drain()
             elif self.line is not None and descriptor in self.line.descriptors():
                 self.line.readable(descriptor)
             elif self.context.worker and descriptor == self.context.worker.descriptor:
@@ -165,7 +170,8 @@ class Engine:
             self.context.open_bus()
             self.start_actor()
         else:
-            self._register()  # its first round starts it, for the recorded clock comes with the round
+            # its first round starts it, for the recorded clock comes with the round
+            self._register()
         if "TreeReported" in kind.heard():
             self._tree_state: tuple[int, bytes] = (0, b"")
             self._show_tree()
@@ -219,7 +225,10 @@ class Engine:
             if self.line is not None:
                 self.line.say("drained")
             os._exit(0)
-        self._timers.once(time.monotonic_ns() + seconds(ASK_AGAIN_S), self._continue_drain)
+        if self._ask_again is not None:
+            self._ask_again.cancel()
+        again_ns = time.monotonic_ns() + seconds(ASK_AGAIN_S)
+        self._ask_again = self._timers.once(again_ns, self._continue_drain)
 
     # -- frames --
 
@@ -263,7 +272,8 @@ class Engine:
     # -- handling --
 
     def handle_letter(self, sender: str, letter: Posted) -> None:
-        """Gives one letter to the actor. If the handler raises, the letter is spent: it never comes again."""
+        """Gives one letter to the actor. If the handler raises, the letter is spent: it never comes
+        again."""
         self.postman.begin(sender, letter.count)
         try:
             if isinstance(letter.data, Batch):
@@ -347,7 +357,7 @@ class Engine:
             handled=self._handled,
             busy_pct=min(100.0, 100.0 * self._busy_ns / window_ns),
             mailbox_high=self._high,
-            rss_bytes=resident_bytes(),
+            rss_bytes=self._memory.resident_bytes(),
             refused=self.postman.inbox.refused,
             dead_letters=self.postman.dead_letters,
         )

@@ -1,4 +1,5 @@
-"""Inbox: puts letters of each sender in order, drops what came twice, refuses mail meant for others."""
+"""Inbox: puts letters of each sender in order, drops what came twice, refuses mail meant for
+others."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ class Inbox:
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
     def accept(self, mail: Mail) -> list[Posted] | None:
-        """The letters that are due now, in the sender's order; None when the mail is not for this life or
-        from an earlier life of the sender (ports and names come back)."""
+        """The letters that are due now, in the sender's order; None when the mail is not for this
+        life or from an earlier life of the sender (ports and names come back)."""
         stream = self._streams.get(mail.sender)
         stale = stream is not None and mail.sender_life < stream.life
         if (mail.to, mail.to_life) != (self.name, self.life) or stale:

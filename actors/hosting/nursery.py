@@ -1,6 +1,8 @@
-"""Nursery: a supervisor's children as processes. A descriptor for each tells of its death and kills it.
+"""Nursery: a supervisor's children as processes. A descriptor for each tells of its death and kills
+it.
 
-The runtime's own notice of a child's exit loses siblings that die together, so it is not listened to.
+The runtime's own notice of a child's exit loses siblings that die together, so it is not listened
+to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Outbox: the letters for one target, with credits, so that a wedged neighbour costs only his own mail.
+"""Outbox: the letters for one target, with credits, so that a wedged neighbour costs only his own
+mail.
 
-At most CREDITS letters are with the transport at a time; the target's host acknowledges after handling.
-The rest waits here, bounded, urgent first, and is sent again to the target's next life.
+At most CREDITS letters are with the transport at a time; the target's host acknowledges after
+handling. The rest waits here, bounded, urgent first, and is sent again to the target's next life.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 from domain.errors import MailboxFull
 
-CREDITS = 8  # enough to keep a target busy while an acknowledgement travels; 25 wedged targets fill 200 slots
+# enough to keep a target busy while an acknowledgement travels; 25 wedged targets fill 200 slots
+CREDITS = 8
 DEATHS_MAX = 1  # a letter in hand at more deaths than this is what killed them
 LIFE_COUNTS = 1 << 32  # counts of one life of a sender; they must grow over its lives
 
@@ -58,8 +60,8 @@ class Outbox:
         return len(self._waiting) + len(self._in_flight)
 
     def put(self, letter: Letter) -> None:
-        """Adds a letter. When full, a newest-wins letter takes the place of its like, or of the oldest
-        newest-wins letter; any other raises MailboxFull."""
+        """Adds a letter. When full, a newest-wins letter takes the place of its like, or of the
+        oldest newest-wins letter; any other raises MailboxFull."""
         if len(self) >= self.room:
             self._make_room(letter)
             return
@@ -109,8 +111,8 @@ class Outbox:
                 del self._in_flight[done]
 
     def moved(self, life: int, address: Any, begun: int, ended: int) -> None:
-        """The target has a new life. What its last one did not end goes again, in order, before the rest;
-        a letter that was in hand at too many deaths becomes a dead letter."""
+        """The target has a new life. What its last one did not end goes again, in order, before the
+        rest; a letter that was in hand at too many deaths becomes a dead letter."""
         if life <= self.life:
             return
         again = []
@@ -125,8 +127,8 @@ class Outbox:
         self.life, self.address, self.first = life, address, self._count + 1
 
     def overdue(self, before_ns: int) -> list[tuple[int, Letter]]:
-        """All letters in flight, when the oldest was handed over before that time: to be sent again, for
-        the transport drops what it could not deliver without a word."""
+        """All letters in flight, when the oldest was handed over before that time: to be sent
+        again, for the transport drops what it could not deliver without a word."""
         if not self._in_flight or next(iter(self._in_flight.values())).handed_ns >= before_ns:
             return []
         return list(self._in_flight.items())

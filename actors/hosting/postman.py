@@ -1,7 +1,8 @@
-"""Postman: one actor's mail, both ways. Letters out through an outbox a target, letters in in order.
+"""Postman: one actor's mail, both ways. Letters out through an outbox a target, letters in in
+order.
 
-What is told goes out at the end of the event that caused it; what came in is acknowledged after it was
-handled. The board keeps, beyond the life of either side, how far the target came.
+What is told goes out at the end of the event that caused it; what came in is acknowledged after it
+was handled. The board keeps, beyond the life of either side, how far the target came.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Postman:
         self._changed: dict[str, Outbox] = {}
 
     def post(self, target: str, letter: Letter) -> None:
-        """Puts a letter for a node of the tree. Raises MailboxFull, KeyError for a name of no node."""
+        """Puts a letter for a node. Raises MailboxFull, KeyError for a name of no node."""
         outbox = self._outboxes.get(target)
         if outbox is None:
             room = self._nodes[target].mailbox_max

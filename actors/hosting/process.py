@@ -1,4 +1,5 @@
-"""The operating system's side of a host: it ends with its parent, dies of its own faults, writes nowhere."""
+"""The operating system's side of a host: it ends with its parent, dies of its own faults, writes
+nowhere."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _LAST_WORDS_BYTES_MAX = 2_000
 
 
 def end_with_parent() -> None:
-    """The kernel kills this process when its parent ends, so that a branch is gone with its supervisor."""
+    """The kernel kills this process when its parent ends, so that a branch is gone with its
+    supervisor."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -37,8 +39,8 @@ def _prctl(option: int, value: int) -> None:
 
 
 def plain_signals() -> None:
-    """Faults end the process at once (a Python handler would spin on them for ever); the terminal's signals
-    are the launcher's business."""
+    """Faults end the process at once (a Python handler would spin on them for ever); the terminal's
+    signals are the launcher's business."""
     for number in (
         signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTERM,
         signal.SIGQUIT,

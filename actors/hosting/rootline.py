@@ -1,7 +1,7 @@
 """RootLine: what the root supervisor and the launcher say to each other, and the launcher's death.
 
-The launcher says "drain"; the root says "ready", "drained", "gave_up" and "replay_ended". When the launcher
-is gone the root drains the tree by itself and ends the runtime with it.
+The launcher says "drain"; the root says "ready", "drained", "gave_up" and "replay_ended". When the
+launcher is gone the root drains the tree by itself and ends the runtime with it.
 """
 
 from __future__ import annotations

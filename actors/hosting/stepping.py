@@ -1,5 +1,5 @@
-"""Stepping: a host's part in a replay. Mail, timers and market data wait for their round, so that the order
-of events never depends on how fast a process ran; see docs/architecture.md.
+"""Stepping: a host's part in a replay. Mail, timers and market data wait for their round, so that
+the order of events never depends on how fast a process ran; see docs/architecture.md.
 """
 
 from __future__ import annotations

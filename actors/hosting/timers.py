@@ -43,8 +43,9 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def take_due(self, now_ns: int) -> Callable[[], None] | None:
-        """The callback due longest, or None. Timers due at one time go in the order they were planned; a
-        repeating one counts its next period from now, so a stall is not followed by a burst."""
+        """The callback due longest, or None. Timers due at one time go in the order they were
+        planned; a repeating one counts its next period from now, so a stall is not followed by a
+        burst."""
         due_ns = self.next_due_ns()
         if due_ns is None or due_ns > now_ns:
             return None

@@ -62,8 +62,8 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One letter in the mail: `data` is an encoded message, or in a replay a Batch. `round` is the round
-    of a replay in which it was told, 0 outside of one."""
+    """One letter in the mail: `data` is an encoded message, or in a replay a Batch. `round` is the
+    round of a replay in which it was told, 0 outside of one."""
 
     count: int
     sent_ns: int
@@ -74,8 +74,8 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Letters from one life of an actor to one life of another, in order. `first` is the count of the
-    first letter ever sent from the one to the other."""
+    """Letters from one life of an actor to one life of another, in order. `first` is the count of
+    the first letter ever sent from the one to the other."""
 
     to: str
     to_life: int
@@ -96,8 +96,8 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who subscribes
-    to which topics, when that changed since the receiver's last round."""
+    """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who
+    subscribes to which topics, when that changed since the receiver's last round."""
 
     number: int
     now_ns: int
@@ -120,8 +120,8 @@ class RoundDone:
 
 @dataclass(frozen=True, slots=True)
 class RoundWanted:
-    """To the stepper: this life has not started, or mail or data from outside of the recorded clock waits
-    here."""
+    """To the stepper: this life has not started, or mail or data from outside of the recorded clock
+    waits here."""
 
     name: str
     life: int

@@ -1,4 +1,5 @@
-"""Worker: one thread for what blocks. It never touches the actor: results come back through a socket pair."""
+"""Worker: one thread for what blocks. It never touches the actor: results come back through a
+socket pair."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """directory: which life of each actor takes mail at which address.
 
-Hears Register from every host; tells all hosts Known, at once when all is quiet, in batches when many
-change. It keeps nothing: a new life is told everything again by the hosts.
+Hears Register from every host; tells all hosts Known, at once when all is quiet, in batches when
+many change. It keeps nothing: a new life is told everything again by the hosts.
 """
 
 from __future__ import annotations

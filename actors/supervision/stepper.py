@@ -1,14 +1,18 @@
 """stepper: moves the recorded clock of a replay, round by round; see docs/architecture.md.
 
-Hears RoundWanted and RoundDone from hosts; tells them Round, and the launcher when the recording has
-ended. It asks the market for its next row only when every actor has finished what the last one caused.
+Hears RoundWanted and RoundDone from hosts; tells them Round, and the launcher when the recording
+has ended. It asks the market for its next row only when every actor has finished what the last one
+caused.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from actors.actor import Actor
 from actors.hosting import board as states
@@ -19,6 +23,7 @@ from domain.clock import NS_PER_S
 
 ASK_AGAIN_S = 0.05  # while the exchange is not up yet
 LOOK_S = 0.5  # for hosts that died in a round
+STEPS_KEPT = 10_000
 
 
 @dataclass
@@ -57,6 +62,9 @@ class Stepper(Actor):
         self._now_ns = 0
         self._market: dict[str, Any] = {}
         self._begun = self._moving = self._ended = False
+        self._steps = 0
+        self._step_began_ns = 0
+        self._step_ms: deque[float] = deque(maxlen=STEPS_KEPT)
         plan = self.context.runtime.replay
         self._speed = plan.speed if plan is not None else 0.0
         self._port = self.open_market()
@@ -160,6 +168,7 @@ class Stepper(Actor):
 
     def _move_clock(self) -> None:
         """All is quiet: on to the next appointment or row, whichever is first."""
+        self._measure()
         next_ns = self._market["next_ns"]
         if self._market["ended"] or next_ns is None:
             self._end()
@@ -184,6 +193,7 @@ class Stepper(Actor):
             self.context.after(ASK_AGAIN_S, lambda: self._ask_market(to_ns))
             return
         if self._market and answer["step"] != self._market["step"]:
+            self._step_began_ns = self.context.monotonic_ns()
             for name in self._watchers & self._hosts.keys():
                 self._hosts[name].market_step = int(answer["step"])
                 self._wanting.add(name)
@@ -191,13 +201,35 @@ class Stepper(Actor):
         self._now_ns = max(self._now_ns, int(answer["now_ns"]))
         self._go_on()
 
+    def _measure(self) -> None:
+        """How long the last step of the market kept the tree busy, in real time."""
+        if self._step_began_ns:
+            self._steps += 1
+            took_ns = self.context.monotonic_ns() - self._step_began_ns
+            self._step_ms.append(took_ns / 1e6)
+            self._step_began_ns = 0
+
+    def _report(self) -> None:
+        p50, p99 = np.percentile(self._step_ms or [0.0], (50, 99))
+        self.context.report(
+            {
+                "steps": self._steps,
+                "rounds": self._number,
+                "now_ns": self._now_ns,
+                "step_ms_p50": round(float(p50), 2),
+                "step_ms_p99": round(float(p99), 2),
+            }
+        )
+
     def _end(self) -> None:
         self._ended = True
+        self._report()
         self.context.log.info("the recorded session has ended after {} rounds", self._number)
         self._shared.control.send(json.dumps({"say": "replay_ended"}).encode())
 
     def _look(self) -> None:
-        """A host that died in its round does not hold up the others; its new life asks for its own."""
+        """A host that died in its round does not hold up the others."""
+        self._report()
         board = self._shared.board
         for name in list(self._running):
             gone = board.get(name, "state") in (states.STOPPED, states.GAVE_UP)

@@ -39,7 +39,7 @@ class Supervisor(Actor):
         self._restarts = Restarts(self._node.strategy, self._node.children, random.random)
         self._reasons: dict[str, str] = {}
         self._verdicts: dict[str, str] = {}
-        self._told_slow: dict[str, int] = {}
+        self._known: frozenset[str] = frozenset()
         self._is_ready = self._ending = self._finished = False
         self._directory: DirectoryAt | None = None
         for name in self._nodes:
@@ -73,7 +73,10 @@ class Supervisor(Actor):
 
     def _child_ready(self, frame: Ready) -> None:
         self._board.put(frame.name, state=states.RUNNING)
-        if frame.life > 1:
+        known, self._known = frame.name in self._known, self._known | {frame.name}
+        root = self.context.plumbing.shared.root
+        # When the whole tree is made again nobody is left who remembers the life before.
+        if frame.life > 1 and (known or self._board.get(root, "state") == states.RUNNING):
             self.context.announce(
                 NodeRestarted(
                     name=frame.name,
@@ -175,7 +178,8 @@ class Supervisor(Actor):
     # -- heartbeats --
 
     def _look(self) -> None:
-        """Ends children that do not answer; plans the next look for when the first could be overdue."""
+        """Ends children that do not answer; plans the next look for when the first could be
+        overdue."""
         now_ns = self._now_ns()
         next_ns = now_ns + seconds(self._node.heartbeat_s)
         for name in list(self._nursery.children):

@@ -1,8 +1,8 @@
 """Restart strategies as a state machine: what happened goes in, what to do comes out. No processes.
 
-one_for_one starts a dead child again; one_for_all stops the others first; rest_for_one stops those that
-stand after it, and starts each child only when the one before is ready. Restarts count per child, so
-that siblings killed together all come back.
+one_for_one starts a dead child again; one_for_all stops the others first; rest_for_one stops those
+that stand after it, and starts each child only when the one before is ready. Restarts count per
+child, so that siblings killed together all come back.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class _Child:
 
 
 def backoff_s(failures: int, bounds_s: tuple[float, float], draw: float) -> float:
-    """Delay before a restart: `bounds_s[0]` after the first failure, then 0.1 s (or that bound) doubling up
+    """Delay before a restart: `bounds_s[0]` after the first failure, then 0.1 s (or that bound)
+    doubling up
     to `bounds_s[1]`. `draw` in [0, 1) takes up to JITTER off.
 
     >>> [backoff_s(count, (0.0, 10.0), 0.0) for count in (1, 2, 3, 4)]
@@ -87,7 +88,7 @@ def backoff_s(failures: int, bounds_s: tuple[float, float], draw: float) -> floa
 
 
 class Restarts:
-    """The state of one supervisor's children. Times are monotonic nanoseconds, given by the caller."""
+    """One supervisor's children. Times are monotonic nanoseconds, given by the caller."""
 
     def __init__(self, strategy: str, nodes: Sequence[Node], draw: Callable[[], float]) -> None:
         self._strategy = strategy

@@ -1,4 +1,5 @@
-"""Small actors for the tests of host and supervision. They write what they do to files in the data folder."""
+"""Small actors for the tests of host and supervision. They write what they do to files in the data
+folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A real tree for a test: system.py in a process of its own, on a small topology, always reaped.
 
-Use the fixture `start_tree` (tests/system/conftest.py): `tree = start_tree(children_yaml)`. Processes carry
-their node's name, so `tree.pid("one")` finds them; probes write what they did to `tree.notes("one")`.
+Use the fixture `start_tree` (tests/system/conftest.py): `tree = start_tree(children_yaml)`.
+Processes carry their node's name, so `tree.pid("one")` finds them; probes write what they did to
+`tree.notes("one")`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hosts without processes: engines in one process, frames delivered in an order drawn by a seed.
 
-For what the real runtime cannot show twice: that the order of events in a replay does not depend on how
-fast anything ran, and what happens to mail when a host dies between two frames.
+For what the real runtime cannot show twice: that the order of events in a replay does not depend on
+how fast anything ran, and what happens to mail when a host dies between two frames.
 """
 
 from __future__ import annotations

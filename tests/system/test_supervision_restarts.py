@@ -87,7 +87,7 @@ def test_ctrl_c_drains_last_child_first_and_ends_with_0(start_tree: Start) -> No
     tree = start_tree(PAIR)
     members = {row.pid for row in tree.members()}
     assert tree.stop() == 0
-    assert tree.notes("one")[-1] == "1 stop" and tree.notes("two")[-1] == "1 stop"
+    assert [tree.notes(name)[-1] for name in ("one", "two")] == ["1 stop", "1 stop"]
     stopped = [(tree.data_dir / f"{name}.notes").stat().st_mtime_ns for name in ("two", "one")]
     assert stopped == sorted(stopped)
     assert not members & {row.pid for row in tree.members()}

@@ -149,7 +149,10 @@ def test_a_delay_is_never_beyond_its_bound(
     assert 0 <= backoff_s(failures, (first_s, longest_s), draw) <= longest_s
 
 
-@given(st.lists(st.sampled_from(NAMES), max_size=12), st.sampled_from(["one_for_all", "rest_for_one", "one_for_one"]))  # fmt: skip
+@given(
+    st.lists(st.sampled_from(NAMES), max_size=12),
+    st.sampled_from(["one_for_all", "rest_for_one", "one_for_one"]),
+)
 def test_whatever_dies_in_whatever_order_all_children_come_back(
     deaths: list[str], strategy: str
 ) -> None:
