@@ -28,6 +28,7 @@ from domain.risk.gates import (
     check_credit,
     check_margin_known,
     check_positions,
+    check_prices,
     check_reconciled,
     check_regime,
 )
@@ -123,7 +124,7 @@ def check_contracts(signal: Signal, structure: ResolvedStructure, known: Knowled
     if not report.passed:
         code = report.blocking[0]
         return Block(FRESHNESS, Refusal(code, report.details[code]))
-    refusal = check_credit(signal.strategy, structure, known.rates)
+    refusal = check_prices(structure) or check_credit(signal.strategy, structure, known.rates)
     return Block(SIZING, refusal) if refusal else None
 
 

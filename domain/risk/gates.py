@@ -182,6 +182,17 @@ def check_reconciled(structure: ResolvedStructure, unexplained: Iterable[str]) -
     )
 
 
+def check_prices(structure: ResolvedStructure) -> Refusal | None:
+    """No entry that could not be left: a short needs a bid to be sold at and an ask to be bought
+    back at (exits are measured on them), a long an ask."""
+    for leg in structure.legs:
+        short = leg.direction == "SELL"
+        if not leg.ask > 0 or (short and not leg.bid > 0):
+            side = "bids for" if short and leg.ask > 0 else "offers"
+            return Refusal("NO_EXECUTABLE_PRICE", f"nobody {side} {leg.symbol}")
+    return None
+
+
 def check_margin_known(margin: MarginState | None, now_ns: int) -> Refusal | None:
     """Unknown margin is no margin (`tomic.md` 7.7)."""
     if margin is None or margin.as_of_ns == 0:

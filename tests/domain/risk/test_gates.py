@@ -17,6 +17,7 @@ from domain.risk.gates import (
     check_credit,
     check_margin_known,
     check_positions,
+    check_prices,
     check_reconciled,
     check_regime,
 )
@@ -155,6 +156,26 @@ def test_a_symbol_with_an_unexplained_difference_takes_no_entry():
     symbol = "NFO:" + a_condor().legs[0].symbol
     assert check_reconciled(a_condor(), [symbol]).code == "RECONCILE_OPEN"
     assert check_reconciled(a_condor(), ["NFO:OTHER"]) is None
+
+
+@pytest.mark.parametrize(
+    ("leg", "fields", "refused"),
+    [
+        (0, {"bid": 0.0}, False),
+        (0, {"ask": 0.0}, True),
+        (1, {"bid": 0.0}, True),
+        (1, {"ask": 0.0}, True),
+        (1, {}, False),
+    ],
+)
+def test_nothing_is_entered_that_could_not_be_left(leg, fields, refused):
+    legs = list(a_condor().legs)
+    legs[leg] = replace(legs[leg], **fields)
+    refusal = check_prices(a_structure(*legs))
+    assert (refusal is not None) is refused
+    if refusal:
+        assert refusal.code == "NO_EXECUTABLE_PRICE"
+        assert legs[leg].symbol in refusal.text
 
 
 def test_margin_older_than_a_minute_is_unknown():
