@@ -1,33 +1,25 @@
-"""OpenAlgo's rows and frames as domain values, and back. Pure and lenient in spelling, never in
-value.
+"""OpenAlgo's rows as domain values, and back. Pure and lenient in spelling, never in value.
 
-A row whose numbers cannot be read raises ValueError: a book half read is no book. A tick that
-cannot be read is refused and counted, for the next one comes anyway.
+A row whose numbers cannot be read raises ValueError: a book half read is no book. Frames of market
+data are read in adapters.openalgo.frames.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-import numpy as np
-
-from adapters.ports import StreamCounters
 from domain.brokers import BrokerOrder, BrokerPosition, Funds, HistoryBar, OrderRequest
 from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns
 from domain.instruments import (
     INDEX_EXCHANGES,
-    InstrumentIndex,
     Kind,
     Listing,
     parse_expiry,
     parse_symbol,
 )
-from domain.prices import MODE_DEPTH, MODE_LTP, MODE_QUOTE, TICK_DTYPE
 
 Row = Mapping[str, Any]
 
@@ -42,20 +34,8 @@ ORDER_ID = ("orderid", "order_id")
 PRICE_TYPE = ("pricetype", "price_type")
 ORDER_STATUS = ("order_status", "status")
 FILLED = ("filled_quantity", "filledqty", "filled_qty")
-TICK_PRICE = ("ltp", "last_price", "lp", "price")
-TICK_VOLUME = ("volume", "vtt", "vol", "volume_trade_for_the_day")
-TICK_IV = ("iv", "implied_volatility", "impliedVolatility")
-TICK_TIME = ("timestamp", "ltt")
-
-PRICE_MAX = 1e7  # nothing listed trades near ten million rupees a unit
-FUTURE_MAX_NS = 5 * NS_PER_S  # `data_pipeline.md` 2.3
-IV_PERCENT_FROM = 3.0  # `tomic.md` 11.4: above it a volatility is in percent
 MS_FROM = 10**12  # `tomic.md` 11.1: a greater epoch is in milliseconds
 NS_PER_MS = NS_PER_S // 1000
-EARLIEST_NS = epoch_ns(datetime(2000, 1, 1, tzinfo=UTC))
-MODE_WORDS = {MODE_LTP: "LTP", MODE_QUOTE: "QUOTE", MODE_DEPTH: "DEPTH"}
-_MODES = {word: mode for mode, word in MODE_WORDS.items()} | {"1": 1, "2": 2, "3": 3}
-
 _STATUS = {
     "complete": "complete", "completed": "complete", "filled": "complete", "executed": "complete",
     "traded": "complete",
@@ -291,119 +271,3 @@ def order_body(request: OrderRequest) -> dict[str, str]:
     if request.trigger_price:
         body["trigger_price"] = str(request.trigger_price)
     return body
-
-
-# -- ticks --
-
-
-def to_ticks(
-    frames: Iterable[tuple[int, Row]], index: InstrumentIndex, counters: StreamCounters
-) -> np.ndarray:
-    """Ticks of (received_ns, frame) pairs as one TICK_DTYPE array; refusals are counted by
-    reason."""
-    rows = []
-    for received_ns, frame in frames:
-        row = _tick(frame, received_ns, index)
-        if isinstance(row, str):
-            counters.refused[row] = counters.refused.get(row, 0) + 1
-        else:
-            rows.append(row)
-    counters.ticks += len(rows)
-    return np.array(rows, TICK_DTYPE)
-
-
-def is_tick(frame: Row) -> bool:
-    """True for market data in any of the shapes of `openalgo.md` 7.3 and 14."""
-    if frame.get("type") in ("market_data", "ltp", "quote", "depth"):
-        return True
-    return "type" not in frame and ("topic" in frame or ("symbol" in frame and "ltp" in frame))
-
-
-def latest_ns(frames: Iterable[Row]) -> int:
-    """The newest time these ticks tell; 0 when none does."""
-    rows = (frame.get("data") for frame in frames)
-    return max(
-        (moment_ns(pick(row, TICK_TIME)) for row in rows if isinstance(row, dict)), default=0
-    )
-
-
-def parse_frame(text: str | bytes) -> dict[str, Any] | None:
-    """The JSON object of one frame, or None."""
-    try:
-        frame = json.loads(text)
-    except ValueError:
-        return None
-    return frame if isinstance(frame, dict) else None
-
-
-def _tick(frame: Row, received_ns: int, index: InstrumentIndex) -> tuple[Any, ...] | str:
-    data = frame.get("data")
-    data = data if isinstance(data, dict) else frame
-    listing = _listing_of(frame, data, index)
-    if listing is None:
-        return "unknown_symbol"
-    price = _price(data)
-    if not 0 < price <= PRICE_MAX:
-        return "bad_price"
-    told = pick(data, TICK_TIME)
-    ts_ns = received_ns if told is None else moment_ns(told)
-    if ts_ns < EARLIEST_NS:
-        return "bad_time"
-    if ts_ns > received_ns + FUTURE_MAX_NS:
-        return "future"
-    bid, bid_quantity = _best(data, "buy", "bid")
-    ask, ask_quantity = _best(data, "sell", "ask")
-    volume, interest = _count(pick(data, TICK_VOLUME)), _count(pick(data, ("oi", "open_interest")))
-    return (
-        listing.listing_id, _mode(pick(frame, ("mode",), data.get("mode"))), ts_ns, received_ns,
-        price, bid, ask, bid_quantity, ask_quantity, volume, interest, _volatility(data),
-    )  # fmt: skip
-
-
-def _listing_of(frame: Row, data: Row, index: InstrumentIndex) -> Listing | None:
-    symbol = frame.get("symbol") or data.get("symbol")
-    exchange = frame.get("exchange") or data.get("exchange")
-    if not symbol and isinstance(frame.get("topic"), str):
-        symbol, _, exchange = frame["topic"].rpartition(".")
-    return index.find(str(exchange), str(symbol))
-
-
-def _price(data: Row) -> float:
-    # `close` is the previous day's in a quote: it stands in only where nothing else names a price.
-    names = TICK_PRICE if any(name in data for name in (*TICK_PRICE, "open")) else ("close",)
-    return next((price for name in names if (price := _float(data.get(name))) > 0), math.nan)
-
-
-def _best(data: Row, side: str, flat: str) -> tuple[float, int]:
-    depth = data.get("depth")
-    levels = depth.get(side) if isinstance(depth, dict) else None
-    if isinstance(levels, list) and levels and isinstance(levels[0], dict):
-        price, quantity = _float(levels[0].get("price")), _count(levels[0].get("quantity"))
-    else:
-        price, quantity = _float(data.get(flat)), _count(data.get(f"{flat}_qty"))
-    return (price, quantity) if 0 < price <= PRICE_MAX else (math.nan, -1)
-
-
-def _volatility(data: Row) -> float:
-    value = _float(pick(data, TICK_IV))
-    if not 0 < value < math.inf:
-        return math.nan
-    return value / 100 if value > IV_PERCENT_FROM else value
-
-
-def _mode(value: Any) -> int:
-    return _MODES.get(str(value).upper(), MODE_LTP)
-
-
-def _float(value: Any) -> float:
-    if type(value) is float:
-        return value
-    try:
-        return float(value if type(value) is int else number(value))
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def _count(value: Any) -> int:
-    value = _float(value)
-    return int(value) if 0 <= value < 2**62 else -1

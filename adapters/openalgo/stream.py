@@ -20,7 +20,7 @@ import numpy as np
 import websocket
 from websocket import ABNF
 
-from adapters.openalgo import mapping
+from adapters.openalgo import frames
 from adapters.ports import StreamCounters
 from domain.instruments import InstrumentIndex, Listing
 
@@ -98,7 +98,7 @@ class OpenAlgoStream:
         self._ended = self._ended or bool(ends)
         if self._frames:
             os.eventfd_write(self.descriptor, 1)
-        return mapping.to_ticks(ticks, self.index, self.counters), events + ends
+        return frames.to_ticks(ticks, self.index, self.counters), events + ends
 
     @property
     def settled(self) -> bool:
@@ -122,8 +122,8 @@ class OpenAlgoStream:
             for first in range(0, len(symbols), SYMBOLS_A_REQUEST):
                 part = symbols[first : first + SYMBOLS_A_REQUEST]
                 if action == "unsubscribe":  # there the mode is each symbol's (`openalgo.md` 7.1)
-                    part = [symbol | {"mode": mapping.MODE_WORDS[mode]} for symbol in part]
-                word = mapping.MODE_WORDS[mode]
+                    part = [symbol | {"mode": frames.MODE_WORDS[mode]} for symbol in part]
+                word = frames.MODE_WORDS[mode]
                 self._send({"action": action, "symbols": part, "mode": word})
 
     def _send(self, request: Frame) -> None:
@@ -135,17 +135,17 @@ class OpenAlgoStream:
         self, received_ns: int, text: str, ticks: list[tuple[int, Frame]], events: list[Event]
     ) -> None:
         self.counters.frames += 1
-        frame = mapping.parse_frame(text)
+        frame = frames.parse_frame(text)
         if frame is None:
             self._refuse("not_json")
-        elif mapping.is_tick(frame):
+        elif frames.is_tick(frame):
             if self._steps:
                 self._held.append(frame)
             else:
                 ticks.append((received_ns, frame))
         elif frame.get("type") == "step":
             # By its data where the marker names no time: our clock moves only after the data came.
-            at_ns = int(frame.get("now_ns") or mapping.latest_ns(self._held) or received_ns)
+            at_ns = int(frame.get("now_ns") or frames.latest_ns(self._held) or received_ns)
             ticks += [(at_ns, held) for held in self._held]
             self._held.clear()
             events.append(("step", str(frame.get("step"))))
