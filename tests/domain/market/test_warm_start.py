@@ -1,0 +1,71 @@
+"""What a warm start takes from the store, what from a broker, and what it leaves to the ticks."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import numpy as np
+import pytest
+
+from domain.brokers import HistoryBar
+from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns
+from domain.market.warm_start import DAYS, from_history, is_enough, join, windows_of
+from domain.prices import BAR_DTYPE
+
+MINUTES, QUARTERS, DAILY = windows_of(3, 2)
+
+
+def at(hour: int, minute: int, day: int = 20) -> int:
+    return epoch_ns(datetime.combine(date(2026, 11, day), time(hour, minute), EXCHANGE_ZONE))
+
+
+def bars(*rows) -> np.ndarray:
+    """Rows of (start, close[, partial])."""
+    made = np.zeros(len(rows), BAR_DTYPE)
+    for bar, row in zip(made, rows, strict=True):
+        bar["start_ns"], bar["close"] = row[:2]
+        bar["partial"] = row[2] if len(row) > 2 else False
+    return made
+
+
+def test_the_windows_hold_enough_for_the_regime_and_for_volatility():
+    assert (MINUTES.bars, QUARTERS.bars, DAILY.bars) == (3, 200, 260)
+    assert QUARTERS.lookback_days >= 200 / 25 * 7 / 5
+    assert DAILY.lookback_days >= 260 * 7 / 5
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_a_candle_with_a_price_of_zero_is_dropped(column):
+    prices = [10.0, 11.0, 9.0, 10.0]
+    prices[column] = 0.0
+    rows = [HistoryBar(at(10, 0), *prices, 5), HistoryBar(at(10, 1), 10, 11, 9, 10.5, 7)]
+    made = from_history(rows, 42, MINUTES)
+    assert made[["listing", "start_ns", "close", "volume"]].tolist() == [(42, at(10, 1), 10.5, 7)]
+    assert made["history"].all()
+
+
+def test_a_daily_candle_starts_at_midnight_of_the_exchange():
+    rows = [HistoryBar(at(9, 15), 10, 11, 9, 10, 5)]
+    assert from_history(rows, 1, DAILY)["start_ns"].tolist() == [at(0, 0)]
+    assert DAILY.timeframe == DAYS
+
+
+def test_stored_bars_are_enough_when_they_fill_the_window_up_to_now():
+    stored = bars(*[(at(10, minute), 1.0) for minute in (0, 1, 2)])
+    assert is_enough(stored, MINUTES, at(10, 4))
+    assert not is_enough(stored, MINUTES, at(10, 4) + 1)
+    assert not is_enough(stored[1:], MINUTES, at(10, 3))
+
+
+def test_joined_bars_ascend_end_before_now_and_are_the_newest_of_the_window():
+    stored, told = bars((at(10, 1), 1.0)), bars(*[(at(10, m), 2.0) for m in (4, 0, 3, 2)])
+    joined = join(stored, told, MINUTES, at(10, 4) + NS_PER_MINUTE // 2)
+    assert joined[["start_ns", "close"]].tolist() == [
+        (at(10, 1), 1.0), (at(10, 2), 2.0), (at(10, 3), 2.0)
+    ]  # fmt: skip
+
+
+def test_a_whole_stored_bar_stays_and_a_partial_one_gives_way():
+    stored = bars((at(10, 0), 1.0), (at(10, 1), 1.0, True))
+    told = bars((at(10, 0), 2.0), (at(10, 1), 2.0))
+    assert join(stored, told, MINUTES, at(11, 0))["close"].tolist() == [1.0, 2.0]
