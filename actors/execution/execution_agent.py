@@ -219,14 +219,14 @@ class ExecutionAgent(Actor):
                 phase = self._entries.work_on(command)
                 if phase == "OPENING":
                     self._guards.keep(command)
-        self._teller.tell()
+        telling = self._teller.tell()
         for command in self._store.standing_entries():
             if command.strategy_id not in closing:
                 self._guards.keep(command)
         brokers = {row.broker_name for row in self._store.unfinished()} | {self.settings.broker}
         moving = [self._books.poll(broker) for broker in sorted(brokers)]
         self._report()
-        return bool(self._store.open_commands()) or any(moving)
+        return telling or bool(self._store.open_commands()) or any(moving)
 
     def _safely(self, action: Callable[[], Any]) -> Any:
         """A disk that takes no row stops this step, not the actor; nothing unwritten was sent."""

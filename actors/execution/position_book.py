@@ -1,8 +1,8 @@
 """The position book: the single writer of what we hold, folded from the rows of `fills`.
 
-Hears FillsRecorded, ReconciliationDone, FeedSwitched, and prices from `chain.` and `ticks.` on the
-bus; announces PositionChanged on every change, and at most once a second for prices. A fill and the
-cursor that counts it are one transaction: a start reads the book back and folds the rest.
+Hears FillsRecorded, NodeRestarted, ReconciliationDone, FeedSwitched, and prices from `chain.` and
+`ticks.` on the bus; announces PositionChanged on every change, and at most once a second for prices.
+A fill and the cursor that counts it are one transaction: a start folds what is left.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from domain.instruments import Kind, parse_symbol, underlying_of
 from domain.orders import Fill, OrderRow, Purpose
 from domain.positions import BookSnapshot, Position, fold, net_delta
 from domain.prices import money
+from messages.lifecycle import NodeRestarted
 from messages.market import FeedSwitched
 from messages.trading import FillsRecorded, PositionChanged, ReconciliationDone
 from persistence.database import open_engine
@@ -57,6 +58,10 @@ class PositionBook(Actor):
         self._announce()
 
     def on_fills_recorded(self, message: FillsRecorded) -> None:
+        self._fold()
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        """Who died may have taken its last word about a fill along; the row stands."""
         self._fold()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:

@@ -1,6 +1,7 @@
 """Tells what stands on disk and has not been told: fills, ended commands, structures closed.
 
-The mark is set after the telling, so that a crash in between tells a fact twice rather than never.
+A fact is marked as told a moment after its telling, when the mail has surely left: a crash in
+between tells it twice rather than never, under the same ids.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from decimal import Decimal
 from actors.actor import Context
 from actors.execution.entry_desk import opened_intent
 from domain.charges import order_charges, rates_on
-from domain.clock import exchange_time
+from domain.clock import exchange_time, seconds
 from domain.execution.closing import holdings
 from domain.intents import Refusal
 from domain.orders import CommandRow, CommandStatus, OrderRow, Purpose
@@ -24,23 +25,51 @@ from messages.trading import (
 )
 from persistence.orders import OrderStore
 
+LEFT_S = 0.4
+Fact = tuple[str, int]
+
 
 class Teller:
-    """Announces facts once they are durable."""
+    """State: what was told and is not marked yet, and when."""
 
     def __init__(self, context: Context, store: OrderStore) -> None:
         self._context, self._store = context, store
+        self._told: dict[Fact, int] = {}
 
-    def tell(self) -> None:
-        """Everything untold, fills first."""
+    def tell(self) -> bool:
+        """Everything untold, fills first; True while something waits to be marked."""
+        self._mark()
         self._tell_fills()
         for command in self._store.ended_untold():
-            self._tell_end(command)
+            if self._is_new(("end", command.command_id)):
+                self._tell_end(command)
         for command in self._store.standing_entries():
             self._tell_closed(command)
+        return bool(self._told)
+
+    def _mark(self) -> None:
+        now_ns = self._context.now_ns()
+        left = [fact for fact, at_ns in self._told.items() if now_ns - at_ns >= seconds(LEFT_S)]
+        fills = [number for kind, number in left if kind == "fill"]
+        if fills:
+            self._store.mark_told(fills)
+        for kind, number in left:
+            if kind == "end":
+                self._store.mark(number, told=True)
+            elif kind == "closed":
+                self._store.mark(number, closed_ns=now_ns)
+            del self._told[(kind, number)]
+
+    def _is_new(self, fact: Fact) -> bool:
+        if fact in self._told:
+            return False
+        self._told[fact] = self._context.now_ns()
+        return True
 
     def _tell_fills(self) -> None:
-        untold = self._store.untold_fills()
+        untold = [
+            row for row in self._store.untold_fills() if self._is_new(("fill", row.fill.fill_id))
+        ]
         if not untold:
             return
         newest = untold[-1].fill.fill_id
@@ -55,14 +84,12 @@ class Teller:
                     slippage_ticks=float(row.slippage_ticks),
                 )
             )
-        self._store.mark_told(row.fill.fill_id for row in untold)
 
     def _tell_end(self, command: CommandRow) -> None:
-        if command.status is CommandStatus.DONE and not command.is_exit:
-            orders = self._store.orders_of(command.command_id)
-            intent = opened_intent(command, orders)
-            self._context.announce(StructureOpened(intent=intent, command_id=command.command_id))
         done = command.status is CommandStatus.DONE
+        if done and not command.is_exit:
+            intent = opened_intent(command, self._store.orders_of(command.command_id))
+            self._context.announce(StructureOpened(intent=intent, command_id=command.command_id))
         text = command.last_error
         if command.status is CommandStatus.DEAD_LETTER:
             key = f"dead:{command.command_id}"
@@ -79,13 +106,15 @@ class Teller:
                 refusal=None if done else Refusal(command.error_code or "FAILED", text),
             )
         )
-        self._store.mark(command.command_id, told=True)
 
     def _tell_closed(self, command: CommandRow) -> None:
         orders = self._store.orders_of_strategy(command.strategy_id)
         if any(holdings(orders).values()) or any(_may_fill(row) for row in orders):
             return
+        if not self._is_new(("closed", command.command_id)):
+            return
         gross, charges = self._result(orders)
+        self._store.drop_guards(command.strategy_id, self._context.now_ns())
         self._context.announce(
             StructureClosed(
                 strategy_id=command.strategy_id,
@@ -96,9 +125,6 @@ class Teller:
                 net=gross - charges,
             )
         )
-        now_ns = self._context.now_ns()
-        self._store.drop_guards(command.strategy_id, now_ns)
-        self._store.mark(command.command_id, closed_ns=now_ns)
 
     def _result(self, orders: list[OrderRow]) -> tuple[Decimal, Decimal]:
         """(gross, charges) of a flat strategy, rupees."""
