@@ -8,7 +8,6 @@ last words for the supervisor and ends the process: no message is ever handled a
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from datetime import timedelta
 from typing import Any
@@ -120,5 +119,4 @@ class Host(ThespianActor):
             backtrace=False,
             diagnose=False,  # it would print the values of variables, keys among them
         )
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
         return logger.bind(actor=name)

@@ -74,7 +74,7 @@ class HostContext:
 
     def every(self, period_s: float, callback: Callable[[], None]) -> HeapTimer:
         def period() -> int:
-            draw = 0.0 if self._stepped else random.uniform(-JITTER, JITTER)  # noqa: S311 - no secret
+            draw = 0.0 if self._stepped else random.uniform(-JITTER, JITTER)  # noqa: S311
             return seconds(period_s * (1.0 + draw))
 
         return self.timers.again(self.monotonic_ns(), period, callback)

@@ -17,6 +17,7 @@ from actors.hosting.outbox import Letter, Outbox
 from actors.hosting.wire import Acknowledged, Address, Known, Mail, Posted, Transport
 from domain.supervision.topology import Node
 
+REACHABLE = (states.RUNNING, states.STOPPING, states.WAITING)
 RESEND_AFTER_NS = 20_000_000_000  # the transport gives up after 15 s, without a word
 
 
@@ -113,9 +114,10 @@ class Postman:
             )
 
     def waiting_for_living(self) -> int:
-        """Letters not yet handled by targets that can still handle them."""
+        """Letters not yet handled by targets that can still handle them; one that has not come up
+        when the tree stops never will."""
         return sum(
             len(outbox)
             for outbox in self._outboxes.values()
-            if self._board.get(outbox.target, "state") not in (states.STOPPED, states.GAVE_UP)
+            if self._board.get(outbox.target, "state") in REACHABLE
         )

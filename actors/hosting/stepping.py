@@ -95,8 +95,8 @@ class Stepping:
             return True
         held = sum(1 for _, letter in self._kept if 0 < letter.round < frame.number)
         enough = self._ran or held >= frame.expected
-        actor = self._engine.actor
-        settled = not self._started or actor.has_market_step(frame.market_step)  # type: ignore[union-attr]
+        actor = self._engine.actor if self._started else None
+        settled = actor is None or actor.has_market_step(frame.market_step)
         return enough and settled
 
     def _run(self, frame: Round) -> None:
