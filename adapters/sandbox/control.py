@@ -1,7 +1,8 @@
 """The control port: the exchange's clock, its fault switches, its reset; and a client of all three.
 
 ControlApp serves it, on loopback only; the stepper, the drills and the tests use SandboxControl.
-A POST must carry JSON as its content type, so that no web page can send one behind a user's back.
+A POST must carry JSON as its content type, and the Host must be ours, so that no web page can send
+one behind a user's back.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from adapters.sandbox.server import SandboxServer
 
 LOOPBACK = "127.0.0.1"
+OUR_NAMES = (b"127.0.0.1", b"localhost")
 CLIENT_TIMEOUT_S = 60.0
 ZERO = Decimal(0)
 BODY_BYTES_MAX = 100_000
@@ -78,13 +80,15 @@ class ControlApp:
         await send({"type": "http.response.body", "body": content})
 
     def _answer(self, scope: MutableMapping[str, Any], body: bytes) -> Reply:
-        path = scope["path"].rstrip("/")
+        path, headers = scope["path"].rstrip("/"), dict(scope["headers"])
+        if headers.get(b"host", b"").rpartition(b":")[0] not in OUR_NAMES:
+            return 403, {"message": "The control port answers to this machine's own name only"}
         route = self._routes.get((scope["method"], path))
         if route is None:
             return 404, {"message": "Not found", "path": path}
         if scope["method"] == "GET":
             return route({})
-        if not dict(scope["headers"]).get(b"content-type", b"").startswith(b"application/json"):
+        if not headers.get(b"content-type", b"").startswith(b"application/json"):
             return 415, {"message": "Content-Type must be application/json"}
         try:
             fields = json.loads(body or b"{}")

@@ -78,7 +78,11 @@ class Store:
         self._connection = sqlite3.connect(
             self._name, isolation_level=None, check_same_thread=False
         )
-        self._prepare()
+        try:
+            self._prepare()
+        except Exception:
+            self._connection.close()
+            raise
 
     def load(self, account: Account) -> None:
         """Fills an account with what was written; an empty file leaves it as it is."""
@@ -159,12 +163,16 @@ class _Transaction:
 
     def __enter__(self) -> None:
         if self._begin:
-            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._begin:
             self._connection.execute("ROLLBACK" if error else "COMMIT")
         if isinstance(error, sqlite3.Error):
-            raise StorageFailure(
-                f"sandbox books {self._name} cannot be written: {error}"
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> StorageFailure:
+        return StorageFailure(f"sandbox books {self._name} cannot be written: {error}")

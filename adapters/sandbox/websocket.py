@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -25,6 +26,8 @@ NS_PER_MS = 1_000_000
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 _MODE_WORDS = {
     word: mode for mode, name in MODE_NAMES.items() for word in (name.upper(), str(mode))
@@ -99,7 +102,15 @@ class WebSocketApp:
         elif not connection.authenticated:
             _fail(connection, "NOT_AUTHENTICATED", "You must authenticate first")
         else:
+            self._carry_out(verb, connection, message)
+
+    def _carry_out(self, verb: str, connection: Connection, message: Message) -> None:
+        try:
             self._verbs[verb](connection, message)
+        except Exception:
+            # One bad request must not cost the caller its socket; the trace is for the log.
+            log.exception("sandbox %s: %s failed", self._instance.name, verb)
+            _fail(connection, "PROCESSING_ERROR", f"{verb} could not be carried out")
 
     # -- requests
 

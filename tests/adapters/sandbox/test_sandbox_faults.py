@@ -287,6 +287,7 @@ def test_the_control_port_wants_json_by_name_and_knows_its_paths(server: Sandbox
     control = f"http://127.0.0.1:{server.control_port}"
     plain = {"Content-Type": "text/plain"}
     assert call("", f"{control}/reset", {}, headers=plain)[0] == 415
+    assert call("", f"{control}/reset", {}, headers={"Host": "evil.example:80"})[0] == 403
     assert call("", f"{control}/reset", b"{bad")[0] == 400
     assert call("", f"{control}/clock", {})[0] == 400
     assert call("", f"{control}/nosuch", {})[0] == 404

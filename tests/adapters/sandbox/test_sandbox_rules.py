@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +23,7 @@ from adapters.sandbox.hours import seed_calendars
 from adapters.sandbox.market import Market
 from adapters.sandbox.store import Store
 from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns
-from domain.errors import ConfigurationFault
+from domain.errors import ConfigurationFault, DatabaseTooNew, StorageFailure
 from tests.kit.sandbox_bench import MONTHLY, START_NS, WEEKLY, HandMarket
 
 CALL = "NIFTY26NOV2625950CE"  # 180 in the bench's market: 30 inside, 150 of time value
@@ -101,6 +103,19 @@ def test_a_limit_buy_rests_until_the_last_price_reaches_it_and_fills_at_its_limi
     assert order.status == "open"
     floor.trade(798.0)
     assert (order.status, order.average_price) == ("complete", Decimal("798.50"))
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [("BUY", "LIMIT"), ("SELL", "LIMIT"), ("BUY", "SL-M"), ("SELL", "SL-M")],
+)
+def test_a_price_that_is_just_reached_is_reached(action: str, kind: str) -> None:
+    floor = Floor()
+    at = Decimal(798 if (action, kind) in (("BUY", "LIMIT"), ("SELL", "SL-M")) else 802)
+    order = floor.place(action=action, price_type=kind, price=at, trigger_price=at)
+    assert order.status != "complete"
+    floor.trade(float(at))
+    assert (order.status, order.average_price) == ("complete", at)
 
 
 def test_a_limit_sell_that_the_market_already_pays_fills_at_once() -> None:
@@ -544,6 +559,21 @@ def test_a_reset_clears_the_file_too_and_gives_no_id_twice(tmp_path: Path) -> No
     assert not again.account.positions
     assert again.account.available == Decimal("10000000.00")
     assert again.place().order_id != first.order_id
+
+
+def test_books_that_cannot_be_written_are_a_storage_failure(tmp_path: Path) -> None:
+    path = tmp_path / "books.sqlite3"
+    path.write_bytes(b"this is no database, and long enough to be looked at as one" * 20)
+    with pytest.raises(StorageFailure, match=r"books\.sqlite3"):
+        Floor(path)
+
+
+def test_books_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "books.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(DatabaseTooNew):
+        Floor(path)
 
 
 def test_the_same_steps_give_the_same_ids_and_fills() -> None:

@@ -228,6 +228,15 @@ def test_the_source_is_asked_only_for_what_someone_reads_or_waits_for(
     assert market.watched == ids
 
 
+def test_a_request_that_breaks_is_told_and_the_socket_stays_open(
+    server: SandboxServer, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.market, "find", lambda exchange, symbol: 1 / 0)
+    broken = wire.ask(action="subscribe", symbol="SBIN", exchange="NSE")
+    assert (broken["code"], broken["status"]) == ("PROCESSING_ERROR", "error")
+    assert wire.hear_nothing()
+
+
 def test_a_ping_needs_no_login_and_echoes_what_came(server: SandboxServer) -> None:
     wire = Wire(server, login=False)
     answer = wire.ask(action="ping", timestamp=5, _pingId="x")
