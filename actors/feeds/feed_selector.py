@@ -12,13 +12,15 @@ import numpy as np
 
 from actors.actor import Actor, Context
 from adapters.tick_bus import Batch
-from domain.clock import NS_PER_S, exchange_time
+from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.feeds import failover
 from domain.feeds.failover import FeedHealth, Switch
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
 
 CHECK_EVERY_S = 1.0
+# At a start all feeds connect at once; who is first by chance must not be canonical for minutes.
+FIRST_DECISION_AFTER_S = 15.0
 STAGE_OF_CONSUMERS = "actors.market."
 
 
@@ -35,6 +37,7 @@ class FeedSelector(Actor):
         self._ticked: dict[str, set[int]] = {name: set() for name in self._sequence}
         self._tick_ns = dict.fromkeys(self._sequence, 0)
         self._error, self._error_ns = "", 0
+        self._decides_ns = context.now_ns() + seconds(FIRST_DECISION_AFTER_S)
 
     def start(self) -> None:
         if self.context.life > 1:
@@ -85,7 +88,7 @@ class FeedSelector(Actor):
     def _check(self) -> None:
         now_ns = self.context.now_ns()
         switch = failover.decide(self._sequence, self._canonical, self._feeds, now_ns)
-        if switch:
+        if switch and now_ns >= self._decides_ns:
             self._switch(switch)
         self._report(now_ns)
 

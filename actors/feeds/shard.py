@@ -190,7 +190,7 @@ class Shard(Actor):
             self.context.unwatch(self._stream.descriptor)
             self._stream.close()
         self._stream = None
-        self._reconnects += 1
+        self._reconnects += self._state in UP
         self._failures += 1
         delay_s = reconnect.REFUSED_DELAY_S
         if kind != "refused":

@@ -78,7 +78,7 @@ def why_unfit(health: FeedHealth, now_ns: int) -> str:
     """Why this feed must not stay canonical; empty while it may."""
     if health.state == "refused":
         return "its key or session was refused"
-    if health.failures_in_row >= FAILURES_MAX:
+    if health.failures_in_row >= FAILURES_MAX and health.state not in USABLE:
         return f"{health.failures_in_row} failures in a row"
     recent = [at for at in health.disconnected_ns if now_ns - at <= DISCONNECTS_WITHIN_NS]
     if len(recent) >= DISCONNECTS_MAX:
@@ -108,4 +108,5 @@ def decide(
 
 
 def _is_fit(health: FeedHealth, now_ns: int) -> bool:
-    return health.state in USABLE and not why_unfit(health, now_ns)
+    proven = health.failures_in_row < FAILURES_MAX  # they are forgotten with the first tick
+    return health.state in USABLE and proven and not why_unfit(health, now_ns)

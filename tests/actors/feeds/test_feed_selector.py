@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actors.feeds.feed_selector import FeedSelector
+from actors.feeds.feed_selector import FIRST_DECISION_AFTER_S, FeedSelector
 from domain.prices import TICK_DTYPE
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
@@ -20,6 +20,7 @@ def context(tmp_path):
 def selector(context):
     actor = FeedSelector(context, None)
     actor.start()
+    context.advance(FIRST_DECISION_AFTER_S)
     for broker in ("alpha", "beta"):
         tell(context, actor, broker, "live")
     return actor
@@ -52,6 +53,17 @@ def test_an_unfit_feed_is_left_for_the_next_and_a_person_is_told(context, select
     assert (switch.from_broker, switch.to_broker, switch.using_fallback) == ("alpha", "beta", True)
     assert "3 failures in a row" in switch.reason
     assert [alert.level for alert in context.alerts] == ["RISK"]
+
+
+def test_at_a_start_the_feed_that_connects_first_does_not_win(context):
+    selector = FeedSelector(context, None)
+    selector.start()
+    tell(context, selector, "beta", "live")
+    fail_over(context, selector)
+    context.advance(14)
+    assert context.heard(FeedSwitched) == []
+    context.advance(1)
+    assert context.heard(FeedSwitched)[0].to_broker == "beta"
 
 
 def test_silence_is_noticed_by_the_clock_alone(context, selector):

@@ -121,6 +121,12 @@ def test_a_lost_socket_is_made_again_after_doubling_pauses_with_all_subscription
     assert context.heard(ShardStateChanged)[-1].reconnects == 3
 
 
+def test_a_connection_that_never_stood_is_a_failure_and_no_disconnect(context, shard, streams):
+    play(context, streams[0], ("closed", "refused"))
+    last = context.heard(ShardStateChanged)[-1]
+    assert (last.reconnects, last.failures_in_row) == (0, 1)
+
+
 def test_failures_in_a_row_end_with_a_tick_and_not_with_a_connection(context, shard, streams):
     play(context, streams[-1], ("closed", "x"))
     context.advance(1)

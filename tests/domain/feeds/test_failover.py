@@ -41,6 +41,12 @@ def test_two_failures_are_borne_and_the_third_is_not():
     assert "3 failures in a row" in switch.reason
 
 
+def test_failures_end_with_a_connection_for_who_is_canonical_and_with_a_tick_for_who_would_be():
+    back = report(live(), 10, "live", failures=3)
+    assert choose("alpha", back, live(), 10) is None
+    assert choose("alpha", report(live(), 10, "down", failures=3), back, 10) is None
+
+
 def test_three_disconnects_within_a_minute_are_too_many_and_over_two_minutes_are_not():
     quick, slow = live(), live()
     for count, at_s in enumerate((10, 40, 70), start=1):
