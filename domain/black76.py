@@ -88,7 +88,7 @@ def price(
     )
     sign = np.where(is_call > 0, 1.0, -1.0)
     deviation = volatility * np.sqrt(np.maximum(years, 0.0))
-    return np.exp(-rate * years) * _undiscounted(forward, strike, deviation, sign)
+    return np.exp(-rate * years) * _undiscounted(forward, strike, deviation, sign=sign)
 
 
 def implied_volatility(
@@ -189,7 +189,7 @@ def _d1_d2(forward: Floats, strike: Floats, deviation: Floats) -> tuple[Floats, 
     return centre + half, centre - half
 
 
-def _undiscounted(forward: Floats, strike: Floats, deviation: Floats, sign: Floats) -> Floats:
+def _undiscounted(forward: Floats, strike: Floats, deviation: Floats, *, sign: Floats) -> Floats:
     d1, d2 = _d1_d2(forward, strike, deviation)
     value = sign * (forward * normal_cdf(sign * d1) - strike * normal_cdf(sign * d2))
     return np.maximum(value, 0.0)
@@ -206,7 +206,7 @@ class _Market:
 
     def value(self, volatility: Floats) -> Floats:
         deviation = volatility * self.root_years
-        return _undiscounted(self.forward, self.strike, deviation, self.sign)
+        return _undiscounted(self.forward, self.strike, deviation, sign=self.sign)
 
     def slope(self, volatility: Floats) -> Floats:
         d1, _d2 = _d1_d2(self.forward, self.strike, volatility * self.root_years)

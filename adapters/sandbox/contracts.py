@@ -141,7 +141,7 @@ def option_prices(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fair prices, and how many deviations each strike lies from its forward."""
     base = surface.at_the_money(level, years)
-    distance = surface.deviations(forward, strike, years, base)
+    distance = surface.deviations(forward, strike, years, volatility=base)
     fair = black76.price(
         forward,
         strike,

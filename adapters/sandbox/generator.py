@@ -184,7 +184,7 @@ class GeneratedMarket:
         minutes = self._underlying(listing.name, first, last)
         calendar = self._calendars[HOME_EXCHANGE.get(listing.exchange, listing.exchange)]
         minutes = minutes.rows(self._in_session(minutes.start_ns, calendar))
-        if listing.expiry is None:
+        if listing.expiry is None or not len(minutes.start_ns):
             return minutes
         points = self._underlying(NAMES[0], first, last)
         level = np.interp(minutes.start_ns, points.start_ns, points.close)

@@ -94,7 +94,10 @@ def listings_of(
     rows += [index_listing(seed, next(ids)) for seed in INDICES]
     rows += [_equity(name, next(ids)) for name in EQUITIES]
     for seed in INDICES:
-        rows += _contracts(seed, centre[seed.name], ids, _expiries(seed, day, known))
+        monthly, chains = _expiries(seed, day, known)
+        level = centre[seed.name]
+        rows += [_future(seed, next(ids), level=level, expiry=expiry) for expiry in monthly]
+        rows += _options(seed, ids, level=level, expiries=chains)
     return rows
 
 
@@ -147,7 +150,7 @@ def option_listing(
     )
 
 
-def _future(seed: IndexSeed, level: float, listing_id: int, expiry: date) -> Listing:
+def _future(seed: IndexSeed, listing_id: int, *, level: float, expiry: date) -> Listing:
     return Listing(
         listing_id,
         seed.derivative_exchange,
@@ -176,16 +179,13 @@ def _equity(name: str, listing_id: int) -> Listing:
     )
 
 
-def _contracts(
-    seed: IndexSeed, level: float, ids: Iterator[int], expiries: tuple[list[date], list[date]]
+def _options(
+    seed: IndexSeed, ids: Iterator[int], *, level: float, expiries: list[date]
 ) -> Iterator[Listing]:
-    monthly, chains = expiries
-    for expiry in monthly:
-        yield _future(seed, level, next(ids), expiry)
     if not seed.strike_step:
         return
     middle = round(level / seed.strike_step)
-    for expiry in chains:
+    for expiry in expiries:
         for place in range(middle - STRIKES_EACH_SIDE, middle + STRIKES_EACH_SIDE + 1):
             strike = Decimal(place * seed.strike_step)
             for kind in (Kind.CALL, Kind.PUT):

@@ -168,7 +168,7 @@ def _ticks(recording: Recording, listings: list[Listing], seed: IndexSeed) -> np
     options["volume"] = [row.volume * seed.lot_size for row in rows]
     options["open_interest"] = [row.open_interest * seed.lot_size for row in rows]
     options["iv"] = [row.iv for row in rows]
-    _quote_books(options, rows, seed, closes)
+    _quote_books(options, rows, seed=seed, closes=closes)
     spots = _index_ticks({row.at_ns: row.spot for row in rows}, UNDERLYING_ID)
     points = _index_ticks(_volatility_points(rows, closes), VOLATILITY_ID)
     # The index first: who prices an option needs the spot of the same moment.
@@ -186,7 +186,7 @@ def _closes(listings: list[Listing]) -> dict[date, int]:
 
 
 def _quote_books(
-    ticks: np.ndarray, rows: list[Row], seed: IndexSeed, closes: dict[date, int]
+    ticks: np.ndarray, rows: list[Row], *, seed: IndexSeed, closes: dict[date, int]
 ) -> None:
     """A book around each recorded price: its width is ours, by price and distance."""
     expires_ns = np.array([closes[row.contract.expiry] for row in rows])
@@ -194,7 +194,7 @@ def _quote_books(
     forward = np.array([row.spot for row in rows]) * np.exp(surface.CARRY_RATE * years)
     strikes = np.array([float(row.contract.strike) for row in rows])
     volatility = np.where(np.isnan(ticks["iv"]), UNKNOWN_VOLATILITY, ticks["iv"])
-    distance = surface.deviations(forward, strikes, years, volatility)
+    distance = surface.deviations(forward, strikes, years, volatility=volatility)
     tick_size = np.full(len(rows), 0.05)
     bid, ask = book(ticks["ltp"], distance, tick_size)
     size = np.ceil(BOOK_LOTS * np.exp(-0.5 * distance * distance)) * seed.lot_size

@@ -17,7 +17,7 @@ class Scenario:
 
     volatility: float = 0.085
     settled: float = 0.35
-    swing: float = 0.0007
+    swing: float = 0.0005
     drift_a_day: float = 0.0
     volatility_index: float = 16.8
     gap: float = 0.0
@@ -30,7 +30,7 @@ SLIDE_MINUTES = 60
 SCENARIOS = {
     # Rich implied over quiet realised volatility: what a seller of premium waits for.
     "calm": Scenario(),
-    "congestion": Scenario(settled=0.05, swing=0.0008),
+    "congestion": Scenario(settled=0.05),
     "trend": Scenario(settled=0.8, swing=0.0002, drift_a_day=0.012, volatility_index=14.0),
     "chop": Scenario(volatility=0.14, settled=0.6, swing=0.0025, volatility_index=18.5),
     "gap": Scenario(settled=0.8, gap=-0.025, gap_points=4.5),

@@ -29,7 +29,7 @@ def at_the_money(level: float | np.ndarray, years: np.ndarray) -> np.ndarray:
 
 
 def deviations(
-    forward: np.ndarray, strike: np.ndarray, years: np.ndarray, volatility: np.ndarray
+    forward: np.ndarray, strike: np.ndarray, years: np.ndarray, *, volatility: np.ndarray
 ) -> np.ndarray:
     """How far a strike lies above the forward, in standard deviations of the forward."""
     deviation = volatility * np.sqrt(np.maximum(years, 1e-6))

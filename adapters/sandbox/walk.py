@@ -16,9 +16,12 @@ from adapters.sandbox.scenarios import SLIDE_MINUTES, Scenario
 MINUTES_A_DAY = 375
 DAYS_A_YEAR = 252
 OVERNIGHT = 0.45  # standard deviation of a night, in days
-RETURN_MINUTES = 6.0  # time constant of the fluctuation
+RETURN_MINUTES = 3.0  # of the fluctuation: a quarter of an hour sees its whole range
 KERNEL_MINUTES = 40  # beyond, less than 0.2 % of the fluctuation is left
-SETTLING_MINUTES = 1_500  # four sessions, so that the last band of 20 quarters is the narrowest
+# The market quietens over these minutes before the start: by the start the last band of 20 quarters
+# of an hour is narrower than the hundred before, and stays so for some five hours.
+SETTLING_MINUTES = (320, 700)
+SWING_BEFORE = 3.0  # size of the fluctuation before it quietened
 DRIFTED = 5 * MINUTES_A_DAY  # a trend has lasted a week
 POINTS_MEAN, POINTS_DEVIATION = 14.0, 1.7  # the volatility index's year before the start
 POINTS_MEMORY_DAYS = 12.0
@@ -54,12 +57,13 @@ class PastPaths:
         self._day_starts = day_starts
         length = len(day_starts)
         before_end = np.arange(length)[::-1]
-        self._pace = np.interp(before_end, (0, SETTLING_MINUTES), (scenario.settled, 1.0))
+        self._pace = np.interp(before_end, SETTLING_MINUTES, (scenario.settled, 1.0))
         self._drift = scenario.drift_a_day / MINUTES_A_DAY * (before_end < DRIFTED)
         self._market = self._moves("market", scenario.volatility)
         decay = np.exp(-np.arange(KERNEL_MINUTES) / RETURN_MINUTES)
         decay *= scenario.swing / np.sqrt((decay**2).sum())
-        self._swing = np.convolve(rng_of(seed, "swing").standard_normal(length), decay)[:length]
+        swing = np.convolve(rng_of(seed, "swing").standard_normal(length), decay)[:length]
+        self._swing = swing * np.interp(before_end, SETTLING_MINUTES, (1.0, SWING_BEFORE))
 
     def of(self, name: str) -> np.ndarray:
         """The path of one index or equity."""
