@@ -58,6 +58,7 @@ class BarBuilder(Actor):
         self._history = HistoryReader(runtime, runtime.feed_sequence[0], self._store)
         self._windows = windows_of(keys.warm_start_max_bars, keys.warm_start_lookback_days)
         self._warm = WarmWindows(context, self._history, self._windows, self._backfill)
+        self._backfill_planned = False
         self._down_ns = self._last_tick_ns = 0
         self._counts: Counter[str] = Counter()
 
@@ -208,10 +209,14 @@ class BarBuilder(Actor):
             self._plan_backfill()
 
     def _plan_backfill(self) -> None:
+        if self._backfill_planned:
+            return
+        self._backfill_planned = True
         left_ns = NS_PER_MINUTE - self.context.now_ns() % NS_PER_MINUTE
         self.context.after(left_ns / NS_PER_S + SETTLE_S, self._ask_backfill)
 
     def _ask_backfill(self) -> None:
+        self._backfill_planned = False
         now_ns, minutes = self.context.now_ns(), self._windows[0]
         for listing in self._underlyings:
             ask = partial(self._history.told, listing, minutes, now_ns, 0)
@@ -219,7 +224,8 @@ class BarBuilder(Actor):
 
     def _backfill(self, bars: Any) -> None:
         if isinstance(bars, BrokerFailure):
-            self.context.log.warning("history for a backfill was refused: {}", bars)
+            self.context.log.warning("backfill waits a minute: {}", bars)
+            self._plan_backfill()
             return
         if isinstance(bars, Exception):
             raise bars

@@ -299,21 +299,26 @@ def test_a_silent_underlying_is_named_and_silent_options_are_counted(build, mark
     assert "[DATA] No ticks for 1 options in 09:15" in lines
 
 
-def test_a_minute_that_history_brought_late_stands_in_its_place_in_the_window(
+def test_a_refused_backfill_is_asked_again_and_its_minute_takes_its_place_in_the_window(
     build, market, broker
 ):
     context, builder = build(at(10, 7, 30))
     own = nifty(market)
     context.advance(31)
+    broker.failure = NotSent("no route to the broker")
     for minute in (8, 9):
         context.feed("ticks.alpha", make_ticks((own, context.now_ns(), 24_000.0 + minute)))
         context.advance(60)
+    broker.failure = None
+    asked = len(broker.asked)
+    context.advance(15)
+    assert len(broker.asked) == asked + 2  # one a minute for each of two underlyings
     restart = NodeRestarted(name="volatility_agent", life=2, reason="", handles_orders=False)
     context.clear()
     context.deliver(builder, restart)
     context.advance(1)
     minutes = published(context, "1m", warm=True)[0]
     mine = minutes[minutes["listing"] == own][-4:]
-    # 10:07 was running at the start, so that only history, asked at 10:08:12, knows it.
+    # 10:07 was running at the start: only history knows it, and it came after 10:08 and 10:09.
     assert mine["start_ns"].tolist() == [at(10, minute) for minute in (6, 7, 8, 9)]
     assert mine["close"].tolist() == [100, 100, 24_008, 24_009]
