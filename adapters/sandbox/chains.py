@@ -6,10 +6,13 @@ Pure reading of the market; a Refusal says why something cannot be resolved (`op
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from adapters.sandbox.books import Refusal
 from adapters.sandbox.market import Market, cut_off
@@ -27,6 +30,7 @@ from domain.instruments import (
 
 _OFFSET = re.compile(r"^(ATM|(ITM|OTM)([1-9]\d?))$")
 OFFSET_MAX = 50
+GREEKS = ("delta", "gamma", "theta", "vega", "rho")
 SECONDS_A_YEAR = 365 * 86_400
 
 
@@ -173,18 +177,28 @@ def years_left(expires_ns: int, now_ns: int) -> float:
 
 
 def read_greeks(
-    price: float, forward: float, strike: float, *, years: float, rate: float, is_call: bool
-) -> tuple[float, dict[str, float]]:
-    """Implied volatility (decimal a year) and greeks, per calendar day and per volatility point.
+    prices: Sequence[float],
+    strikes: Sequence[float],
+    are_calls: Sequence[bool],
+    *,
+    forward: float,
+    years: float,
+    rate: float,
+) -> list[tuple[float, dict[str, float]]]:
+    """Implied volatility (decimal a year) and greeks of each option of one expiry.
 
-    An option with no time value has volatility 0, delta of its intrinsic value, and 0 elsewhere.
+    Theta is per calendar day, vega per volatility point. An option with no time value has
+    volatility 0, the delta of its intrinsic value, and 0 elsewhere.
     """
-    terms = {"years": years, "rate": rate, "is_call": is_call}
-    volatility = float(black76.implied_volatility(price, forward, strike, **terms))
-    if not volatility > 0:
-        inside = forward > strike if is_call else forward < strike
-        delta = (1.0 if is_call else -1.0) if inside else 0.0
-        return 0.0, {"delta": delta, "gamma": 0.0, "theta": 0.0, "vega": 0.0, "rho": 0.0}
+    strike, is_call = np.asarray(strikes, dtype=float), np.asarray(are_calls, dtype=bool)
+    terms: dict[str, Any] = {"years": years, "rate": rate, "is_call": is_call}
+    solved = black76.implied_volatility(np.asarray(prices), forward, strike, **terms)
+    volatility = np.where(solved > 0, solved, 0.0)
     found = black76.greeks(forward, strike, volatility=volatility, **terms)
-    names = ("delta", "gamma", "theta", "vega", "rho")
-    return volatility, {name: round(float(getattr(found, name)), 6) for name in names}
+    inside = np.where(is_call, forward > strike, forward < strike)
+    columns = {name: np.where(volatility > 0, getattr(found, name), 0.0) for name in GREEKS}
+    plain = np.where(inside, np.where(is_call, 1.0, -1.0), 0.0)
+    columns["delta"] = np.where(volatility > 0, columns["delta"], plain)
+    rows = zip(*(np.round(columns[name], 6).tolist() for name in GREEKS), strict=True)
+    greeks = [dict(zip(GREEKS, row, strict=True)) for row in rows]
+    return list(zip(volatility.tolist(), greeks, strict=True))

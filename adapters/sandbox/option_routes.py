@@ -144,8 +144,11 @@ def option_chain(instance: Instance, fields: Fields) -> Answer:
     reach = int(fields["strike_count"] or len(strikes))
     shown = range(max(0, centre - reach), min(len(strikes), centre + reach + 1))
     forward = chains.synthetic_forward(market, strikes, under.ltp)
-    maker = _LegMaker(market, under, forward, fields) if fields["with_greeks"] else None
-    rows = [_chain_row(market, strikes[place], (place, centre), maker) for place in shown]
+    rows = [_chain_row(market, strikes[place], (place, centre)) for place in shown]
+    greeks = fields["with_greeks"]
+    if greeks:
+        rate = float(fields["interest_rate"]) / 100.0
+        _add_greeks(market, rows, under, forward=forward or under.ltp, rate=rate)
     quote = market.quote(under.listing)
     expires_ns = chains.expiry_moment_ns(under.expiry, under.option_exchange)
     return found(
@@ -159,50 +162,40 @@ def option_chain(instance: Instance, fields: Fields) -> Answer:
         server_ts=market.now_ns() // NS_PER_S,
         atm_strike=float(strikes[centre].strike),
         quotes_included=True,
-        greeks_included=maker is not None,
-        forward_price=round(forward, 2) if maker and forward is not None else None,
+        greeks_included=greeks,
+        forward_price=round(forward, 2) if greeks and forward is not None else None,
         chain=rows,
     )
 
 
-class _LegMaker:
-    """Adds greeks to the legs of one chain."""
-
-    def __init__(
-        self, market: Market, under: Underlying, forward: float | None, fields: Fields
-    ) -> None:
-        self._forward = forward if forward is not None else under.ltp
-        expires_ns = chains.expiry_moment_ns(under.expiry, under.option_exchange)
-        self._years = chains.years_left(expires_ns, market.now_ns())
-        self._rate = float(fields["interest_rate"]) / 100.0
-
-    def greeks(self, listing: Listing, ltp: float) -> dict[str, float]:
-        """Volatility in percent and the greeks of one option."""
-        volatility, greeks = chains.read_greeks(
-            ltp,
-            self._forward,
-            float(listing.strike),
-            years=self._years,
-            rate=self._rate,
-            is_call=listing.kind == Kind.CALL,
-        )
+def _add_greeks(
+    market: Market, rows: list[Fields], under: Underlying, *, forward: float, rate: float
+) -> None:
+    """Volatility in percent and greeks into every leg of a chain, all in one computation."""
+    legs = [(row, kind) for row in rows for kind in ("ce", "pe") if row[kind]]
+    expires_ns = chains.expiry_moment_ns(under.expiry, under.option_exchange)
+    found = chains.read_greeks(
+        [row[kind]["ltp"] for row, kind in legs],
+        [row["strike"] for row, _ in legs],
+        [kind == "ce" for _, kind in legs],
+        forward=forward,
+        years=chains.years_left(expires_ns, market.now_ns()),
+        rate=rate,
+    )
+    for (row, kind), (volatility, greeks) in zip(legs, found, strict=True):
         del greeks["rho"]
-        return {"implied_volatility": round(100 * volatility, 2), **greeks}
+        row[kind].update(implied_volatility=round(100 * volatility, 2), **greeks)
 
 
-def _chain_row(
-    market: Market, strike: Strike, places: tuple[int, int], maker: _LegMaker | None
-) -> Fields:
+def _chain_row(market: Market, strike: Strike, places: tuple[int, int]) -> Fields:
     return {
         "strike": float(strike.strike),
-        "ce": _chain_leg(market, strike.call, chains.label(*places, Kind.CALL), maker),
-        "pe": _chain_leg(market, strike.put, chains.label(*places, Kind.PUT), maker),
+        "ce": _chain_leg(market, strike.call, chains.label(*places, Kind.CALL)),
+        "pe": _chain_leg(market, strike.put, chains.label(*places, Kind.PUT)),
     }
 
 
-def _chain_leg(
-    market: Market, listing: Listing | None, label: str, maker: _LegMaker | None
-) -> Fields | None:
+def _chain_leg(market: Market, listing: Listing | None, label: str) -> Fields | None:
     if listing is None:
         return None
     quote = market.quote(listing)
@@ -217,8 +210,6 @@ def _chain_leg(
         lotsize=listing.lot_size,
         tick_size=float(listing.tick_size),
     )
-    if maker:
-        leg.update(maker.greeks(listing, leg["ltp"]))
     return leg
 
 
@@ -264,13 +255,13 @@ def _greeks(market: Market, fields: Fields) -> Fields | Refusal:
         return Refusal(f"Invalid expiry_time {fields['expiry_time']}. Use HH:MM")
     years = chains.years_left(chains.expiry_moment_ns(parsed.expiry, exchange, at), market.now_ns())
     under, forward = spot
-    volatility, greeks = chains.read_greeks(
-        quote.ltp,
-        forward,
-        float(parsed.strike),
+    ((volatility, greeks),) = chains.read_greeks(
+        [quote.ltp],
+        [float(parsed.strike)],
+        [parsed.kind == Kind.CALL],
+        forward=forward,
         years=years,
         rate=float(fields["interest_rate"]) / 100.0,
-        is_call=parsed.kind == Kind.CALL,
     )
     return {
         "symbol": symbol,
