@@ -49,6 +49,7 @@ class ControlDesk(Actor):
 
     def start(self) -> None:
         self._waiting: dict[str, str] = {}
+        self._injections = 0
         self._mode = "halted"
         self._killed = False
         self._settings = SettingStore(open_engine(self.context.runtime.database_url))
@@ -131,7 +132,10 @@ class ControlDesk(Actor):
             text = f"the runtime is {state}; no signal is taken"
             self._answer(message.request, 409, "NOT_RUNNING", text)
             return
-        outcome = signal_from_payload(message.body, self.context.now_ns())
+        self._injections += 1
+        outcome = signal_from_payload(
+            message.body, self.context.now_ns(), sequence=self._injections
+        )
         if not isinstance(outcome, Signal):
             details = [{"field": fault.field, "message": fault.message} for fault in outcome]
             text = "; ".join(f"{fault.field}: {fault.message}" for fault in outcome)

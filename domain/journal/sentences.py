@@ -8,6 +8,7 @@ recorder keeps: the message's class name and its fields as messages.codec.to_pla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 Fact = Mapping[str, Any]
@@ -100,7 +101,7 @@ def _denied(fact: Fact) -> str:
 def _filled(fact: Fact) -> str:
     fill = fact["fill"]
     done = "bought" if fill["action"] == "BUY" else "sold"
-    trade = f"{done} {fill['quantity']} {fill['symbol']} at {fill['price']}"
+    trade = f"{done} {fill['quantity']} {fill['symbol']} at {Decimal(fill['price']):.2f}"
     return f"execution: {trade} on {fact['broker']}"
 
 

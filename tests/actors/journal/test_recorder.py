@@ -67,7 +67,7 @@ def test_a_decision_is_said_in_plain_words(context: RecordingContext) -> None:
     at_ns = 1_795_149_900_000_000_000
     record(context, OrderFilled(fill=FILL, broker="alpha", command_id=1, id="x:1:1", at_ns=at_ns))
     line = (context.runtime.data_dir / "log" / "decisions.log").read_text()
-    assert line == "10:15:00  execution: bought 65 NIFTY24NOV2625950CE at 101.5 on alpha\n"
+    assert line == "10:15:00  execution: bought 65 NIFTY24NOV2625950CE at 101.50 on alpha\n"
 
 
 def test_what_a_person_did_stands_in_the_audit_trail(context: RecordingContext) -> None:
