@@ -54,6 +54,7 @@ class Stepper(Actor):
         self._hosts: dict[str, Stepped] = {}
         self._wanting: set[str] = set()
         self._owed: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
         self._prefixes: dict[str, tuple[str, ...]] = {}
         self._prefixes_version = 0
         self._running: set[str] = set()
@@ -61,7 +62,7 @@ class Stepper(Actor):
         self._number = 0
         self._now_ns = 0
         self._market: dict[str, Any] = {}
-        self._begun = self._moving = self._ended = False
+        self._begun = self._moving = self._ended = self._silent = False
         self._steps = 0
         self._step_began_ns = 0
         self._step_ms: deque[float] = deque(maxlen=STEPS_KEPT)
@@ -104,17 +105,24 @@ class Stepper(Actor):
 
     def _leave_round(self, name: str) -> None:
         self._running.discard(name)
-        for group in self._waiting.values():
-            if name in group:
-                group.remove(name)
-                if group:
-                    self._send_round(group[0])
+        group = self._waiting.get(self._lane(name), [])
+        if name not in group:
+            return
+        was_its_turn = group[0] == name
+        group.remove(name)
+        if was_its_turn and group:
+            self._send_round(group[0])
+
+    def _lane(self, name: str) -> str:
+        """Those who speak to one broker's server take turns, so that its answers repeat too."""
+        return self._shared.nodes[name].instance or name
 
     def _go_on(self) -> None:
         if not self._market or self._ended:
             return
         if not self._begun:
-            for name in sorted(self._wanting - self._running):
+            fresh = {name for name, host in self._hosts.items() if not host.started}
+            for name in sorted(fresh & self._wanting - self._running):
                 self._begin_round([name])
             started = {name for name, host in self._hosts.items() if host.started}
             self._begun = started >= self._shared.stepped and not self._running
@@ -137,19 +145,24 @@ class Stepper(Actor):
         return sorted((due | owed | self._wanting) & self._hosts.keys())
 
     def _begin_round(self, names: list[str]) -> None:
-        """All at once, but those who speak to one broker's server one after the other."""
+        """All at once, but those of one lane one after the other."""
         self._number = max(self._number, 1)
         self._running.update(names)
-        self._waiting = {key: group for key, group in self._waiting.items() if group}
+        # Counted now: what the first of a lane tells in this round is the next round's.
+        self._expected |= {
+            name: self._owed.pop(name, 0) if self._hosts[name].started else 0 for name in names
+        }
         for name in names:
-            lane = self._shared.nodes[name].instance or name
-            group = self._waiting.setdefault(lane, [])
+            group = self._waiting.setdefault(self._lane(name), [])
             group.append(name)
             if group[0] == name:
                 self._send_round(name)
 
     def _send_round(self, name: str) -> None:
-        host = self._hosts[name]
+        host = self._hosts.get(name)
+        if host is None:  # it died while it waited for its turn
+            self._leave_round(name)
+            return
         news = host.prefixes_seen != self._prefixes_version
         host.prefixes_seen = self._prefixes_version
         self._wanting.discard(name)
@@ -158,7 +171,7 @@ class Stepper(Actor):
             Round(
                 number=self._number,
                 now_ns=self._now_ns,
-                expected=self._owed.pop(name, 0) if host.started else 0,
+                expected=self._expected.pop(name),
                 market_step=host.market_step,
                 prefixes=self._prefixes if news else None,
             ),
@@ -188,7 +201,9 @@ class Stepper(Actor):
 
     def _on_market(self, answer: Any) -> None:
         if isinstance(answer, Exception):
-            self.context.log.warning("the exchange does not answer: {}", answer)
+            if not self._silent:
+                self.context.log.warning("the exchange does not answer yet: {}", answer)
+            self._silent = True
             to_ns = self._now_ns
             self.context.after(ASK_AGAIN_S, lambda: self._ask_market(to_ns))
             return
@@ -197,7 +212,7 @@ class Stepper(Actor):
             for name in self._watchers & self._hosts.keys():
                 self._hosts[name].market_step = int(answer["step"])
                 self._wanting.add(name)
-        self._market, self._moving = answer, False
+        self._market, self._moving, self._silent = answer, False, False
         self._now_ns = max(self._now_ns, int(answer["now_ns"]))
         self._go_on()
 
@@ -236,5 +251,6 @@ class Stepper(Actor):
             if gone or board.get(name, "life") != self._hosts[name].life:
                 self.context.log.warning("{} died in round {}", name, self._number)
                 del self._hosts[name]
+                self._wanting.discard(name)
                 self._leave_round(name)
         self._go_on()

@@ -90,11 +90,12 @@ class Listener(Actor):
         self._note(f"{message.id}:{message.what}:{message.number}")
 
 
-def replayed(folder: Path, seed: int) -> SimulatedTree:
+def replayed(folder: Path, seed: int, instance: str = "") -> SimulatedTree:
+    """With an instance, both listeners speak to one broker and so take turns."""
     runtime = make_runtime(folder, replay=ReplayPlan(folder, None, 0.0, None))
     classes = {
-        "directory": Directory, "stepper": TestStepper, "left": Listener, "right": Listener,
-        "first": Source, "second": Source,
+        "directory": Directory, "stepper": TestStepper, f"left{instance}": Listener,
+        f"right{instance}": Listener, "first": Source, "second": Source,
     }  # fmt: skip
     tree = SimulatedTree(runtime, classes, seed)
     tree.start("directory", "stepper", "left", "right", "first", "second")
@@ -134,6 +135,14 @@ def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path) -> None:
     tree.run_until(lambda: has_ended(tree))
     assert tree.actor("right").context.life == 2
     assert [text for text, _ in tree.actor("left").lines if text == "first:8"]
+
+
+def test_those_who_share_a_broker_take_turns_and_hear_the_same(tmp_path: Path) -> None:
+    together, in_turns = replayed(tmp_path, 8), replayed(tmp_path, 9, ":alpha")
+    for tree in (together, in_turns):
+        tree.run_until(lambda tree=tree: has_ended(tree))
+    assert in_turns.actor("left").lines == together.actor("left").lines
+    assert in_turns.actor("right").lines == together.actor("right").lines
 
 
 def test_the_end_of_the_recording_is_told_to_the_launcher(tmp_path: Path) -> None:
