@@ -38,7 +38,7 @@ def control(exchange):
 
 
 @pytest.fixture
-def world(exchange, tmp_path):
+def world(exchange, control, tmp_path):
     """(context, shard) of a shard on the stepped exchange, with the exchange's own master."""
     address = exchange.addresses["alpha"]
     endpoint = BrokerEndpoint("alpha", address.rest_url, address.websocket_url, True, True, "")
@@ -60,6 +60,9 @@ def world(exchange, tmp_path):
     shard.start()
     yield context, shard
     shard.stop()
+    deadline = time.monotonic() + 10
+    while control.status()["instances"][0]["sockets"]:  # the server must not end in mid-handshake
+        assert time.monotonic() < deadline
 
 
 def run_round(context, shard, step):
