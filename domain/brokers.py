@@ -1,4 +1,7 @@
-"""What a broker may be able to do, and where one is reached. Code asks for capabilities, never for names."""
+"""What a broker may be able to do, and where one is reached.
+
+Code asks for capabilities, never for names.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class BrokerEndpoint:
-    """One row of the `brokers:` block (`multibroker.md` 2). The key is not here: it never travels."""
+    """One row of the `brokers:` block (`multibroker.md` 2). Its key never travels."""
 
     name: str
     rest_url: str
@@ -59,7 +62,7 @@ class BrokerOrder:
     """One row of a broker's order book, in our words.
 
     `status`: open, trigger pending, complete, rejected, cancelled, expired (lower case).
-    `ordered_at_ns` is 0 when the broker's time could not be read. `tag` is the broker's strategy field.
+    `ordered_at_ns` is 0 when the broker's time could not be read; `tag` is its strategy field.
     """
 
     order_id: str

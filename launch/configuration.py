@@ -59,8 +59,8 @@ def _origin(key: str, environment: Mapping[str, str], from_file: Mapping[str, st
 def env_example() -> str:
     """The text of .env.example: every key, commented out, with its meaning and default."""
     lines = [
-        "# Every key with its default. Copy to .env and change what you need; made from the table in",
-        "# domain/settings.py by `python system.py --env-example`.",
+        "# Every key with its default. Copy to .env and change what you need;",
+        "# made from the table in domain/settings.py by `python system.py --env-example`.",
         "",
     ]
     for field in dataclasses.fields(Settings):

@@ -15,7 +15,7 @@ from domain.brokers import BrokerOrder, Funds
 from domain.clock import seconds
 from domain.errors import BrokerFailure
 from domain.readings import MarginState
-from messages.trading import (
+from messages.books import (
     BrokerOrdersRead,
     BrokerPositionsRead,
     MarginQuoted,

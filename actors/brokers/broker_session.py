@@ -15,8 +15,8 @@ from adapters.catalogue import open_broker
 from domain.clock import exchange_time, seconds
 from domain.errors import BadMarketData, BrokerFailure, NotAuthenticated
 from domain.instruments import Listing
+from messages.books import BrokerConnectionChanged
 from messages.market import InstrumentsLoaded
-from messages.trading import BrokerConnectionChanged
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
 

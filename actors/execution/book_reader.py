@@ -11,7 +11,7 @@ from domain.execution.book import change_of, changes, missing
 from domain.execution.unknowns import Finding, next_poll_ns, resolve
 from domain.order_changes import BookChange
 from domain.orders import OrderRow, OrderStatus
-from messages.trading import BrokerOrdersRead, ReadOrders
+from messages.books import BrokerOrdersRead, ReadOrders
 from persistence.orders import OrderStore
 
 MISSING_AGAIN_S = 10.0

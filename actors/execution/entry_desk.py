@@ -33,7 +33,11 @@ from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus
 from domain.positions import structure_notional
 from domain.prices import money
 from messages.codec import from_plain, to_plain
-from messages.trading import ClearOrder, OrderDenied, ProposalRecorded
+from messages.trading import (
+    ClearOrder,
+    OrderDenied,
+    ProposalRecorded,
+)
 from persistence.orders import OrderStore
 
 GATE, RISK = "breaker_gate", "risk_agent"

@@ -26,11 +26,11 @@ from domain.clock import seconds
 from domain.errors import StorageFailure
 from domain.orders import CommandStatus
 from domain.positions import unhedged_shorts
+from messages.books import BrokerOrdersRead
 from messages.control import ApproveCommand, ManageDeadLetter
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked
 from messages.trading import (
-    BrokerOrdersRead,
     CloseStructure,
     CorrectBook,
     FlattenLeg,

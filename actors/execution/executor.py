@@ -21,9 +21,9 @@ from domain.execution.outcomes import Outcome, not_proven, outcome_of
 from domain.execution.sending import may_leave
 from domain.orders import OrderRow, OrderStatus
 from domain.readings import FreshnessMark
+from messages.books import BrokerConnectionChanged
 from messages.market import FreshnessMarked
 from messages.trading import (
-    BrokerConnectionChanged,
     CancelOrder,
     OrderAccepted,
     OrderCancelled,

@@ -1,7 +1,7 @@
 """The position book: the single writer of what we hold, folded from the rows of `fills`.
 
 Hears FillsRecorded, NodeRestarted, ReconciliationDone, FeedSwitched, and prices from `chain.` and
-`ticks.` on the bus; announces PositionChanged on every change, and at most once a second for prices.
+`ticks.` on the bus; announces PositionChanged on a change, and at most once a second for prices.
 A fill and the cursor that counts it are one transaction: a start folds what is left.
 """
 
@@ -23,9 +23,10 @@ from domain.instruments import Kind, parse_symbol, underlying_of
 from domain.orders import Fill, OrderRow, Purpose
 from domain.positions import BookSnapshot, Position, fold, net_delta
 from domain.prices import money
+from messages.books import ReconciliationDone
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedSwitched
-from messages.trading import FillsRecorded, PositionChanged, ReconciliationDone
+from messages.trading import FillsRecorded, PositionChanged
 from persistence.database import open_engine
 from persistence.positions import KeptPosition, PositionStore
 

@@ -26,14 +26,14 @@ from domain.execution.reconciliation import (
 )
 from domain.orders import OrderStatus
 from domain.positions import Position
-from messages.lifecycle import NodeRestarted
-from messages.trading import (
+from messages.books import (
     BrokerConnectionChanged,
     BrokerPositionsRead,
-    CorrectBook,
     ReadPositions,
     ReconciliationDone,
 )
+from messages.lifecycle import NodeRestarted
+from messages.trading import CorrectBook
 from persistence.database import open_engine
 from persistence.orders import OrderStore
 from persistence.positions import PositionStore

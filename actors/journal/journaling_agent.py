@@ -13,7 +13,11 @@ from actors.actor import Actor
 from domain.clock import exchange_time, iso_utc
 from domain.journal.performance import ClosedTrade, by_strategy, metrics
 from messages.codec import to_plain
-from messages.trading import OrderFilled, StructureClosed, StructureOpened
+from messages.trading import (
+    OrderFilled,
+    StructureClosed,
+    StructureOpened,
+)
 from persistence.database import open_engine
 from persistence.journal import JournalStore
 

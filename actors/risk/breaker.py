@@ -15,12 +15,11 @@ from actors.actor import Actor, Context, Timer
 from domain.clock import NS_PER_S, exchange_time
 from domain.risk.breaker import KILL, Action, Flatten, Kill, Limits, Question, Tripped
 from domain.risk.breakers import RULES, UnhedgedExposure
+from messages.books import BrokerConnectionChanged, MarginRead
 from messages.lifecycle import NodeRestarted
 from messages.trading import (
     BreakerVerdict,
-    BrokerConnectionChanged,
     FlattenLeg,
-    MarginRead,
     OrderAccepted,
     OrderFilled,
     OrderRejected,

@@ -17,16 +17,15 @@ from domain.clock import exchange_time, iso_utc
 from domain.intents import Refusal
 from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
 from domain.risk.trading_mode import HALTED, TradingState
+from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
 from messages.lifecycle import BranchGaveUp, NodeRestarted
 from messages.market import SessionClosed, SessionOpened
 from messages.trading import (
     BreakerVerdict,
-    BrokerConnectionChanged,
     ClearOrder,
     OrderCleared,
     OrderDenied,
-    ReconciliationDone,
     TradingModeChanged,
     WeighOrder,
 )

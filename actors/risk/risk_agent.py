@@ -36,18 +36,20 @@ from domain.risk.evaluation import (
 )
 from domain.risk.gates import NakedPolicy
 from domain.risk.proposal import legs_of, lot_orders, make_intent, product_of, tag_of
+from messages.books import (
+    MarginQuoted,
+    MarginRead,
+    QuoteMargin,
+)
 from messages.codec import from_plain, to_plain
 from messages.control import InjectSignal, SignalInjected
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
     EvaluateSignal,
-    MarginQuoted,
-    MarginRead,
     OrderProposed,
     PositionChanged,
     ProposalRecorded,
-    QuoteMargin,
     RegimeChanged,
     SignalRefused,
     StructureClosed,

@@ -15,8 +15,8 @@ from domain.intents import RouteDecision, Signal
 from domain.positions import BookSnapshot
 from domain.readings import MarginState
 from domain.routing.conflicts import RoutingLimits, diagnostics, exposure_of, route
+from messages.books import MarginRead
 from messages.trading import (
-    MarginRead,
     PositionChanged,
     RouteSignals,
     SignalRouted,

@@ -28,6 +28,7 @@ from domain.routing.quality import (
     loop_status,
     quality_snapshot,
 )
+from messages.books import MarginRead
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import (
@@ -40,7 +41,6 @@ from messages.market import (
 from messages.trading import (
     CommandEnded,
     EvaluateSignal,
-    MarginRead,
     OrderProposed,
     PositionChanged,
     ProposalRecorded,

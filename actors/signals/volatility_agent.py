@@ -33,7 +33,11 @@ from domain.signals.volatility import (
 )
 from messages.codec import to_plain
 from messages.market import ChainSummarised, InstrumentsLoaded, SessionOpened, VolatilityRead
-from messages.trading import ScanCompleted, ScanRequested, SignalRaised
+from messages.trading import (
+    ScanCompleted,
+    ScanRequested,
+    SignalRaised,
+)
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
 from persistence.market import MarketStore

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from domain.brokers import BrokerEndpoint
+from domain.supervision.values import derived_websocket_url, is_int, is_url, value_fault
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
-RESTARTS = ("permanent", "transient", "temporary")
 GROUPS = ("brokers", "exec_brokers", "feed_brokers")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")
 NODE_KEYS = frozenset({
@@ -203,7 +203,7 @@ class _Reader:
             ("rest", rest, ("http", "https")),
             ("ws", websocket, ("ws", "wss")),
         ):
-            if not _is_url(url, schemes):
+            if not is_url(url, schemes):
                 self.fault(
                     row,
                     key,
@@ -287,7 +287,7 @@ class _Reader:
         if each is not None:
             return [(found, f"{name}.{found}") for found in groups[each]]
         if count is not None:
-            if not _is_int(count) or not 1 <= count <= 64:
+            if not is_int(count) or not 1 <= count <= 64:
                 self.fault(
                     row,
                     "count",
@@ -363,7 +363,7 @@ class _Reader:
             if fact.name not in source:
                 continue
             value = source[fact.name]
-            sentence = _value_fault(fact.name, value)
+            sentence = value_fault(fact.name, value)
             if sentence:
                 self.fault(source, fact.name, f"node {name}: {fact.name} {value!r} {sentence}")
                 continue
@@ -381,47 +381,3 @@ class _Reader:
                 f"node {name}: max_handler_s {handler} must be below heartbeat_s {heartbeat}",
             )
         return values
-
-
-def derived_websocket_url(rest_url: str) -> str:
-    """The WebSocket of an OpenAlgo instance from its REST base (`multibroker.md` 2)."""
-    parts = urlsplit(rest_url)
-    ports = {5000: 8765, 5001: 8766, 5002: 8767, 5500: 8865, 5501: 8866, 5502: 8867}
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    return f"{scheme}://{parts.hostname}:{ports.get(parts.port or 0, 8765)}"
-
-
-def _value_fault(key: str, value: Any) -> str:
-    if key == "restart":
-        return "" if value in RESTARTS else f"must be one of {', '.join(RESTARTS)}"
-    if key == "pause_on_kill":
-        return "" if isinstance(value, bool) else "must be true or false"
-    if key == "backoff_s":
-        fits = (
-            isinstance(value, list) and len(value) == 2 and all(_is_number(part) for part in value)
-        )
-        return (
-            ""
-            if fits and 0 <= value[0] <= value[1]
-            else "must be [first, max] in seconds, ascending"
-        )
-    if key in ("max_restarts", "mailbox_max"):
-        low = 0 if key == "max_restarts" else 1
-        return "" if _is_int(value) and value >= low else f"must be a whole number of {low} or more"
-    return "" if _is_number(value) and value > 0 else "must be a number of seconds above 0"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 0) >= 0
-    except ValueError:
-        return False

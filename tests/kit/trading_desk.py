@@ -34,14 +34,13 @@ from domain.intents import (
 from domain.readings import FreshnessMark
 from domain.settings import Settings
 from messages.base import Message
+from messages.books import BrokerOrdersRead, ReadOrders
 from messages.market import FreshnessMarked
 from messages.trading import (
-    BrokerOrdersRead,
     ClearOrder,
     OrderCleared,
     OrderDenied,
     OrderProposed,
-    ReadOrders,
 )
 from persistence.database import MainBase, open_engine
 from persistence.orders import OrderStore

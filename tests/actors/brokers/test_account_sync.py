@@ -8,7 +8,7 @@ from actors.brokers import account_sync as module
 from actors.brokers.account_sync import AccountSync
 from domain.brokers import BrokerOrder, BrokerPosition, Funds, MarginQuote, OrderRequest
 from domain.errors import NotSent, OutcomeUnknown
-from messages.trading import (
+from messages.books import (
     BrokerOrdersRead,
     BrokerPositionsRead,
     MarginQuoted,

@@ -7,8 +7,8 @@ import pytest
 from actors.brokers import broker_session as module
 from actors.brokers.broker_session import BrokerSession
 from domain.errors import NotAuthenticated, NotSent, OutcomeUnknown
+from messages.books import BrokerConnectionChanged
 from messages.market import InstrumentsLoaded
-from messages.trading import BrokerConnectionChanged
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
 from tests.kit.feed_makers import DAY, make_feed_runtime, make_listings

@@ -8,12 +8,11 @@ import pytest
 
 from actors.risk.breaker import Breaker, BreakerSettings
 from domain.positions import BookSnapshot
+from messages.books import BrokerConnectionChanged, MarginRead
 from messages.lifecycle import NodeRestarted
 from messages.trading import (
     BreakerVerdict,
-    BrokerConnectionChanged,
     FlattenLeg,
-    MarginRead,
     OrderAccepted,
     OrderRejected,
     OrderUnknown,

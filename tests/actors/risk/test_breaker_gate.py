@@ -9,16 +9,15 @@ from decimal import Decimal
 import pytest
 
 from actors.risk.breaker_gate import BreakerGate, GateSettings
+from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
 from messages.lifecycle import BranchGaveUp, NodeRestarted
 from messages.market import SessionClosed, SessionOpened
 from messages.trading import (
     BreakerVerdict,
-    BrokerConnectionChanged,
     ClearOrder,
     OrderCleared,
     OrderDenied,
-    ReconciliationDone,
     TradingModeChanged,
     WeighOrder,
 )

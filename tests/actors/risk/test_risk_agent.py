@@ -13,18 +13,20 @@ from domain.intents import StrategyType as S
 from domain.positions import BookSnapshot
 from domain.readings import FreshnessMark, Phase, VixFlag
 from domain.settings import Settings
+from messages.books import (
+    MarginQuoted,
+    MarginRead,
+    QuoteMargin,
+)
 from messages.codec import decode, encode
 from messages.control import InjectSignal, SignalInjected
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
     EvaluateSignal,
-    MarginQuoted,
-    MarginRead,
     OrderProposed,
     PositionChanged,
     ProposalRecorded,
-    QuoteMargin,
     RegimeChanged,
     SignalRefused,
     StructureClosed,

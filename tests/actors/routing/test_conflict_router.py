@@ -9,8 +9,8 @@ from domain.instruments import Kind
 from domain.intents import Bias, Signal, StrategyType
 from domain.positions import BookSnapshot, Position
 from domain.readings import MarginState, Phase, Regime
+from messages.books import MarginRead
 from messages.trading import (
-    MarginRead,
     PositionChanged,
     RouteSignals,
     SignalRouted,

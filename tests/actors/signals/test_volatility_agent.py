@@ -15,7 +15,11 @@ from domain.prices import BAR_DTYPE
 from domain.readings import ChainSummary, Phase, Regime
 from domain.settings import Settings
 from messages.market import ChainSummarised, InstrumentsLoaded, VolatilityRead
-from messages.trading import ScanCompleted, ScanRequested, SignalRaised
+from messages.trading import (
+    ScanCompleted,
+    ScanRequested,
+    SignalRaised,
+)
 from persistence.database import MainBase, MarketBase, open_engine
 from persistence.instruments import InstrumentStore
 from persistence.market import MarketStore

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.supervision.topology import Topology, TopologyFaults, derived_websocket_url
+from domain.supervision.topology import Topology, TopologyFaults
+from domain.supervision.values import derived_websocket_url
 from launch.topology_file import load_topology
 
 BROKERS = """\

@@ -1,6 +1,6 @@
-"""The default tree in a folder of its own, on free ports: what the benchmarks measure.
+"""The default tree in a folder of its own, on free ports: what system tests and benchmarks drive.
 
-Not a benchmark itself. The system is launched as a user launches it, by system.py in a process.
+The system is launched as a user launches it, by system.py in a process.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "b" * 40
 PATIENCE_S = 60.0
 
@@ -49,27 +48,22 @@ def wait_for(fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -
     raise TimeoutError(f"never came true: {what}")
 
 
-def quantile(values: list[float], share: float) -> float:
-    """The value below which `share` of the values lie (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def table(title: str, rows: list[tuple[str, ...]]) -> None:
-    """Prints rows in columns; the first row is the head."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    print(f"\n{title}")
-    for row in rows:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-
-
 class DefaultSystem:
-    """One launcher and its tree."""
+    """One launcher and its tree. `changes` are texts of topology.yaml and what replaces them."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.http_port = free_port()
         text = (ROOT / "topology.yaml").read_text(encoding="utf-8")
+        for found, replacement in (changes or {}).items():
+            if found not in text:
+                raise ValueError(f"topology.yaml has no {found!r} to change")
+            text = text.replace(found, replacement)
         ports: dict[str, int] = {}
         for port in sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", text))):
             ports[port] = free_port()
@@ -111,6 +105,10 @@ class DefaultSystem:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
+    def output(self) -> str:
+        """What the launcher printed so far."""
+        return (self.folder / "output").read_text(encoding="utf-8")
+
     def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, Any]:
         """(HTTP status, JSON) of a GET."""
         return self.request("GET", path, None, timeout_s)
@@ -151,17 +149,23 @@ class DefaultSystem:
 
 
 @contextlib.contextmanager
-def default_system(environment: dict[str, str] | None = None) -> Iterator[DefaultSystem]:
+def default_system(
+    environment: dict[str, str] | None = None,
+    changes: Mapping[str, str] | None = None,
+    kind: type[AnySystem] = DefaultSystem,  # type: ignore[assignment]
+) -> Iterator[AnySystem]:
     """A system that is gone, with its folder, when the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="tomic-bench-"))
-    system = DefaultSystem(folder, environment)
+    folder = Path(tempfile.mkdtemp(prefix="tomic-test-"))
+    system = kind(folder, environment, changes)
     try:
         yield system
     finally:
         if system.process is not None and system.process.poll() is None:
+            everything = system.processes()
             try:
                 system.stop()
             except subprocess.TimeoutExpired:
-                for process in system.processes():
-                    process.kill()
+                for process in everything:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
         shutil.rmtree(folder, ignore_errors=True)
