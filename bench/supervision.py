@@ -11,16 +11,35 @@ import argparse
 import os
 import signal
 import statistics
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
-from default_system import DefaultSystem, default_system, quantile, table, wait_for
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.kit.default_system import DefaultSystem, default_system, wait_for
 
 LEAVES = ("regime_agent", "conflict_router", "chain_keeper", "freshness_keeper", "feed_selector")
 RELOADING = ("position_book", "execution_agent", "breaker.daily_max_loss", "risk_agent")
 BRANCHES = ("market", "signals", "risk", "execution")
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which `share` of the values lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def table(title: str, rows: list[tuple[str, ...]]) -> None:
+    """Prints rows in columns; the first row is the head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print(f"\n{title}")
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
 
 
 def recovery_ms(system: DefaultSystem, name: str) -> float:

@@ -60,7 +60,7 @@ def env_example() -> str:
     """The text of .env.example: every key, commented out, with its meaning and default."""
     lines = [
         "# Every key with its default. Copy to .env and change what you need;",
-        "# made from the table in domain/settings.py by `python system.py --env-example`.",
+        "# made from the table in domain/settings.py (launch.configuration.env_example).",
         "",
     ]
     for field in dataclasses.fields(Settings):

@@ -191,6 +191,7 @@ class SandboxServer:
             "seed": self.config.seed,
             "derived": list(self.market.source.derived),
             "listings": len(self.market.source.index),
+            "control_port": self.control_port,
             "instances": [
                 {
                     "name": row.name,

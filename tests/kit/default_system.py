@@ -27,6 +27,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "b" * 40
 PATIENCE_S = 60.0
+AnySystem = TypeVar("AnySystem", bound="DefaultSystem")
 
 
 def free_port() -> int:
@@ -45,7 +46,7 @@ def wait_for(fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -
         if found:
             return found
         pause.wait(0.01)
-    raise TimeoutError(f"never came true: {what}")
+    raise AssertionError(f"never came true: {what}")
 
 
 class DefaultSystem:
