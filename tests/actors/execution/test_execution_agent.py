@@ -14,6 +14,7 @@ from messages.trading import (
     ClearOrder,
     CloseStructure,
     CommandEnded,
+    FlattenLeg,
     OrderFilled,
     PlaceOrders,
     PositionChanged,
@@ -582,3 +583,51 @@ def test_slippage_is_counted_in_ticks_from_the_deciding_price(desk) -> None:
 
     slippage = {m.fill.action: m.slippage_ticks for m in desk.announced(OrderFilled)}
     assert slippage == {"BUY": 2.0, "SELL": 2.0}
+
+
+def test_two_closes_and_a_flatten_at_once_take_off_no_more_than_what_stands(desk) -> None:
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    desk.broker.requests.clear()
+    key = f"NIFTY24NOV2625500PE|{intent.strategy_id}|0"
+    for message in (
+        CloseStructure(strategy_id=intent.strategy_id, reason="sl_hit", key="c1", by="a"),
+        CloseStructure(strategy_id=intent.strategy_id, reason="manual", key="c2", by="b"),
+        FlattenLeg(position_key=key, quantity=LOT, reason="unhedged"),
+    ):
+        desk._hand("execution_agent", message)
+    desk.run(6)
+
+    assert [(r.action, r.quantity) for r in desk.broker.requests] == [("BUY", LOT), ("SELL", LOT)]
+    assert desk.broker.net() == {}
+
+
+def test_a_close_while_opening_ends_flat(desk) -> None:
+    desk.broker.script = lambda r: 0 if r.symbol.endswith("25500PE") else r.quantity
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(2)
+    desk.deliver(
+        "execution_agent",
+        CloseStructure(strategy_id=intent.strategy_id, reason="manual", key="c", by="x"),
+    )
+    desk.run(6)
+
+    assert desk.broker.net() == {}
+    assert desk.statuses() == ["FAILED", "DONE"]
+
+
+def test_a_stop_that_fills_closes_its_structure_and_takes_strays_out(desk) -> None:
+    desk.broker.script = lambda r: 0 if r.price_type == "SL" else r.quantity
+    intent = make_intent(StrategyType.SHORT_STRANGLE, STRANGLE, naked_approved=True)
+    desk.propose(intent)
+    desk.run(3)
+    for row in list(desk.broker.book.values()):
+        if row.price_type == "SL":
+            desk.broker.fill(row.order_id)
+    desk._read_book()
+    desk.run(2)
+
+    assert desk.broker.net() == {}
+    assert [message.reason for message in desk.announced(StructureClosed)] == ["sl_hit"]
