@@ -24,6 +24,7 @@ class Message:
 
     VERSION: ClassVar[int] = 1
     OVERFLOW: ClassVar[Overflow] = Overflow.REFUSE
+    FACT: ClassVar[bool] = True  # False for readings that come again: no journal keeps them
     URGENT: ClassVar[bool] = False  # goes before waiting mail of the same target
     TABLE: ClassVar[dict[str, type[Message]]] = {}
 

@@ -25,6 +25,7 @@ class ReadOrders(Message):
 class BrokerOrdersRead(Message):
     """The broker's order book as read. `ok` False means unknown, never empty."""
 
+    FACT = False
     broker: str
     ok: bool
     orders: tuple[BrokerOrder, ...]
@@ -44,6 +45,7 @@ class ReadPositions(Message):
 class BrokerPositionsRead(Message):
     """The broker's position book as read. `ok` False means unknown, never empty."""
 
+    FACT = False
     broker: str
     ok: bool
     positions: tuple[BrokerPosition, ...]

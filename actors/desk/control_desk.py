@@ -45,8 +45,6 @@ RUNNING = "runtime.running"
 class ControlDesk(Actor):
     """Turns requests into commands and their outcomes into answers."""
 
-    STEPPED = False
-
     def start(self) -> None:
         self._waiting: dict[str, str] = {}
         self._injections = 0

@@ -55,8 +55,8 @@ class Recorder(Actor):
         self._report()
 
     def on_message(self, message: Message) -> None:
-        """Any announced fact. Readings of which the newest wins are no facts and are left out."""
-        if message.OVERFLOW is Overflow.NEWEST_WINS:
+        """Any announced fact. Readings that come again are no facts and are left out."""
+        if message.OVERFLOW is Overflow.NEWEST_WINS or not message.FACT:
             return
         kind, body = type(message).__name__, to_plain(message)
         for key in STAMP:

@@ -1,6 +1,6 @@
 """The volatility agent: from chains and daily closes to option structures worth trading.
 
-Hears ScanRequested, ChainSummarised and daily bars; tells ScanCompleted to signal_loop and the
+Hears ScanRequested, ChainSummarised and daily bars; announces ScanCompleted and the
 facts SignalRaised and VolatilityRead. An underlying without a signal gets notes that say why.
 Twins: volatility (how dear), selection (which structure), legs (of what).
 """
@@ -126,19 +126,19 @@ class VolatilityAgent(Actor):
             found, reasons = self._consider(reading, message.regime, len(signals))
             signals.extend(found)
             notes.extend(reasons)
-        self.context.tell(
-            "signal_loop",
-            ScanCompleted(
-                cycle=message.cycle,
-                source=self.context.name,
-                signals=tuple(signals),
-                notes=tuple(notes),
-                regime_version=message.regime.version,
-                dry=message.dry,
-                inputs=self._inputs(readings),
-            ),
+        completed = ScanCompleted(
+            cycle=message.cycle,
+            source=self.context.name,
+            signals=tuple(signals),
+            notes=tuple(notes),
+            regime_version=message.regime.version,
+            dry=message.dry,
+            inputs=self._inputs(readings),
         )
-        if not message.dry:
+        if message.dry:
+            self.context.tell("signal_loop", completed)
+        else:
+            self.context.announce(completed)
             self._tell_facts(readings, signals)
 
     # -- opinions --

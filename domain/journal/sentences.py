@@ -13,6 +13,7 @@ from typing import Any
 
 Fact = Mapping[str, Any]
 
+NOTES_SHOWN = 3
 _STRUCTURES = {
     "BULL_PUT_SPREAD": "bull put spread",
     "BEAR_CALL_SPREAD": "bear call spread",
@@ -66,7 +67,8 @@ def _raised(fact: Fact) -> str:
 def _scanned(fact: Fact) -> str | None:
     if fact["dry"] or not fact["notes"]:
         return None
-    return f"{fact['source'].lower()}: " + "; ".join(note["text"] for note in fact["notes"][:3])
+    who = fact["source"].removesuffix("_agent")
+    return f"{who}: " + "; ".join(note["text"] for note in fact["notes"][:NOTES_SHOWN])
 
 
 def _set_aside(fact: Fact) -> str:
