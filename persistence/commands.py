@@ -49,8 +49,8 @@ class CommandStore:
         try:
             with self._writing() as connection:
                 values = values_of(command, without=("command_id",))
-                result = connection.execute(insert(COMMANDS).values(values))
-                number = result.inserted_primary_key[0]
+                query = insert(COMMANDS).values(values).returning(COMMANDS.c.command_id)
+                number = int(connection.execute(query).scalar_one())
                 if orders:
                     rows = [
                         values_of(dataclasses.replace(row, command_id=number)) for row in orders

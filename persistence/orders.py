@@ -58,7 +58,7 @@ class OrderStore(CommandStore):
 
     def unfinished(self, broker_name: str = "") -> list[OrderRow]:
         """Orders that are SENDING or at the broker and not final; of all brokers without a name."""
-        live = ORDERS.c.status.in_(_LIVE)
+        live: Any = ORDERS.c.status.in_(_LIVE)
         if broker_name:
             live &= ORDERS.c.broker_name == broker_name
         return self._all(ORDERS, OrderRow, live, order=(ORDERS.c.id,))
@@ -167,8 +167,8 @@ class OrderStore(CommandStore):
                 if not connection.execute(update(ORDERS).where(as_read).values(**values)).rowcount:
                     continue
                 if change.increase > 0:
-                    result = connection.execute(insert(FILLS).values(_fill(change, now_ns)))
-                    newest = max(newest, result.inserted_primary_key[0])
+                    row_id = insert(FILLS).values(_fill(change, now_ns)).returning(FILLS.c.fill_id)
+                    newest = max(newest, int(connection.execute(row_id).scalar_one()))
         return newest
 
     # -- fills --

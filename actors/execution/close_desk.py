@@ -7,7 +7,6 @@ off the same quantity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from actors.actor import Context
@@ -15,7 +14,7 @@ from actors.execution.entry_desk import EntryDesk
 from actors.execution.order_desk import OrderDesk
 from domain.clock import seconds
 from domain.execution.closing import close_step, holdings
-from domain.execution.commands import LEASE_S, URGENT_PRIORITY, close_command
+from domain.execution.commands import LEASE_S, URGENT_PRIORITY, close_command, template_of
 from domain.execution.pricing import Quote
 from domain.orders import CommandRow, CommandStatus, OrderRow, Purpose
 from messages.trading import ClearOrder
@@ -129,12 +128,4 @@ class CloseDesk:
 def closing_shape(orders: Sequence[OrderRow], leg_no: int) -> tuple[OrderRow, Quote]:
     """What a closing order of a leg looks like: the leg's own row, and no quote but a live one."""
     row = next(row for row in orders if row.leg_no == leg_no and row.purpose is Purpose.ENTRY)
-    plain = OrderRow.__dataclass_fields__
-    fresh = {
-        name: plain[name].default
-        for name in (
-            "status", "broker_order_id", "filled_quantity", "average_price", "needs_reconcile",
-            "sends", "error_kind", "error_message", "sent_ns", "cancel_ns", "decision_price",
-        )
-    }  # fmt: skip
-    return replace(row, **fresh), Quote()
+    return template_of(row), Quote()

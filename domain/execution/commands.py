@@ -23,6 +23,7 @@ from domain.orders import (
     ENTRY_COMMAND,
     CommandRow,
     OrderRow,
+    OrderStatus,
     Purpose,
     order_key,
 )
@@ -156,6 +157,25 @@ def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> Order
         freeze_quantity=leg.freeze_quantity,
         naked_approved=naked and intent.naked_approved,
         decision_price=to_price(leg.mid, leg.tick_size) if leg.mid > 0 else Decimal(0),
+    )
+
+
+def template_of(row: OrderRow) -> OrderRow:
+    """What every order of a leg has in common, from one that was made before."""
+    return replace(
+        row,
+        status=OrderStatus.WAITING,
+        broker_order_id="",
+        filled_quantity=0,
+        average_price=Decimal(0),
+        decision_price=Decimal(0),
+        trigger_price=Decimal(0),
+        needs_reconcile=False,
+        sends=0,
+        error_kind="",
+        error_message="",
+        sent_ns=0,
+        cancel_ns=0,
     )
 
 
