@@ -23,16 +23,18 @@ from messages.base import Message
 
 def encode(message: Message) -> bytes:
     """Bytes of one message."""
-    return msgpack.packb([type(message).__name__, message.VERSION, _plain(message)])
+    packed: bytes = msgpack.packb([type(message).__name__, message.VERSION, _plain(message)])
+    return packed
 
 
 def decode(data: bytes) -> Message:
     """The message in `data`; ValueError when it is none of ours."""
     tag, version, fields = msgpack.unpackb(data, strict_map_key=False)
-    kind = Message.TABLE.get(tag)
+    kind: Any = Message.TABLE.get(tag)
     if kind is None or version > kind.VERSION:
         raise ValueError(f"message {tag!r} version {version} is not known here")
-    return _reader(kind)(fields)
+    message: Message = _reader(kind)(fields)
+    return message
 
 
 def to_plain(value: Any) -> Any:
@@ -57,7 +59,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if dataclasses.is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _field_names(type(value))}
+        kind: Any = type(value)
+        return {name: _plain(getattr(value, name)) for name in _field_names(kind)}
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

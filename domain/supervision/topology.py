@@ -177,7 +177,9 @@ class _Reader:
         if not isinstance(block, Mapped) or not block:
             self.fault(parsed, "brokers", "brokers is missing: it names at least one broker")
             return [], {}
-        rows, variables, used = [], {}, {}
+        rows: list[BrokerEndpoint] = []
+        variables: dict[str, str] = {}
+        used: dict[str, str] = {}
         for name, row in block.items():
             if not _NAME.match(str(name)) or not isinstance(row, Mapped):
                 self.fault(block, name, f"broker {name!r} must be a lower-case name with a mapping")
