@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from actors.actor import Actor, Context
+from actors.actor import Actor, Context, Timer
 from domain.clock import seconds
 from domain.execution.reconciliation import (
     CONFIRM_AFTER_S,
@@ -39,7 +39,7 @@ from persistence.orders import OrderStore
 from persistence.positions import PositionStore
 
 EVERY_S = 60.0
-STALE_READ_S = 30.0  # a read that nobody answers is asked again
+ANSWERED_WITHIN_S = 10.0  # a read that nobody answers (a life ended) is asked again
 
 
 class Reconciler(Actor):
@@ -49,7 +49,8 @@ class Reconciler(Actor):
         super().__init__(context, settings)
         self._brokers = tuple(row.name for row in context.runtime.brokers if row.executes)
         self._seen: dict[str, dict[Symbol, Sighting]] = {}
-        self._asked_ns: dict[str, int] = {}
+        self._asked: dict[str, Timer] = {}
+        self._again: dict[str, str] = {}
         self._failures: dict[str, int] = {}
 
     def start(self) -> None:
@@ -69,12 +70,20 @@ class Reconciler(Actor):
 
     def on_broker_positions_read(self, message: BrokerPositionsRead) -> None:
         broker, now_ns = message.broker, self.context.now_ns()
-        self._asked_ns.pop(broker, None)
-        if not message.ok:
+        asked = self._asked.pop(broker, None)
+        if asked:
+            asked.cancel()
+        if message.ok:
+            self._failures[broker] = 0
+            self._judge(message, now_ns)
+        else:
             self._failures[broker] = self._failures.get(broker, 0) + 1
             self._report(broker, f"unknown: {message.reason}")
-            return
-        self._failures[broker] = 0
+        if broker in self._again:
+            self._ask(broker, self._again[broker])
+
+    def _judge(self, message: BrokerPositionsRead, now_ns: int) -> None:
+        broker = message.broker
         ours = [row.position for row in self._book.positions() if row.position.broker == broker]
         moving = self._moving(broker, message.started_ns)
         found = compare(ours, message.positions, moving)
@@ -93,13 +102,19 @@ class Reconciler(Actor):
             self._ask(broker, why)
 
     def _ask(self, broker: str, why: str) -> None:
-        """Runs do not overlap: one read at a time, unless it was never answered."""
-        now_ns = self.context.now_ns()
-        asked_ns = self._asked_ns.get(broker)
-        if asked_ns is not None and now_ns - asked_ns < seconds(STALE_READ_S):
+        """One read at a time; who asks meanwhile gets a read that began after the question."""
+        if broker in self._asked:
+            self._again[broker] = why
             return
-        self._asked_ns[broker] = now_ns
+        self._again.pop(broker, None)
+        self._asked[broker] = self.context.after(
+            ANSWERED_WITHIN_S, lambda: self._unanswered(broker)
+        )
         self.context.tell(f"account_sync.{broker}", ReadPositions(reason=why))
+
+    def _unanswered(self, broker: str) -> None:
+        del self._asked[broker]
+        self._ask(broker, "nobody answered")
 
     # -- judging --
 

@@ -152,3 +152,26 @@ def test_it_looks_again_after_a_restart_a_connection_and_each_minute(reconciler)
     read(reconciler, EQUAL)
     context.advance(60)
     assert len(context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 4
+
+
+def test_who_asks_during_a_read_gets_one_that_began_after_the_question(reconciler) -> None:
+    restarted = NodeRestarted(name="executor.x", life=2, reason="killed", handles_orders=True)
+    for _ in range(3):
+        reconciler.context.deliver(reconciler, restarted)
+
+    def asked() -> int:
+        return len(reconciler.context.told_to(f"account_sync.{BROKER}", ReadPositions))
+
+    assert asked() == 1
+    read(reconciler, EQUAL)
+    assert asked() == 2
+    read(reconciler, EQUAL)
+    assert asked() == 2
+
+
+def test_a_read_that_nobody_answers_is_asked_again_within_seconds(reconciler) -> None:
+    reconciler.context.advance(10)
+    assert len(reconciler.context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
+    read(reconciler, EQUAL)
+    reconciler.context.advance(11)
+    assert len(reconciler.context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
