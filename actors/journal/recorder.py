@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from actors.actor import Actor
 from domain.clock import exchange_time
-from domain.journal.sentences import decision_line
+from domain.journal.sentences import Repeats, decision_line
 from messages.base import Message, Overflow
 from messages.codec import to_plain
 from persistence.database import open_engine
@@ -52,6 +52,7 @@ class Recorder(Actor):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lines: TextIO = path.open("a", encoding="utf-8")
         self._facts = self._store.count_facts()
+        self._repeats = Repeats()
         self._report()
 
     def on_message(self, message: Message) -> None:
@@ -88,7 +89,7 @@ class Recorder(Actor):
 
     def _say(self, kind: str, body: dict[str, Any], at_ns: int) -> None:
         line = decision_line(kind, body)
-        if line:
+        if line and not self._repeats.is_repeat(kind, body, at_ns):
             self._lines.write(f"{exchange_time(at_ns):%H:%M:%S}  {line}\n")
             self._lines.flush()
 

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from domain.clock import NS_PER_S
+
 Fact = Mapping[str, Any]
 
 NOTES_SHOWN = 3
+SAID_AGAIN_AFTER_S = 900
 _STRUCTURES = {
     "BULL_PUT_SPREAD": "bull put spread",
     "BEAR_CALL_SPREAD": "bear call spread",
@@ -33,6 +36,28 @@ def decision_line(kind: str, fact: Fact) -> str | None:
     """The sentence of a decision, or None."""
     speak = _SPEAKERS.get(kind)
     return speak(fact) if speak else None
+
+
+class Repeats:
+    """Which decision lines are only said again: the same codes of the same source in a row.
+
+    A scan that finds nothing for the same reasons is told once in `SAID_AGAIN_AFTER_S`; figures in the
+    reasons may differ meanwhile. Every scan is a fact of the journal all the same.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[tuple[str, ...], int]] = {}
+
+    def is_repeat(self, kind: str, fact: Fact, at_ns: int) -> bool:
+        """True when this fact says nothing new."""
+        if kind != "ScanCompleted":
+            return False
+        codes = tuple(note["code"] for note in fact["notes"])
+        before, said_ns = self._last.get(fact["source"], ((), 0))
+        if codes == before and at_ns - said_ns < SAID_AGAIN_AFTER_S * NS_PER_S:
+            return True
+        self._last[fact["source"]] = (codes, at_ns)
+        return False
 
 
 def is_decision(kind: str) -> bool:

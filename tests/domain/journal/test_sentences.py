@@ -1,0 +1,53 @@
+"""Decisions in plain words, and nothing said twice in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.clock import NS_PER_S
+from domain.journal.sentences import Repeats, decision_line, is_decision
+
+SIGNAL = {"source": "VOLATILITY", "instrument": "NIFTY", "strategy": "IRON_CONDOR"}
+
+
+def scan(*codes: str) -> dict[str, Any]:
+    notes = [{"code": code, "text": f"NIFTY: {code.lower()}"} for code in codes]
+    return {"source": "volatility_agent", "dry": False, "notes": notes}
+
+
+def test_a_refusal_by_risk_names_structure_and_reason() -> None:
+    refusal = {"code": "CREDIT_TOO_THIN", "text": "credit 18 % of width, needs 20 %"}
+    line = decision_line("SignalRefused", {"signal": SIGNAL, "refusal": refusal})
+    assert line == (
+        "volatility: NIFTY iron condor refused by risk: credit 18 % of width, needs 20 %"
+    )
+
+
+def test_a_scan_without_signals_says_its_first_reasons() -> None:
+    line = decision_line("ScanCompleted", scan("A", "B", "C", "D"))
+    assert line == "volatility: NIFTY: a; NIFTY: b; NIFTY: c"
+
+
+def test_a_dry_scan_is_no_line() -> None:
+    assert decision_line("ScanCompleted", scan("A") | {"dry": True}) is None
+
+
+def test_what_is_no_decision_has_no_line() -> None:
+    assert decision_line("SessionOpened", {}) is None
+    assert not is_decision("SessionOpened")
+
+
+def test_equal_reasons_are_said_once_in_a_quarter_of_an_hour() -> None:
+    repeats = Repeats()
+    assert not repeats.is_repeat("ScanCompleted", scan("A", "B"), 0)
+    assert repeats.is_repeat("ScanCompleted", scan("A", "B"), 60 * NS_PER_S)
+    assert not repeats.is_repeat("ScanCompleted", scan("A", "C"), 120 * NS_PER_S)
+    assert repeats.is_repeat("ScanCompleted", scan("A", "C"), 1_019 * NS_PER_S)
+    assert not repeats.is_repeat("ScanCompleted", scan("A", "C"), 1_020 * NS_PER_S)
+
+
+def test_only_scans_repeat() -> None:
+    refusal = {"signal": SIGNAL, "refusal": {"code": "X", "text": "x"}}
+    repeats = Repeats()
+    assert not repeats.is_repeat("SignalRefused", refusal, 0)
+    assert not repeats.is_repeat("SignalRefused", refusal, 1)
