@@ -37,7 +37,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
+def wait_for(
+    fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S, *, every_s: float = 0.01
+) -> Any:
     """What `fact()` gives, once it is true."""
     pause = threading.Event()
     deadline = time.monotonic() + within_s
@@ -45,7 +47,7 @@ def wait_for(fact: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -
         found = fact()
         if found:
             return found
-        pause.wait(0.01)
+        pause.wait(every_s)
     raise AssertionError(f"never came true: {what}")
 
 
@@ -118,10 +120,12 @@ class DefaultSystem:
         """(HTTP status, JSON) of a POST."""
         return self.request("POST", path, body, 10.0)
 
-    def request(self, method: str, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
+    def request(
+        self, method: str, path: str, body: Any, timeout_s: float, *, key: str = API_KEY
+    ) -> tuple[int, Any]:
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout_s)
-        headers = {"X-API-KEY": API_KEY, "Content-Type": "application/json"}
+        headers = {"X-API-KEY": key, "Content-Type": "application/json"}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
