@@ -8,6 +8,7 @@ last words for the supervisor and ends the process: no message is ever handled a
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from datetime import timedelta
 from typing import Any
@@ -21,8 +22,11 @@ from actors.hosting.engine import Engine
 from actors.hosting.masking import masked
 from actors.hosting.nursery import Forked
 from actors.hosting.shared import Shared
+from actors.hosting.shortcut import Shortcut
 from actors.hosting.wire import Address
 
+LINGER_S, LINGER_MAX_S = 0.02, 0.25  # in a replay: without, and with traffic
+PUSH_AGAIN_S = 0.001
 LOG_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[actor]} {message}\n"
 LOG_BYTES_MAX = 5_000_000
 LOG_FILES_KEPT = 3
@@ -47,6 +51,7 @@ class Host(ThespianActor):
             shared = _shared[0]
             if os.getppid() in (1, shared.launcher_pid):
                 os._exit(0)  # the parent ended before this process asked to end with it
+            self._shortcut: Shortcut | None = None
             self._engine = Engine(shared, self, self._open_log, self._fork)
         except BaseException:
             os._exit(process.CRASHED)
@@ -55,16 +60,46 @@ class Host(ThespianActor):
         """Every call ends in a watch list, or in the end of the process."""
         try:
             if isinstance(message, WatchMessage):
-                self._engine.readable(message.ready)
+                self._take(message.ready)
             elif isinstance(message, WakeupMessage):
                 self._engine.woken()
             elif isinstance(message, ActorExitRequest):
                 os._exit(0)
             else:
                 self._engine.receive(message, sender)
-            return ThespianWatch(self._engine.descriptors())
+            return ThespianWatch(self._linger())
         except BaseException as failure:
             self._end(failure)
+
+    def _take(self, ready: list[int]) -> None:
+        """Readable descriptors: the engine's own, and in a replay those of the shortcut."""
+        ours = self._shortcut.descriptors() if self._shortcut is not None else []
+        for descriptor in ready:
+            if self._shortcut is not None and descriptor in ours:
+                for frame, sender in self._shortcut.take(descriptor):
+                    self._engine.receive(frame, sender)
+        self._engine.readable([descriptor for descriptor in ready if descriptor not in ours])
+
+    def _linger(self) -> list[int]:
+        """What Thespian shall watch. In a replay the next round is near, and its loop is slow: so
+        this one turns for a while, as long as something comes.
+        """
+        engine, shortcut = self._engine, self._shortcut
+        if shortcut is None:
+            return engine.descriptors()
+        until = time.monotonic() + LINGER_MAX_S
+        while engine.actor is not None and time.monotonic() < until:
+            pending = shortcut.push()
+            ready = shortcut.wait(engine.descriptors(), PUSH_AGAIN_S if pending else LINGER_S)
+            self._take(ready)
+            due_ns = engine.next_due_ns()
+            if due_ns is not None and time.monotonic_ns() >= due_ns:
+                engine.woken()
+            elif not ready and not pending:
+                break
+        if shortcut.push():
+            self.wake_after(PUSH_AGAIN_S)
+        return [*engine.descriptors(), *shortcut.descriptors()]
 
     def _end(self, failure: BaseException) -> None:
         name = self._engine.name
@@ -79,14 +114,22 @@ class Host(ThespianActor):
 
     # -- the engine's transport --
 
+    def configured(self, name: str, life: int) -> None:
+        runtime = _shared[0].runtime
+        if runtime.replay is not None:
+            self._shortcut = Shortcut(runtime.run_dir, name, life)
+
     def my_address(self) -> Address:
-        return self.myAddress
+        return self.myAddress if self._shortcut is None else self._shortcut.address
+
+    def send(self, targetAddr: Address, msg: Any) -> None:
+        if isinstance(targetAddr, str) and self._shortcut is not None:
+            self._shortcut.send(targetAddr, msg)
+        else:
+            super().send(targetAddr, msg)
 
     def wake_after(self, delay_s: float) -> None:
         self.wakeupAfter(timedelta(seconds=delay_s))
-
-    def has_more(self) -> bool:
-        return bool(self._myRef.transport._incomingEnvelopes)
 
     def _fork(self) -> tuple[Address, Forked]:
         """A new host below this one; the process handle is where Thespian keeps it."""

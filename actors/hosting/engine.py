@@ -7,6 +7,7 @@ mail over at the end, and lets an exception out, which ends the process (the hos
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
 from collections.abc import Callable
@@ -45,6 +46,7 @@ from messages.codec import decode
 from messages.lifecycle import TreeReported
 
 ASK_AGAIN_S = 0.02  # how often a draining actor is asked whether it is done
+WAKE_MARGIN_NS = 500_000  # a wake-up that came a moment before its timer would be lost
 TREE_LOOK_S = 1.0
 TREE_EVERY_NS = 2_000_000_000
 
@@ -65,7 +67,7 @@ class Engine:
         self.context: HostContext
         self._open_log, self._fork = open_log, fork
         self._timers = Timers()
-        self._armed_ns: int | None = None
+        self._wakes: list[int] = []  # asked for and not yet come
         self._parent: Address | None = None
         self._directory: DirectoryAt | None = None
         self._drain: Drain | None = None
@@ -89,8 +91,9 @@ class Engine:
 
     def woken(self) -> None:
         """The wake-up asked for is due (or an older one is)."""
-        self._armed_ns = None
         now_ns = time.monotonic_ns()
+        while self._wakes and self._wakes[0] <= now_ns:
+            heapq.heappop(self._wakes)
         while callback := self._timers.take_due(now_ns):
             callback()
         if self.stepping is None and self.actor is not None:
@@ -145,6 +148,7 @@ class Engine:
         process.take_name(name)
         shared.board.put(name, pid=os.getpid(), beat_ns=time.monotonic_ns(), last_error="")
         self._parent = None if name == shared.root else sender
+        self.transport.configured(name, frame.life)
         self.postman = Postman(name, frame.life, shared.board, self.transport, shared.nodes)
         self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
         self.context.hear = self._hear
@@ -322,6 +326,9 @@ class Engine:
                 f"{self.name} took {took_ns / 1e9:.1f} s over {label}; the limit is {limit_s:g} s"
             )
             self.context.last_error = text
+            if self.stepping is not None:
+                self.context.log.warning(text)  # an alert would be a fact, and no two runs alike
+                return
             self.context.alert("RISK", text, dedupe_key=f"slow:{self.name}")
 
     def _settle(self) -> None:
@@ -336,14 +343,21 @@ class Engine:
         self._high = max(self._high, self.shared.board.mailbox(self.name))
         self._arm()
 
-    def _arm(self) -> None:
+    def next_due_ns(self) -> int | None:
+        """When the next timer is due (monotonic); None when there is none."""
         due = [self._timers.next_due_ns()]
         if self.stepping is None:
             due.append(self.context.timers.next_due_ns())
-        earliest_ns = min((at for at in due if at is not None), default=None)
-        if earliest_ns is not None and (self._armed_ns is None or earliest_ns < self._armed_ns):
-            self._armed_ns = earliest_ns
-            self.transport.wake_after(max(0.0, (earliest_ns - time.monotonic_ns()) / 1e9))
+        return min((at for at in due if at is not None), default=None)
+
+    def _arm(self) -> None:
+        """Asks for a wake-up, unless one that cannot be taken back comes early enough."""
+        due_ns = self.next_due_ns()
+        if due_ns is None or (self._wakes and self._wakes[0] <= due_ns):
+            return
+        heapq.heappush(self._wakes, due_ns)
+        late_ns = due_ns - time.monotonic_ns() + WAKE_MARGIN_NS
+        self.transport.wake_after(max(WAKE_MARGIN_NS, late_ns) / 1e9)
 
     # -- figures --
 

@@ -131,6 +131,9 @@ class RoundWanted:
 class Transport(Protocol):
     """What a host needs of the actor runtime."""
 
+    def configured(self, name: str, life: int) -> None:
+        """Called once, when the host knows whose it is."""
+
     def my_address(self) -> Address:
         """Where this process takes frames."""
 
@@ -139,6 +142,3 @@ class Transport(Protocol):
 
     def wake_after(self, delay_s: float) -> None:
         """Calls `woken` once after that time."""
-
-    def has_more(self) -> bool:
-        """True when frames wait that were received already."""

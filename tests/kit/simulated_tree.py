@@ -40,6 +40,9 @@ class _Port:
     def __init__(self, tree: SimulatedTree, address: str) -> None:
         self._tree, self._address = tree, address
 
+    def configured(self, name: str, life: int) -> None:
+        """It was made for that name."""
+
     def my_address(self) -> Address:
         return self._address
 
@@ -47,10 +50,8 @@ class _Port:
         self._tree.frames.append((self._address, address, frame))
 
     def wake_after(self, delay_s: float) -> None:
-        self._tree.wakes[self._address] = time.monotonic() + delay_s
-
-    def has_more(self) -> bool:
-        return False
+        self._tree.wakes.append((time.monotonic() + delay_s, self._address))
+        self._tree.wakes_asked += 1
 
 
 class SimulatedTree:
@@ -77,8 +78,10 @@ class SimulatedTree:
             control=far,
         )
         self.frames: list[tuple[Address, Address, Any]] = []
-        self.wakes: dict[str, float] = {}
+        self.wakes: list[tuple[float, str]] = []
+        self.wakes_asked = 0
         self.engines: dict[str, Engine] = {}
+        self.made: list[Engine] = []  # all that ever were
         self._draw = random.Random(seed)
         self._directory = ""
 
@@ -91,6 +94,7 @@ class SimulatedTree:
             port = _Port(self, address)
             self.engines[address] = Engine(self.shared, port, lambda _: logger, _no_children)
             directory = self._directory or None
+            self.made.append(self.engines[address])
             self.frames.append(
                 (SUPERVISION, address, Configure(name, life, os.getppid(), directory))
             )
@@ -102,6 +106,16 @@ class SimulatedTree:
         life = self.shared.board.get(name, "life")
         del self.engines[f"{name}#{life}"]
         self.shared.board.put(name, state=states.WAITING)
+
+    def close(self) -> None:
+        """Lets go of the sockets; worker threads wait for ever and end with the test run."""
+        self.near.close()
+        self.shared.control.close()
+        for engine in self.made:
+            worker = engine.context.worker if engine.actor is not None else None
+            if worker is not None:
+                worker._near.close()
+                worker._far.close()
 
     def actor(self, name: str) -> Any:
         """The living actor of that name."""
@@ -128,8 +142,8 @@ class SimulatedTree:
 
     def _deliver_one(self) -> None:
         now = time.monotonic()
-        for address in [name for name, due in self.wakes.items() if due <= now]:
-            del self.wakes[address]
+        for due, address in [wake for wake in self.wakes if wake[0] <= now]:
+            self.wakes.remove((due, address))
             if address in self.engines:
                 self.engines[address].woken()
         for engine in list(self.engines.values()):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.running_tree import RunningTree
+from tests.kit.trading_system import ROOM_FOR_DRILLS, TradingSystem, trading_system
 
 
 @pytest.fixture
@@ -25,3 +26,17 @@ def start_tree(tmp_path: Path) -> Iterator[Callable[..., RunningTree]]:
     yield start
     for tree in running:
         tree.reap()
+
+
+@pytest.fixture(scope="module")
+def walked() -> Iterator[TradingSystem]:
+    """The default tree, scanning every five seconds."""
+    with trading_system({"TOMIC_SIGNAL_LOOP_INTERVAL_S": "5"}) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def drilled() -> Iterator[TradingSystem]:
+    """The default tree without scans of its own: only what a test injects is traded."""
+    with trading_system({"TOMIC_SIGNAL_LOOP_ENABLED": "false"}, ROOM_FOR_DRILLS) as system:
+        yield system

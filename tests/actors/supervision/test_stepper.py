@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from domain.prices import TICK_DTYPE
 from tests.kit.probe_actors import Noted, Poke
 from tests.kit.recording_context import make_runtime
 from tests.kit.simulated_tree import SimulatedTree
+
+Simulate = Callable[..., SimulatedTree]
 
 SECOND = 1_000_000_000
 OPEN_NS = 1_795_149_900 * SECOND
@@ -90,14 +93,14 @@ class Listener(Actor):
         self._note(f"{message.id}:{message.what}:{message.number}")
 
 
-def replayed(folder: Path, seed: int, instance: str = "") -> SimulatedTree:
+def replayed(simulate: Simulate, folder: Path, seed: int, instance: str = "") -> SimulatedTree:
     """With an instance, both listeners speak to one broker and so take turns."""
     runtime = make_runtime(folder, replay=ReplayPlan(folder, None, 0.0, None))
     classes = {
         "directory": Directory, "stepper": TestStepper, f"left{instance}": Listener,
         f"right{instance}": Listener, "first": Source, "second": Source,
     }  # fmt: skip
-    tree = SimulatedTree(runtime, classes, seed)
+    tree = simulate(runtime, classes, seed)
     tree.start("directory", "stepper", "left", "right", "first", "second")
     return tree
 
@@ -106,18 +109,22 @@ def has_ended(tree: SimulatedTree) -> bool:
     return bool(tree.actor("stepper")._ended)
 
 
-def test_two_runs_with_other_delays_hear_the_same_in_the_same_order(tmp_path: Path) -> None:
+def test_two_runs_with_other_delays_hear_the_same_in_the_same_order(
+    tmp_path: Path, simulate: Simulate
+) -> None:
     runs = []
     for seed in (1, 2, 3):
-        tree = replayed(tmp_path, seed)
+        tree = replayed(simulate, tmp_path, seed)
         tree.run_until(lambda tree=tree: has_ended(tree))
         runs.append((tree.actor("left").lines, tree.actor("right").lines))
     assert len(runs[0][0]) > 40
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_a_fact_of_one_instant_is_heard_by_all_at_that_instant(tmp_path: Path) -> None:
-    tree = replayed(tmp_path, 7)
+def test_a_fact_of_one_instant_is_heard_by_all_at_that_instant(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = replayed(simulate, tmp_path, 7)
     tree.run_until(lambda: has_ended(tree))
     heard = tree.actor("left").lines
     assert [at for text, at in heard if text == "first:1"] == [500]
@@ -127,8 +134,8 @@ def test_a_fact_of_one_instant_is_heard_by_all_at_that_instant(tmp_path: Path) -
     assert [text.split(":")[-2:] for text in at_500[4:]] == [["1", "1"], ["1", "2"]] * 2
 
 
-def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path) -> None:
-    tree = replayed(tmp_path, 4)
+def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path, simulate: Simulate) -> None:
+    tree = replayed(simulate, tmp_path, 4)
     tree.run_until(lambda: any(at >= 1500 for _, at in tree.actor("left").lines))
     tree.kill("right")
     tree.start("right")
@@ -137,15 +144,19 @@ def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path) -> None:
     assert [text for text, _ in tree.actor("left").lines if text == "first:8"]
 
 
-def test_those_who_share_a_broker_take_turns_and_hear_the_same(tmp_path: Path) -> None:
-    together, in_turns = replayed(tmp_path, 8), replayed(tmp_path, 9, ":alpha")
+def test_those_who_share_a_broker_take_turns_and_hear_the_same(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    together, in_turns = replayed(simulate, tmp_path, 8), replayed(simulate, tmp_path, 9, ":alpha")
     for tree in (together, in_turns):
         tree.run_until(lambda tree=tree: has_ended(tree))
     assert in_turns.actor("left").lines == together.actor("left").lines
     assert in_turns.actor("right").lines == together.actor("right").lines
 
 
-def test_the_end_of_the_recording_is_told_to_the_launcher(tmp_path: Path) -> None:
-    tree = replayed(tmp_path, 5)
+def test_the_end_of_the_recording_is_told_to_the_launcher(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = replayed(simulate, tmp_path, 5)
     tree.run_until(lambda: has_ended(tree))
     assert tree.near.recv(4096) == b'{"say": "replay_ended"}'

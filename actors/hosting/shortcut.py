@@ -1,0 +1,102 @@
+"""Shortcut: frames of a replay over local sockets, because a recorded hour is thousands of rounds.
+
+A round is two frames a host; through the actor runtime each costs the better part of a millisecond,
+here some tens of microseconds. An address is a path in the run folder, which only this user enters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import select
+import socket
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+FRAME_BYTES_MAX = 4_000_000
+CONNECTIONS_WAITING_MAX = 256
+LOST = (ConnectionRefusedError, ConnectionResetError, BrokenPipeError, FileNotFoundError)
+
+
+class Shortcut:
+    """One host's end: a listening socket, and a connection to each host it speaks to."""
+
+    def __init__(self, run_dir: Path, name: str, life: int) -> None:
+        self.address = str(run_dir / f"{name}.{life}")
+        self._buffer = memoryview(bytearray(FRAME_BYTES_MAX))
+        self._listener = _socket()
+        self._listener.bind(self.address)
+        self._listener.listen(CONNECTIONS_WAITING_MAX)
+        self._incoming: dict[int, socket.socket] = {}
+        self._outgoing: dict[str, socket.socket] = {}
+        self._pending: dict[str, deque[bytes]] = {}
+
+    def descriptors(self) -> list[int]:
+        """Readable when a frame or a new connection waits."""
+        return [self._listener.fileno(), *self._incoming]
+
+    def send(self, address: str, frame: Any) -> None:
+        """Hands a frame over; never blocks. What a dead host does not take is dropped."""
+        data = pickle.dumps((self.address, frame), protocol=pickle.HIGHEST_PROTOCOL)
+        if len(data) > FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(data)} bytes does not travel in a replay")
+        self._pending.setdefault(address, deque()).append(data)
+        self.push()
+
+    def push(self) -> bool:
+        """Sends what waits; True when some must go on waiting for a busy host."""
+        for address, waiting in list(self._pending.items()):
+            try:
+                while waiting:
+                    self._connection(address).send(waiting[0])
+                    waiting.popleft()
+            except BlockingIOError:
+                continue
+            except LOST:
+                self._hang_up(address)
+            del self._pending[address]
+        return bool(self._pending)
+
+    def take(self, descriptor: int) -> list[tuple[Any, str]]:
+        """Frames that wait behind a readable descriptor, each with its sender's address."""
+        if descriptor == self._listener.fileno():
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            self._incoming[connection.fileno()] = connection
+            return []
+        frames = []
+        connection = self._incoming[descriptor]
+        with contextlib.suppress(BlockingIOError):  # all is taken
+            while size := connection.recv_into(self._buffer):
+                sender, frame = pickle.loads(self._buffer[:size])  # noqa: S301 - our own folder
+                frames.append((frame, sender))
+            del self._incoming[descriptor]
+            connection.close()
+        return frames
+
+    def wait(self, others: list[int], timeout_s: float) -> list[int]:
+        """Readable ones of our descriptors and `others`, after at most that time."""
+        poll = select.poll()
+        for descriptor in (*self.descriptors(), *others):
+            poll.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poll.poll(timeout_s * 1_000)]
+
+    def _connection(self, address: str) -> socket.socket:
+        if address not in self._outgoing:
+            made = _socket()
+            made.connect(address)
+            self._outgoing[address] = made
+        return self._outgoing[address]
+
+    def _hang_up(self, address: str) -> None:
+        connection = self._outgoing.pop(address, None)
+        if connection is not None:
+            connection.close()
+
+
+def _socket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FRAME_BYTES_MAX)
+    return made

@@ -1,0 +1,124 @@
+"""A host on its own: timers, reports, refusals, figures, without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from actors.actor import Actor
+from actors.hosting.masking import masked
+from actors.hosting.timers import Timers
+from actors.hosting.wire import Mail, Posted
+from actors.supervision.directory import Directory
+from messages.codec import encode
+from tests.kit.probe_actors import Noted, Poke
+from tests.kit.recording_context import make_runtime
+from tests.kit.simulated_tree import SimulatedTree
+
+Simulate = Callable[..., SimulatedTree]
+
+
+class Clockwork(Actor):
+    """Has a slow and a quick timer."""
+
+    def start(self) -> None:
+        self.ticks = 0
+        self.context.every(30.0, self._tick)
+        self.context.every(0.01, self._tick)
+
+    def _tick(self) -> None:
+        self.ticks += 1
+
+
+class Chain(Actor):
+    """Answers a poke with a fact, and passes the poke on to itself once."""
+
+    def start(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def on_poke(self, message: Poke) -> None:
+        self.seen.append((message.id, message.cause))
+        self.context.announce(Noted(text="poked"))
+        if message.what == "again":
+            self.context.tell(self.context.name, Poke(what="last"))
+
+
+class Hearer(Actor):
+    """Keeps facts."""
+
+    def start(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def on_noted(self, message: Noted) -> None:
+        self.seen.append((message.id, message.cause))
+
+
+def test_timers_due_at_one_time_run_in_the_order_they_were_planned() -> None:
+    timers, ran = Timers(), []
+    for name in ("a", "b", "c"):
+        timers.once(100, lambda name=name: ran.append(name))
+    timers.once(50, lambda: ran.append("first"))
+    while callback := timers.take_due(100):
+        callback()
+    assert ran == ["first", "a", "b", "c"]
+
+
+def test_a_cancelled_timer_never_runs_and_is_not_waited_for() -> None:
+    timers = Timers()
+    timers.once(10, lambda: None).cancel()
+    assert timers.next_due_ns() is None
+
+
+def test_a_repeating_timer_that_was_late_does_not_run_in_a_burst() -> None:
+    timers, ran = Timers(), []
+    timers.again(0, lambda: 10, lambda: ran.append(1))
+    while callback := timers.take_due(1_000):
+        callback()
+    assert len(ran) == 1
+
+
+def test_quick_timers_beside_a_slow_one_ask_for_no_more_wake_ups_than_they_need(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = simulate(make_runtime(tmp_path), {"directory": Directory, "clockwork": Clockwork})
+    tree.start("directory", "clockwork")
+    tree.run_until(lambda: tree.actor("clockwork").ticks >= 30)
+    assert tree.wakes_asked <= tree.actor("clockwork").ticks + 10
+    assert len(tree.wakes) <= 6
+
+
+def test_messages_carry_their_sender_life_count_and_what_caused_them(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    classes = {"directory": Directory, "chain": Chain, "hearer": Hearer}
+    tree = simulate(make_runtime(tmp_path), classes)
+    tree.start("directory", "chain", "hearer")
+    letter = Posted(1, 0, False, encode(Poke(what="again", id="outside:1:1")))
+    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    tree.run_until(lambda: len(tree.actor("hearer").seen) == 2)
+    assert tree.actor("chain").seen == [("outside:1:1", ""), ("chain:1:2", "outside:1:1")]
+    assert tree.actor("hearer").seen == [
+        ("chain:1:1", "outside:1:1"),
+        ("chain:1:3", "chain:1:2"),
+    ]
+
+
+def test_the_board_counts_what_is_told_and_not_yet_handled(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    classes = {"directory": Directory, "chain": Chain, "hearer": Hearer}
+    tree = simulate(make_runtime(tmp_path), classes)
+    tree.start("directory", "chain")
+    letter = Posted(1, 0, False, encode(Poke(what="once", id="outside:1:1")))
+    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    assert tree.shared.board.mailbox("hearer") == 1
+    tree.start("hearer")
+    tree.run_until(lambda: tree.shared.board.mailbox("hearer") == 0)
+    assert len(tree.actor("hearer").seen) == 1
+
+
+def test_no_key_and_no_value_behind_a_telling_name_reaches_a_log() -> None:
+    text = masked('{"apikey": "abc", "symbol": "NIFTY"} sent with s3cr3t-value', ["s3cr3t-value"])
+    assert "abc" not in text
+    assert "s3cr3t-value" not in text
+    assert "NIFTY" in text
