@@ -22,6 +22,7 @@ class ReplayPlan:
     history: Path | None
     speed: float
     report: Path | None
+    interval_ns: int  # usual time between two rows: so long does a recorded price stand
 
 
 @dataclass(frozen=True)

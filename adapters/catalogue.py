@@ -12,6 +12,7 @@ from adapters.openalgo.stream import OpenAlgoStream
 from adapters.ports import BrokerPort, FeedStream, ReplayMarket
 from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
+from adapters.sandbox.recording import read_recording
 from adapters.sandbox.server import SandboxServer
 from domain.brokers import BrokerEndpoint, Capabilities
 from domain.errors import ConfigurationFault
@@ -94,6 +95,14 @@ def open_sandbox(
         control_port=control_port,
     )
     return SandboxServer(config)
+
+
+def recording_interval_ns(file: Path) -> int:
+    """The usual time between two moments of a recorded session, nanoseconds.
+
+    Raises BadMarketData, naming the line, for a file that cannot be replayed.
+    """
+    return read_recording(file).interval_ns()
 
 
 def _adapter(endpoint: BrokerEndpoint) -> Adapter:

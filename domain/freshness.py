@@ -61,6 +61,15 @@ def check_freshness(
     return FreshnessReport(not gates, tuple(gates), tuple(warnings), details)
 
 
+def last_true_ns(seen_ns: int, now_ns: int, stands_ns: int) -> int:
+    """When a price was last known to be true; 0 when it was never seen.
+
+    A live tick is true at its own moment (`stands_ns` 0). A recording has a row for each interval
+    only, so a recorded price stands until the next row is due, and ages from then.
+    """
+    return max(seen_ns, min(now_ns, seen_ns + stands_ns)) if seen_ns else 0
+
+
 def _quote_gates(
     mark: FreshnessMark, name: str, option_symbols: Iterable[str], now_ns: int
 ) -> dict[str, str]:

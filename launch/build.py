@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from actors.runtime import ReplayPlan, Runtime
+from adapters.catalogue import recording_interval_ns
 from domain.brokers import BrokerEndpoint
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
@@ -27,6 +28,7 @@ from persistence.migrate import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTION_NODE = "execution_agent"
+FREE_PORTS = range(20_000, 32_000)
 DATABASES = {"main": "tomic.db", "journal": "journal.db", "market": "market.db"}
 
 
@@ -94,6 +96,7 @@ def _replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
     file = Path(arguments.replay)
     if not file.is_file():
         raise ConfigurationFault(f"--replay: {file} is no file")
+    interval_ns = recording_interval_ns(file)
     history = Path(arguments.history) if arguments.history else None
     if history and not history.is_dir():
         raise ConfigurationFault(f"--history: {history} is no folder")
@@ -102,7 +105,7 @@ def _replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
     report = Path(arguments.report) if arguments.report else None
     if report and not report.resolve().parent.is_dir():
         raise ConfigurationFault(f"--report: folder {report.resolve().parent} does not exist")
-    return ReplayPlan(file, history, arguments.speed, report)
+    return ReplayPlan(file, history, arguments.speed, report, interval_ns)
 
 
 def data_folder(arguments: argparse.Namespace) -> Path:
@@ -243,10 +246,13 @@ def read_calendars(folder: Path) -> dict[str, ExchangeCalendar]:
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody holds, below those the kernel gives to outgoing connections: one of these could
+    be taken again between this look and its use.
+    """
+    while True:
+        port = secrets.choice(FREE_PORTS)
+        if not _taken("127.0.0.1", port):
+            return port
 
 
 def _taken(host: str, port: int) -> bool:

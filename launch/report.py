@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from actors.runtime import Runtime
+from domain.clock import NS_PER_S
 from domain.errors import ConfigurationFault
 from domain.journal.report import ReportBuilder, page
 from persistence.database import open_engine
@@ -27,11 +28,12 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     stepper = _part(runtime, "stepper")
     book = _part(runtime, "position_book")
     return {
-        "ticks": bridge.get("ticks_total", 0),
-        "bars": bridge.get("candles_built_regime", 0),
+        "ticks": bridge.get("ticks_total", "?"),
+        "bars": bridge.get("candles_built_sniper", "?"),
         "derived": exchange.get("derived", []),
         "warnings": exchange.get("warnings", []),
         "recorded": exchange.get("counts", {}),
+        "interval_s": runtime.replay.interval_ns / NS_PER_S if runtime.replay else 0,
         "unrealized": str(book.get("unrealized", "0")),
         "latency": {
             key: stepper[key] for key in ("steps", "step_ms_p50", "step_ms_p99") if key in stepper

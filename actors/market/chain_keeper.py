@@ -135,8 +135,9 @@ class ChainKeeper(Actor):
             text = "the instrument master is not loaded yet"
             return self._answer(message, None, Refusal("NO_LIVE_CHAIN", text))
         self._tell_priced(self._book.price_due(now_ns, self._carry, name))
+        plan = self.context.runtime.replay
         found = resolve_legs(
-            self._book.view(name, now_ns),
+            self._book.view(name, now_ns, plan.interval_ns if plan else 0),
             message.legs,
             dte_min=message.dte_min,
             dte_max=message.dte_max,

@@ -15,6 +15,7 @@ from actors.actor import Actor, Context
 from actors.market.following import CanonicalTicks, read_index
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, seconds
+from domain.freshness import last_true_ns
 from domain.instruments import InstrumentIndex
 from domain.market.freshness import EntryGate, LastSeen, measure_coverage, next_gate
 from domain.prices import MODE_DEPTH
@@ -129,12 +130,13 @@ class FreshnessKeeper(Actor):
             self._gate = next_gate(
                 self._gate,
                 percent=coverage.percent,
-                tick_ns=max(self._seen.newest_ns, self._since_ns),
+                tick_ns=self._true_ns(max(self._seen.newest_ns, self._since_ns), now_ns),
                 bar_ns=max(self._bar_ns, self._since_ns),
                 now_ns=now_ns,
             )
-        quotes = {name: self._seen.of(id_) for id_, name in self._names.items()}
-        depth = {name: self._depth.of(id_) for id_, name in self._names.items()}
+        names = self._names.items()
+        quotes = {name: self._true_ns(self._seen.of(id_), now_ns) for id_, name in names}
+        depth = {name: self._true_ns(self._depth.of(id_), now_ns) for id_, name in names}
         _, vix = self.context.runtime.settings.feed_vix_symbol
         mark = FreshnessMark(
             as_of_ns=now_ns,
@@ -152,6 +154,10 @@ class FreshnessKeeper(Actor):
         )
         self.context.announce(FreshnessMarked(mark=mark))
         self._report(mark, quotes)
+
+    def _true_ns(self, seen_ns: int, now_ns: int) -> int:
+        plan = self.context.runtime.replay
+        return last_true_ns(seen_ns, now_ns, plan.interval_ns if plan else 0)
 
     def _heartbeat(self) -> None:
         if self._session is None:

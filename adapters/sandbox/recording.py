@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from domain.clock import EXCHANGE_ZONE, epoch_ns, exchange_time
@@ -54,6 +56,12 @@ class Recording:
     rows: list[Row] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
+
+    def interval_ns(self) -> int:
+        """Median time between two moments of the recording; 0 with fewer than two."""
+        moments = sorted({row.at_ns for row in self.rows})
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
+        return int(median(gaps)) if gaps else 0
 
     def skip(self, line: int, reason: str, rule: str) -> None:
         """Counts a row that breaks a rule; the first few get a sentence."""

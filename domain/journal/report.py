@@ -14,11 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 from domain.clock import exchange_time
-from domain.journal.sentences import decision_line, is_decision, structure_name
+from domain.journal.sentences import Repeats, decision_line, is_decision, structure_name
 
 # What a run's own machine decides, not the market: left out of the hash.
 MEASURED = ("latency_ms",)
-LINES_SHOWN = 12
 
 
 class ReportBuilder:
@@ -35,21 +34,22 @@ class ReportBuilder:
         self._orders: set[str] = set()
         self._gross = self._charges = self._net = Decimal(0)
         self._lines: list[str] = []
+        self._repeats = Repeats()
         self._first_ns = self._last_ns = 0
 
     def add(self, kind: str, at_ns: int, body: Mapping[str, Any]) -> None:
         """One fact."""
-        self._first_ns = self._first_ns or at_ns
-        self._last_ns = at_ns
         self._counts[kind] += 1
         handler = getattr(self, f"_on_{kind}", None)
         if handler:
             handler(at_ns, body)
         self._collect_refusals(body)
         if is_decision(kind):
+            self._first_ns = self._first_ns or at_ns
+            self._last_ns = at_ns
             self._hash(kind, at_ns, body)
             line = decision_line(kind, body)
-            if line:
+            if line and not self._repeats.is_repeat(kind, body, at_ns):
                 self._lines.append(f"{exchange_time(at_ns):%H:%M:%S}  {line}")
 
     def result(self, seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +126,10 @@ def page(report: Mapping[str, Any]) -> list[str]:
     ]
     if report.get("derived"):
         lines.append(f"Derived      {', '.join(report['derived'])} (the recording has none)")
+    if report.get("interval_s"):
+        lines.append(
+            f"Prices       stand for {report['interval_s']:.0f} s each, the recording's interval"
+        )
     phases = [
         f"{row['at'][11:16]} {row['phase'].lower()} ({row['timeframe']})"
         for row in report["regime_changes"]

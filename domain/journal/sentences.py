@@ -41,8 +41,8 @@ def decision_line(kind: str, fact: Fact) -> str | None:
 class Repeats:
     """Which decision lines are only said again: the same codes of the same source in a row.
 
-    A scan that finds nothing for the same reasons is told once in `SAID_AGAIN_AFTER_S`; figures in the
-    reasons may differ meanwhile. Every scan is a fact of the journal all the same.
+    A scan that finds nothing for the same reasons is told once in `SAID_AGAIN_AFTER_S`; figures in
+    the reasons may differ meanwhile. Every scan is a fact of the journal all the same.
     """
 
     def __init__(self) -> None:

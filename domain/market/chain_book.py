@@ -13,6 +13,7 @@ import numpy as np
 
 from domain.calendar import ExchangeCalendar
 from domain.clock import exchange_time, seconds
+from domain.freshness import last_true_ns
 from domain.instruments import InstrumentIndex, Listing
 from domain.market.atm import (
     Anchor,
@@ -178,14 +179,14 @@ class ChainBook:
                 priced.append(key)
         return priced
 
-    def view(self, underlying: str, now_ns: int) -> MarketView:
-        """What legs on this underlying are resolved against."""
+    def view(self, underlying: str, now_ns: int, stands_ns: int = 0) -> MarketView:
+        """What legs on this underlying are resolved against; a price stands for `stands_ns`."""
         spot = self.spots.get(underlying, Spot(float("nan"), 0))
         chains = {key[1]: chain for key, chain in self.chains.items() if key[0] == underlying}
         return MarketView(
             underlying=underlying,
             spot=spot.price,
-            spot_ns=spot.received_ns,
+            spot_ns=last_true_ns(spot.received_ns, now_ns, stands_ns),
             now_ns=now_ns,
             today=exchange_time(now_ns).date(),
             listed=self.tradable(underlying, now_ns),

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.clock import seconds
-from domain.freshness import check_freshness
+from domain.clock import NS_PER_S, seconds
+from domain.freshness import check_freshness, last_true_ns
 from domain.readings import FreshnessMark
 
 NOW = 1_795_149_900_000_000_000
@@ -104,3 +104,15 @@ def test_a_closed_entry_gate_blocks_with_its_reason():
 
 def test_depth_is_asked_for_only_when_needed():
     assert report(replace(FRESH, depth_ns={}), depth=False).passed
+
+
+def test_a_recorded_price_stands_until_the_next_row_is_due_and_ages_from_then() -> None:
+    minute_ns = 60 * NS_PER_S
+    seen_ns = 1_000 * NS_PER_S
+    assert last_true_ns(seen_ns, seen_ns + 59 * NS_PER_S, minute_ns) == seen_ns + 59 * NS_PER_S
+    assert last_true_ns(seen_ns, seen_ns + 75 * NS_PER_S, minute_ns) == seen_ns + minute_ns
+
+
+def test_a_live_price_is_true_at_its_own_moment_only() -> None:
+    assert last_true_ns(1_000, 9_000, 0) == 1_000
+    assert last_true_ns(0, 9_000, 60) == 0

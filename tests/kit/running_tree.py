@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from launch.build import free_port
 from launch.processes import Process, end_session, processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,13 +51,6 @@ def wait_for(fact: Callable[[], object], what: str = "", within_s: float = PATIE
         os.sched_yield()
         signal.sigtimedwait([], 0.01)
     raise AssertionError(f"never came true: {what or fact}")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RunningTree:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -60,6 +59,8 @@ class HandMarket:
     def __init__(self, start_ns: int = START_NS) -> None:
         self.index = InstrumentIndex(listings())
         self.derived: tuple[str, ...] = ("depth",)
+        self.counts: dict[str, int] = {}
+        self.warnings: list[str] = []
         self.ended = False
         self.watched: set[int] | None = None
         self._now_ns = start_ns
@@ -186,10 +187,3 @@ def call(
     names = {name.lower(): value for name, value in found.items()}
     parsed = json.loads(text) if "json" in names.get("content-type", "") else text.decode()
     return status, parsed, names
-
-
-def free_port() -> int:
-    """A port that nobody holds at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

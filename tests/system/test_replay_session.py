@@ -1,0 +1,85 @@
+"""A recorded session through the whole supervised tree: it ends by itself, and repeats exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.recorded_session import write_daily, write_session
+
+ROOT = Path(__file__).resolve().parents[2]
+MINUTES = 4
+DAY_BEFORE = date(2026, 8, 18)
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four minutes of a chain whose premium is rich against a calm year."""
+    folder = tmp_path_factory.mktemp("recording")
+    write_session(folder / "session.csv", minutes=MINUTES, strikes=60, volatility=0.17)
+    # The year's swings shrink to nothing: a squeeze, which is congestion.
+    calm = [24_050 + (80 - 0.22 * n) * ((n % 4) - 1.5) for n in range(300)]
+    write_daily(folder, "nifty", closes=calm, last=DAY_BEFORE)
+    fear = [11 + 7 * (n % 50) / 49 for n in range(300)]
+    write_daily(folder, "india-vix", closes=fear, last=DAY_BEFORE)
+    return folder
+
+
+def replay(folder: Path, recording: Path, speed: str) -> dict[str, Any]:
+    """One run of system.py; its report."""
+    folder.mkdir()
+    environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
+    done = subprocess.run(
+        [
+            sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
+            "--replay", str(recording / "session.csv"), "--history", str(recording),
+            "--speed", speed, "--report", str(folder / "report.json"),
+            "--data-dir", str(folder / "var"), "--env-file", str(folder / "env"),
+        ],
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    report["output"] = done.stdout
+    return report
+
+
+@pytest.fixture(scope="module")
+def first(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return replay(tmp_path_factory.mktemp("first") / "run", recording, "0")
+
+
+def test_a_replay_ends_by_itself_with_a_report_of_what_was_seen(first: dict[str, Any]) -> None:
+    # A snapshot a minute; subscribed are 51 strikes or more each side and expiry, not all 60.
+    assert first["ticks"] >= (MINUTES - 1) * 2 * 51 * 2
+    assert first["derived"]
+    assert first["from"].startswith("2026-08-19T11:2")
+    assert "Decisions" in first["output"]
+    assert first["decisions"] > 0
+    assert len(first["decisions_sha256"]) == 64
+
+
+def test_a_replay_trades_what_the_recording_offers(first: dict[str, Any]) -> None:
+    assert first["signals"], first["refusals"]
+    assert first["fills"] > 0, first["lines"]
+    assert first["structures_opened"] == 1
+    bought = [line for line in first["lines"] if "execution: bought" in line]
+    sold = [line for line in first["lines"] if "execution: sold" in line]
+    assert first["lines"].index(bought[-1]) < first["lines"].index(sold[0])
+
+
+def test_two_replays_at_different_speeds_decide_the_same_in_the_same_order(
+    first: dict[str, Any], recording: Path, tmp_path: Path
+) -> None:
+    second = replay(tmp_path / "run", recording, "60")
+    assert second["lines"] == first["lines"]
+    assert second["decisions"] == first["decisions"]
+    assert second["decisions_sha256"] == first["decisions_sha256"]
