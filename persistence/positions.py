@@ -125,13 +125,14 @@ class PositionStore:
             ]
 
     def unfolded(self, after_fill_id: int) -> list[tuple[Fill, OrderRow]]:
-        """Fills beyond the cursor with their orders, oldest first."""
+        """Fills beyond the cursor, oldest first, each with its order as far as that fill filled
+        it."""
         fill_names = [field.name for field in dataclasses.fields(Fill)]
         order_names = [field.name for field in dataclasses.fields(OrderRow)]
+        columns = {name: ORDERS.c[name] for name in order_names}
+        columns["filled_quantity"] = FILLS.c.cumulative
         query = (
-            select(
-                *(FILLS.c[name] for name in fill_names), *(ORDERS.c[name] for name in order_names)
-            )
+            select(*(FILLS.c[name] for name in fill_names), *columns.values())
             .join(ORDERS, ORDERS.c.client_order_id == FILLS.c.client_order_id)
             .where(FILLS.c.fill_id > after_fill_id)
             .order_by(FILLS.c.fill_id)

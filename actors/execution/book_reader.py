@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from actors.actor import Context
 from domain.clock import seconds
-from domain.execution.book import change_of, changes, missing
+from domain.execution.book import change_of, changes, ended_with_its_day, missing
 from domain.execution.unknowns import Finding, next_poll_ns, resolve
 from domain.order_changes import BookChange
 from domain.orders import OrderRow, OrderStatus
@@ -94,18 +94,32 @@ class BookReader:
 
     def _look_for_missing(self, live: list[OrderRow], message: BrokerOrdersRead) -> None:
         """An order that was taken and is in no book, twice: its fate is unknown, not guessed."""
-        gone = missing((row for row in live if not row.needs_reconcile), message.orders)
+        gone = missing(live, message.orders)
         now_ns = self._context.now_ns()
         for row in gone:
             if row.sent_ns >= message.started_ns:
                 continue
             since_ns = self._missing.setdefault(row.client_order_id, now_ns)
-            if now_ns - since_ns >= seconds(MISSING_AGAIN_S):
+            if now_ns - since_ns < seconds(MISSING_AGAIN_S):
+                continue
+            if ended_with_its_day(row, message.started_ns):
+                self._expire(row)
+            elif not row.needs_reconcile:
                 self._store.change_order(row, needs_reconcile=True, updated_ns=now_ns)
                 text = f"order {row.client_order_id} is missing from {row.broker_name}'s book"
                 self._context.alert("CRITICAL", text, f"missing:{row.client_order_id}")
         names = {row.client_order_id for row in gone}
         self._missing = {key: at for key, at in self._missing.items() if key in names}
+
+    def _expire(self, row: OrderRow) -> None:
+        """It can fill no more; what it filled unseen, the reconciler finds in the positions."""
+        self._store.change_order(
+            row,
+            status=OrderStatus.EXPIRED,
+            needs_reconcile=False,
+            error_message="it ended with its day",
+            updated_ns=self._context.now_ns(),
+        )
 
 
 def _is_moving(row: OrderRow) -> bool:

@@ -21,6 +21,7 @@ from messages.trading import ClearOrder
 from persistence.orders import OrderStore
 
 OPEN = (CommandStatus.PROCESSING, CommandStatus.PENDING, CommandStatus.AWAITING_APPROVAL)
+ENDED = (CommandStatus.DONE, CommandStatus.FAILED, CommandStatus.DEAD_LETTER)
 
 
 class CloseDesk:
@@ -41,7 +42,8 @@ class CloseDesk:
         leg_no: int = -1,
         urgent: bool = False,
     ) -> None:
-        """Writes the close; the same key again finds the first. An entry under way is aborted."""
+        """Writes the close; the same key again finds the first, and hears its end again if it has
+        ended. An entry under way is aborted."""
         entry = next((row for row in self._store.commands_of(strategy_id) if not row.is_exit), None)
         if entry is None:
             self._context.alert("RISK", f"{strategy_id} is not known here; nothing to close", key)
@@ -50,7 +52,9 @@ class CloseDesk:
         command = close_command(
             entry, key, reason=reason, by=by, now_ns=now_ns, leg_no=leg_no, urgent=urgent
         )
-        self._store.record(command, [])
+        first, known = self._store.record(command, [])
+        if known and first.status in ENDED:
+            self._store.mark(first.command_id, told=False)
         if entry.status in OPEN or entry.status is CommandStatus.UNKNOWN_OUTCOME:
             self._entries.abort(entry, "CLOSED", f"closed while opening: {reason}")
 

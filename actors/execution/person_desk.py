@@ -9,7 +9,7 @@ from actors.execution.close_desk import closing_shape
 from domain.clock import seconds
 from domain.execution.flattening import in_flight
 from domain.order_changes import BookChange
-from domain.orders import CommandStatus, OrderStatus, Purpose
+from domain.orders import CommandStatus, OrderRow, OrderStatus, Purpose
 from messages.control import DeadLetterManaged, ManageDeadLetter
 from messages.trading import CorrectBook
 from persistence.orders import OrderStore
@@ -59,7 +59,9 @@ class PersonDesk:
         symbol, strategy_id, leg = message.position_key.split("|")
         orders = self._store.orders_of_strategy(strategy_id)
         of_leg = [row for row in orders if row.leg_no == int(leg) and row.symbol == symbol]
-        if not of_leg or not message.units or any(in_flight(row) for row in of_leg):
+        # A resting stop brought nothing yet: it is taken out when its leg is gone.
+        moving = [row for row in of_leg if in_flight(row) and not _rests(row)]
+        if not of_leg or not message.units or moving:
             return
         now_ns = self._context.now_ns()
         shape, _ = closing_shape(orders, int(leg))
@@ -90,3 +92,8 @@ class PersonDesk:
         self._store.record_book([change], now_ns)
         text = f"{symbol}: {message.units:+d} units booked, {message.reason}"
         self._context.alert("RISK", text, message.key)
+
+
+def _rests(row: OrderRow) -> bool:
+    stands = row.is_working and not row.needs_reconcile and not row.filled_quantity
+    return row.purpose is Purpose.STOP and stands

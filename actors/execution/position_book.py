@@ -62,8 +62,10 @@ class PositionBook(Actor):
         self._fold()
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        """Who died may have taken its last word about a fill along; the row stands."""
+        """Who died may have taken its last word about a fill along; the row stands. Its new life
+        has not heard the book, and without ticks nothing else would tell it."""
         self._fold()
+        self._announce()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:
         self._canonical = message.to_broker
@@ -112,6 +114,8 @@ class PositionBook(Actor):
         charges = Decimal(0)
         if order.purpose is not Purpose.CORRECTION:
             rates = rates_on(moment.date())
+            if order.filled_quantity > fill.quantity:  # a later part of an order pays no second one
+                rates = replace(rates, brokerage=Decimal(0))
             charges = order_charges(fill.action, fill.quantity, fill.price, rates).total
         return KeptPosition(
             position=after,

@@ -139,11 +139,13 @@ class Teller:
         return money(gross), charges
 
     def _reason(self, strategy_id: str, orders: list[OrderRow]) -> str:
+        """A stop's word, else that of the close that traded last, else external."""
         filled = [row for row in orders if row.filled_quantity]
         if any(row.purpose is Purpose.STOP for row in filled):
             return "sl_hit"
-        closes = [row for row in self._store.commands_of(strategy_id) if row.is_exit]
-        return closes[-1].reason if closes else "external"
+        closing = [row.command_id for row in filled if row.purpose is Purpose.CLOSE]
+        words = {row.command_id: row.reason for row in self._store.commands_of(strategy_id)}
+        return words.get(closing[-1], "external") if closing else "external"
 
 
 def _may_fill(row: OrderRow) -> bool:

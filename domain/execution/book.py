@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from domain.brokers import BrokerOrder
+from domain.clock import exchange_time
 from domain.execution.pricing import slippage_ticks
 from domain.order_changes import BookChange
 from domain.orders import FROM_BROKER, OrderRow, OrderStatus
@@ -56,6 +57,11 @@ def missing(rows: Iterable[OrderRow], book: Sequence[BrokerOrder]) -> list[Order
     """Working orders of ours that the book does not name."""
     ids = {order.order_id for order in book}
     return [row for row in rows if row.is_working and row.broker_order_id not in ids]
+
+
+def ended_with_its_day(row: OrderRow, read_started_ns: int) -> bool:
+    """True when a book of a later day need not name it any more: brokers keep orders for a day."""
+    return exchange_time(row.sent_ns).date() < exchange_time(read_started_ns).date()
 
 
 def _filled(row: OrderRow, order: BrokerOrder) -> int:

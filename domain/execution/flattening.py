@@ -15,6 +15,8 @@ from domain.orders import CommandStatus, OrderRow, OrderStatus, Purpose
 
 PATIENCE_S = {"LIMIT": 2.0, "MARKET": 5.0}
 AGAIN_AFTER_S = 1.0  # a short that could not be bought back is tried again each second
+# A minute of refusals is a market that is closed or a session that is gone: no storm into it.
+PATIENT_AFTER, PATIENT_AGAIN_S = 60, 30.0
 CANCEL_AGAIN_S = 2.0
 LONG_TRIES_MAX = 5  # the emergency exit's five tries (`data_pipeline.md` 8); a short never gives up
 
@@ -164,7 +166,8 @@ def _draft(
         protective=True,
         waiting=waiting,
     )
-    return draft, last_ns + seconds(AGAIN_AFTER_S) if last_ns and not waiting else 0
+    again_s = AGAIN_AFTER_S if len(refused) < PATIENT_AFTER else PATIENT_AGAIN_S
+    return draft, last_ns + seconds(again_s) if last_ns and not waiting else 0
 
 
 def _refusal(rows: list[OrderRow], leg: Excess) -> str:
