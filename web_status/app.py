@@ -22,11 +22,12 @@ from starlette.staticfiles import StaticFiles
 from persistence.database import open_engine
 from persistence.journal import JournalStore
 from persistence.positions import PositionStore
-from persistence.views import CommandViews
+from persistence.views import CommandViews, FactViews
 from web_status import errors
-from web_status.api import control, records, status
+from web_status.api import control, dead_letters, quality, records, status, trace
 from web_status.auth import require_key
 from web_status.gateway import Gateway
+from web_status.shapes import Fault
 
 HOST = "127.0.0.1"
 STOP_WITHIN_S = 2.0
@@ -34,12 +35,27 @@ DOCS_ASSETS = Path(swagger_ui_bundle.swagger_ui_path)
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'"
 )
+FAULTS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Fault, "description": "Bad input; `details` names the fields"},
+    401: {"model": Fault, "description": "No key, or a wrong one"},
+    404: {"model": Fault, "description": "Unknown"},
+    409: {"model": Fault, "description": "Wrong state"},
+    503: {"model": Fault, "description": "Nobody answered, or nothing is known yet"},
+}
+TAGS = [
+    {"name": "status", "description": "Cached parts of every actor: answered within a second"},
+    {"name": "signals", "description": "What the agents see, and why nothing happened"},
+    {"name": "records", "description": "What is on disk"},
+    {"name": "traces", "description": "The way of one signal or order"},
+    {"name": "control", "description": "Commands of people"},
+    {"name": "dead letters", "description": "Commands that gave up"},
+]
 DOCS_POLICY = POLICY + " 'unsafe-inline'"
 
 
 def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     """The app with all routes; `runtime` is actors.runtime.Runtime."""
-    app = FastAPI(title="TOMIC", version="0.1.0", docs_url=None, redoc_url=None)
+    app = FastAPI(title="TOMIC", version="0.1.0", docs_url=None, redoc_url=None, openapi_tags=TAGS)
     app.openapi_version = "3.0.3"
     app.state.gateway = gateway
     app.state.runtime = runtime
@@ -47,12 +63,16 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     main = open_engine(runtime.database_url)
     app.state.commands = CommandViews(main)
     app.state.positions = PositionStore(main)
-    app.state.journal = JournalStore(open_engine(runtime.journal_url))
+    journal = open_engine(runtime.journal_url)
+    app.state.journal = JournalStore(journal)
+    app.state.facts = FactViews(journal)
+    app.state.structures = {}  # strategy id -> (tag, lots): read once, they never change
     errors.install(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
     locked = [Depends(require_key)]
-    for module in (status, control, records):
-        app.include_router(module.router, prefix="/tomic", dependencies=locked)
+    # Before traces: `/signals/quality` is no correlation id.
+    for module in (status, quality, records, trace, control, dead_letters):
+        app.include_router(module.router, prefix="/tomic", dependencies=locked, responses=FAULTS)
     app.mount("/docs-assets", StaticFiles(directory=DOCS_ASSETS), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)

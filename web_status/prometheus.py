@@ -38,7 +38,8 @@ class _Parts(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._nodes()
         yield from self._breakers()
-        for family in ("orders", "queue", "freshness", "ws_data", "market_bridge"):
+        yield from self._freshness()
+        for family in ("orders", "queue", "ws_data", "market_bridge"):
             yield from _flat(f"tomic_{family}", self._data.get(family, {}))
         for family, label in (("feeds", "feed"), ("shards", "shard")):
             yield from _labelled(f"tomic_{label}", label, self._data.get(family, {}))
@@ -55,6 +56,14 @@ class _Parts(Collector):
                 if isinstance(node.get(key), (int, float)):
                     gauge.add_metric([node["name"]], float(node[key]))
             yield gauge
+
+    def _freshness(self) -> Iterator[Metric]:
+        """One family for all: thousands of options must not be thousands of metric names."""
+        text = "seconds since it was last seen, -1 never"
+        gauge = GaugeMetricFamily("tomic_freshness_age_s", text, labels=["of"])
+        for name, age_s in self._data.get("freshness", {}).items():
+            gauge.add_metric([name], float(age_s))
+        yield gauge
 
     def _breakers(self) -> Iterator[Metric]:
         gauge = GaugeMetricFamily("tomic_breaker_tripped", "1 while tripped", labels=["breaker"])

@@ -172,6 +172,10 @@ class ControlDesk(Actor):
         self._answer(message.request, 202, "", "handed to execution")
 
     def _dead_letter(self, message: DeskRequest) -> None:
+        if self._killed and message.body["action"] == "retry":
+            text = "the runtime is paused; resume first, then the order may be tried again"
+            self._answer(message.request, 409, "PAUSED", text)
+            return
         self._expect(message.request, EXECUTION)
         self.context.tell(
             EXECUTION,

@@ -275,7 +275,9 @@ class BarBuilder(Actor):
             "option_ticks": counts["ticks_total"] - counts["underlying_ticks"],
             "candles_built_regime": counts[QUARTERS],
             "candles_built_sniper": counts[MINUTES],
-            "ticks_refused": {name: n for name, n in self._bars.counters.items() if n},
+            "ticks_refused": {
+                name: n for name, n in self._bars.counters.items() if n and name != "accepted"
+            },
             "last_tick_wall": iso_utc(last_ns) if last_ns else "",
             "last_tick_age_s": age_s,
             "last_error": next(iter(errors.values()), ""),

@@ -86,7 +86,7 @@ def test_metrics_speak_prometheus_when_asked_for_text(
         node("root", node("recorder", mailbox_high=4), node("feed", state="failed"))
     )
     gateway.report("breaker.order_rate", {"name": "ORDER_RATE", "tripped": True, "current": 31})
-    gateway.report("execution_agent", {"orders": {"placed": 5, "latency_ms": {"avg": 7.5}}})
+    gateway.report("freshness_keeper", {"quote:NIFTY": 2.5, "option:NEVER": -1})
     answer = client.get("/tomic/metrics", headers=HEADERS | {"Accept": "text/plain"})
     assert answer.headers["content-type"].startswith("text/plain")
     samples = {
@@ -98,7 +98,9 @@ def test_metrics_speak_prometheus_when_asked_for_text(
     assert samples["tomic_actor_up", "feed"] == 0
     assert samples["tomic_actor_mailbox_high", "recorder"] == 4
     assert samples["tomic_breaker_tripped", "ORDER_RATE"] == 1
-    assert samples["tomic_orders_latency_ms_avg",] == 7.5
+    assert samples["tomic_freshness_age_s", "quote:NIFTY"] == 2.5
+    assert samples["tomic_freshness_age_s", "option:NEVER"] == -1
+    assert samples["tomic_orders_placed",] == 0
 
 
 def test_the_tree_is_served_whole_and_by_name(client: TestClient, gateway: FakeGateway) -> None:
@@ -181,7 +183,7 @@ def test_more_than_ten_signals_a_minute_are_too_many(
 def test_a_scan_that_nobody_answers_gives_the_cached_one_with_a_word(
     client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web_status.api.status.SCAN_WITHIN_S", 0.05)
+    monkeypatch.setattr("web_status.api.quality.SCAN_WITHIN_S", 0.05)
     gateway.answers["scan"] = None
     gateway.report("signal_loop", {"generated_at": "t", "signals": {}}, age_s=3)
     data = client.get("/tomic/signals/quality", headers=HEADERS).json()["data"]

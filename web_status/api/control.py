@@ -7,22 +7,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
+from domain.orders import CommandStatus
 from web_status.auth import require_key
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway
+from web_status.replies import Reply
+from web_status.shapes import Done
+from web_status.trace_shapes import SignalTaken
 
 router = APIRouter(tags=["control"])
 ANSWER_WITHIN_S = 6.0
 INJECTIONS_PER_MINUTE = 10
 BODY_BYTES_MAX = 64_000
 NS_PER_MINUTE = 60_000_000_000
+HTTP_ACCEPTED = 202
+STAMPED = ("instrument", "source", "correlation_id")  # of an injected signal, by us
+CommandId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 class Reason(BaseModel):
@@ -32,7 +39,7 @@ class Reason(BaseModel):
     reason: str = Field(default="", max_length=200)
 
 
-async def desk(request: Request, action: str, body: dict[str, Any], by: str) -> JSONResponse:
+async def desk(request: Request, action: str, body: dict[str, Any], by: str) -> Response:
     """The desk's answer to one request."""
     gateway: Gateway = request.app.state.gateway
     future = gateway.ask(action, body, by)
@@ -44,51 +51,58 @@ async def desk(request: Request, action: str, body: dict[str, Any], by: str) -> 
             "NO_ANSWER",
             "the control desk did not answer; the request may still be carried out",
         ) from None
-    return JSONResponse(dict(answer.body), answer.http_status)
+    return Reply(dict(answer.body), answer.http_status)
 
 
-@router.post("/start")
-async def start(request: Request, by: str = Depends(require_key)) -> JSONResponse:
+@router.post("/start", responses={200: {"model": Done}})
+async def start(request: Request, by: str = Depends(require_key)) -> Response:
     """Starts the signal loop; 409 while the kill latch is set."""
     return await desk(request, "start", {}, by)
 
 
-@router.post("/stop")
-async def stop(request: Request, by: str = Depends(require_key)) -> JSONResponse:
+@router.post("/stop", responses={200: {"model": Done}})
+async def stop(request: Request, by: str = Depends(require_key)) -> Response:
     """Stops the signal loop; positions and their guards stay."""
     return await desk(request, "stop", {}, by)
 
 
-@router.post("/pause")
+@router.post("/pause", responses={200: {"model": Done}})
 async def pause(
     request: Request, body: Reason | None = None, by: str = Depends(require_key)
-) -> JSONResponse:
+) -> Response:
     """The kill switch: latches, cancels working entries, lets exits pass."""
     reason = (body.reason if body else "") or "Manual pause"
     return await desk(request, "pause", {"reason": reason}, by)
 
 
-@router.post("/resume")
-async def resume(request: Request, by: str = Depends(require_key)) -> JSONResponse:
+@router.post("/resume", responses={200: {"model": Done}})
+async def resume(request: Request, by: str = Depends(require_key)) -> Response:
     """Clears the kill latch; 409 while its cause holds."""
     return await desk(request, "resume", {}, by)
 
 
-@router.post("/tree/{name}/restart")
+@router.post("/tree/{name}/restart", status_code=202, responses={202: {"model": Done}})
 async def restart_node(
     request: Request, name: str, body: Reason | None = None, by: str = Depends(require_key)
-) -> JSONResponse:
+) -> Response:
     """Asks the supervisor of a node to stop and start it."""
     reason = (body.reason if body else "") or "asked by a person"
     return await desk(request, "restart_node", {"name": name, "reason": reason}, by)
 
 
-@router.post("/signals", status_code=202)
-async def inject_signal(request: Request, by: str = Depends(require_key)) -> JSONResponse:
+@router.post("/signals", status_code=202, responses={202: {"model": SignalTaken}})
+async def inject_signal(request: Request, by: str = Depends(require_key)) -> Response:
     """Injects one signal (`tomic.md` 1.7, 13.6); accepted means its row is on disk."""
     payload = await read_object(request)
     _limit_injections(request)
-    return await desk(request, "inject_signal", payload, by)
+    answer = await desk(request, "inject_signal", payload, by)
+    body = json.loads(bytes(answer.body))
+    if answer.status_code != HTTP_ACCEPTED or "correlation_id" not in body:
+        return answer
+    find = request.app.state.commands.injection
+    row = await asyncio.to_thread(find, body["correlation_id"])
+    signal = {**row.payload, **{name: row.signal[name] for name in STAMPED}} if row else payload
+    return Reply(body | {"signal": signal}, HTTP_ACCEPTED)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -117,42 +131,40 @@ def _limit_injections(request: Request) -> None:
     times.append(now_ns)
 
 
-@router.post("/positions/{strategy_id}/close")
+@router.post("/positions/{strategy_id}/close", status_code=202, responses={202: {"model": Done}})
 async def close_structure(
     request: Request, strategy_id: str, body: Reason | None = None, by: str = Depends(require_key)
-) -> JSONResponse:
+) -> Response:
     """Flattens what a strategy holds: shorts first."""
+    if await asyncio.to_thread(request.app.state.commands.entry_of, strategy_id) is None:
+        raise ApiFault(404, "UNKNOWN_STRATEGY", f"no strategy {strategy_id!r}")
     reason = (body.reason if body else "") or "manual"
     return await desk(
         request, "close_structure", {"strategy_id": strategy_id, "reason": reason}, by
     )
 
 
-@router.post("/approvals/{command_id}/approve")
+@router.post("/approvals/{command_id}/approve", status_code=202, responses={202: {"model": Done}})
 async def approve(
-    request: Request, command_id: int, by: str = Depends(require_key)
-) -> JSONResponse:
+    request: Request, command_id: CommandId, by: str = Depends(require_key)
+) -> Response:
     """Lets a waiting command go (semi-automatic mode)."""
-    return await desk(request, "approve", {"command_id": command_id, "approved": True}, by)
+    return await _decide(request, command_id, True, by)
 
 
-@router.post("/approvals/{command_id}/reject")
-async def reject(request: Request, command_id: int, by: str = Depends(require_key)) -> JSONResponse:
+@router.post("/approvals/{command_id}/reject", status_code=202, responses={202: {"model": Done}})
+async def reject(
+    request: Request, command_id: CommandId, by: str = Depends(require_key)
+) -> Response:
     """Ends a waiting command (semi-automatic mode)."""
-    return await desk(request, "approve", {"command_id": command_id, "approved": False}, by)
+    return await _decide(request, command_id, False, by)
 
 
-@router.post("/dead-letters/{command_id}/retry")
-async def retry_dead_letter(
-    request: Request, command_id: int, by: str = Depends(require_key)
-) -> JSONResponse:
-    """Puts a dead letter back in the queue; 409 where a retry cannot help."""
-    return await desk(request, "dead_letter", {"command_id": command_id, "action": "retry"}, by)
-
-
-@router.delete("/dead-letters/{command_id}")
-async def delete_dead_letter(
-    request: Request, command_id: int, by: str = Depends(require_key)
-) -> JSONResponse:
-    """Removes a dead letter; audited."""
-    return await desk(request, "dead_letter", {"command_id": command_id, "action": "delete"}, by)
+async def _decide(request: Request, command_id: int, approved: bool, by: str) -> Response:
+    command = await asyncio.to_thread(request.app.state.commands.command, command_id)
+    if command is None:
+        raise ApiFault(404, "UNKNOWN_COMMAND", f"no command {command_id}")
+    if command["status"] is not CommandStatus.AWAITING_APPROVAL:
+        text = f"command {command_id} is {command['status']}; it waits for nobody's approval"
+        raise ApiFault(409, "NOT_WAITING", text)
+    return await desk(request, "approve", {"command_id": command_id, "approved": approved}, by)

@@ -1,4 +1,4 @@
-"""What is on disk: positions, journal, analytics, audit, commands, dead letters, a signal's way."""
+"""What is on disk: positions, journal, analytics, audit, commands, dead letters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
+from starlette.responses import Response
 
 from domain.clock import iso_utc
 from domain.orders import CommandStatus
 from domain.positions import Position
 from web_status.api.status import body_of
-from web_status.errors import ApiFault
+from web_status.gateway import Gateway
 from web_status.masking import masked
+from web_status.replies import Reply
+from web_status.shapes import AnalyticsAnswer, AuditAnswer, JournalAnswer, PositionsAnswer
+from web_status.trace_shapes import ApprovalsAnswer, CommandsAnswer, DeadLettersAnswer
 
 router = APIRouter(tags=["records"])
 PREVIEW_CHARACTERS = 120
+OFFSET_MAX = 2**31  # what every database takes
+TIMES = {
+    "created_at": "created_ns",
+    "processed_at": "processed_ns",
+    "next_retry_at": "next_retry_ns",
+    "lease_expires": "lease_expires_ns",
+    "valid_until": "valid_until_ns",
+}
 
 
 class Category(StrEnum):
@@ -32,28 +44,39 @@ class Category(StrEnum):
     SIGNAL = "SIGNAL"
 
 
-@router.get("/positions")
-def get_positions(request: Request) -> dict[str, Any]:
+@router.get("/positions", responses={200: {"model": PositionsAnswer}})
+def get_positions(request: Request) -> Response:
     """The book as it stands on disk, with the newest prices; rows of quantity 0 are left out."""
+    gateway: Gateway = request.app.state.gateway
     kept = request.app.state.positions.positions()
     _, version = request.app.state.positions.cursor()
-    part = request.app.state.gateway.parts().get("position_book")
-    live = body_of(request.app.state.gateway.parts(), "position_book")
+    live = body_of(gateway.parts(), "position_book")
     prices = live.get("prices", {})
     rows = [_position(row.position, prices) for row in kept if row.position.quantity]
-    strategies = sorted({row["strategy_id"] for row in rows})
-    return {
-        "status": "success",
-        "version": version,
-        "positions": rows,
-        "strategies": strategies,
-        "unmanaged": live.get("unmanaged", []),
-        "sync": {
-            "synced": part is not None,
-            "mode": "broker" if part is not None else "unavailable",
-            "rows": len(rows),
-        },
-    }
+    return Reply(
+        {
+            "status": "success",
+            "version": version,
+            "positions": rows,
+            "strategies": sorted({row["strategy_id"] for row in rows}),
+            "unmanaged": live.get("unmanaged", []),
+            "sync": _sync(gateway) | {"rows": len(rows)},
+        }
+    )
+
+
+def _sync(gateway: Gateway) -> dict[str, Any]:
+    """How the book stands to the brokers': their books are read all the time, not for this page."""
+    parts = gateway.parts()
+    readers = {name: part.body for name, part in parts.items() if name.startswith("account_sync.")}
+    failing = {name: body for name, body in readers.items() if body.get("failures_in_row")}
+    if not readers or "position_book" not in parts:
+        text = "no broker's book has been read yet"
+        return {"synced": False, "mode": "unavailable", "message": text}
+    if failing:
+        told = (f"{name.partition('.')[2]}: {body['last_error']}" for name, body in failing.items())
+        return {"synced": False, "mode": "error", "message": "; ".join(sorted(told))}
+    return {"synced": True, "mode": "broker"}
 
 
 def _position(row: Position, prices: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +100,8 @@ def _position(row: Position, prices: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@router.get("/journal")
-def get_journal(request: Request, limit: int = Query(50, ge=1, le=500)) -> dict[str, Any]:
+@router.get("/journal", responses={200: {"model": JournalAnswer}})
+def get_journal(request: Request, limit: int = Query(50, ge=1, le=500)) -> Response:
     """Trades, newest first, with their context."""
     rows = request.app.state.journal.entries(limit)
     for row in rows:
@@ -87,116 +110,98 @@ def get_journal(request: Request, limit: int = Query(50, ge=1, le=500)) -> dict[
         row["sizing_chain"] = json.loads(row["sizing_chain"] or "[]")
         row["entry_time"] = iso_utc(row["entry_ns"])
         row["exit_time"] = iso_utc(row["exit_ns"]) if row["exit_ns"] else None
-    return {"status": "success", "trades": rows}
+        for amount in ("gross", "charges", "pnl"):
+            row[amount] = float(row[amount]) if row[amount] is not None else None
+    return Reply({"status": "success", "trades": rows})
 
 
-@router.get("/analytics")
-def get_analytics(request: Request) -> dict[str, Any]:
+@router.get("/analytics", responses={200: {"model": AnalyticsAnswer}})
+def get_analytics(request: Request) -> Response:
     """Rolling performance over closed trades."""
     body = body_of(request.app.state.gateway.parts(), "journaling_agent")
-    return {
-        "status": "success" if body else "unavailable",
-        "metrics": body.get("metrics", {}),
-        "strategy_breakdown": body.get("strategy_breakdown", []),
-    }
+    return Reply(
+        {
+            "status": "success" if body else "unavailable",
+            "metrics": body.get("metrics", {}),
+            "strategy_breakdown": body.get("strategy_breakdown", []),
+        }
+    )
 
 
-@router.get("/audit")
+@router.get("/audit", responses={200: {"model": AuditAnswer}})
 def get_audit(
     request: Request, limit: int = Query(100, ge=1, le=1000), category: Category | None = None
-) -> dict[str, Any]:
+) -> Response:
     """Who did what, newest first."""
-    entries = []
-    for row in request.app.state.journal.audit(limit, category.value if category else ""):
-        entries.append(
-            {
-                "id": row["id"],
-                "timestamp": iso_utc(row["at_ns"]),
-                "user_id": row["user_id"],
-                "action": row["action"],
-                "details": masked(json.loads(row["details"])),
-                "ip_address": row["ip_address"],
-                "category": row["category"],
-            }
-        )
-    return {"status": "success", "entries": entries}
+    entries = [
+        {
+            "id": row["id"],
+            "timestamp": iso_utc(row["at_ns"]),
+            "user_id": row["user_id"],
+            "action": row["action"],
+            "details": masked(json.loads(row["details"])),
+            "ip_address": row["ip_address"],
+            "category": row["category"],
+        }
+        for row in request.app.state.journal.audit(limit, category.value if category else "")
+    ]
+    return Reply({"status": "success", "entries": entries})
 
 
-@router.get("/commands")
+@router.get("/commands", responses={200: {"model": CommandsAnswer}})
 def get_commands(
     request: Request,
-    status: CommandStatus | None = None,
+    status: CommandStatus | Literal["ALL"] = CommandStatus.DONE,
     limit: int = Query(50, ge=1, le=200),
-    offset: int = Query(0, ge=0),
-) -> dict[str, Any]:
-    """Commands of one status, or all, newest first."""
-    total, rows = request.app.state.commands.page(status, limit, offset)
-    return {
-        "status": "success",
-        "status_filter": status.value if status else None,
-        "limit": limit,
-        "offset": offset,
-        "total": total,
-        "items": [_command(row) for row in rows],
-    }
+    offset: int = Query(0, ge=0, le=OFFSET_MAX),
+) -> Response:
+    """Commands of one status, newest first; ALL for all."""
+    wanted = None if status == "ALL" else CommandStatus(status)
+    total, rows = request.app.state.commands.page(wanted, limit, offset)
+    return Reply(
+        {
+            "status": "success",
+            "status_filter": str(status),
+            "limit": limit,
+            "offset": offset,
+            "total": total,
+            "items": [command_item(row) for row in rows],
+        }
+    )
 
 
-@router.get("/dead-letters")
+@router.get("/dead-letters", responses={200: {"model": DeadLettersAnswer}})
 def get_dead_letters(
-    request: Request, limit: int = Query(50, ge=1, le=200), offset: int = Query(0, ge=0)
-) -> dict[str, Any]:
+    request: Request,
+    limit: int = Query(50, ge=1, le=200),
+    offset: int = Query(0, ge=0, le=OFFSET_MAX),
+) -> Response:
     """Commands that gave up, newest first."""
     total, rows = request.app.state.commands.page(CommandStatus.DEAD_LETTER, limit, offset)
     items = []
     for row in rows:
-        item = _command(row)
+        item = command_item(row)
         item["payload_preview"] = json.dumps(item.pop("payload"))[:PREVIEW_CHARACTERS]
         item["error_class"], item["error_message"] = row["error_code"], row["last_error"]
         items.append(item)
-    return {"status": "success", "total": total, "limit": limit, "offset": offset, "items": items}
+    page = {"total": total, "limit": limit, "offset": offset, "items": items}
+    return Reply({"status": "success", **page})
 
 
-@router.get("/approvals")
-def get_approvals(request: Request) -> dict[str, Any]:
+@router.get("/approvals", responses={200: {"model": ApprovalsAnswer}})
+def get_approvals(request: Request) -> Response:
     """Commands that wait for a person (semi-automatic mode)."""
     total, rows = request.app.state.commands.page(CommandStatus.AWAITING_APPROVAL, 200, 0)
-    return {"status": "success", "total": total, "items": [_command(row) for row in rows]}
+    items = [command_item(row) for row in rows]
+    return Reply({"status": "success", "total": total, "items": items})
 
 
-@router.get("/signals/{correlation_id}")
-def get_signal(request: Request, correlation_id: str) -> dict[str, Any]:
-    """How far an injected signal came: its evaluation, its command, its orders and fills."""
-    views = request.app.state.commands
-    injection = views.injection(correlation_id)
-    command = views.by_correlation(correlation_id)
-    if injection is None and command is None:
-        raise ApiFault(404, "UNKNOWN_SIGNAL", f"no signal {correlation_id!r}")
-    evaluation = dict(injection.result) if injection and injection.result else None
-    state = "PENDING"
-    if command:
-        state = str(command["status"])
-    elif evaluation:
-        state = str(evaluation.get("result", "EVALUATED"))
-    found: dict[str, Any] = {"state": state, "evaluation": evaluation, "command": None}
-    if command:
-        found["command"] = _command(command)
-        found["orders"] = [_plain(row) for row in views.orders_of(command["command_id"])]
-        found["fills"] = [_plain(row) for row in views.fills_of(command["command_id"])]
-    return {"status": "success", "correlation_id": correlation_id, **found}
-
-
-def _command(row: Mapping[str, Any]) -> dict[str, Any]:
-    item = _plain(row)
+def command_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A command as pages show it: no lease token, secrets masked, times also in UTC."""
+    item = dict(row)
     item["id"] = item.pop("command_id")
     item["payload"] = masked(json.loads(item.get("payload") or "{}"))
     item.pop("owner_token", None)
-    for key in ("created_ns", "processed_ns"):
-        item[key.replace("_ns", "_at")] = iso_utc(row[key]) if row[key] else None
+    for name, key in TIMES.items():
+        item[name] = iso_utc(row[key]) if row[key] else None
     return item
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: str(value) if isinstance(value, (Decimal, StrEnum)) else value
-        for key, value in row.items()
-    }

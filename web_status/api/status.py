@@ -1,34 +1,48 @@
-"""Status, metrics, signal quality and the tree: answered from cached parts, within a second,
-always.
-"""
+"""Status, metrics and the tree: answered from cached parts, within a second, always."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from domain.clock import iso_utc
+from domain.orders import CommandStatus
+from persistence.views import CommandViews
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway, Part
 from web_status.prometheus import exposition
+from web_status.replies import Reply, grown, older
+from web_status.shapes import ContextAnswer, MetricsAnswer, PlanAnswer, StatusAnswer
+from web_status.trace_shapes import PartAnswer, TreeNode
 
 router = APIRouter(tags=["status"])
 PART_FRESH_S = 15.0
-QUALITY_CACHED_S = 60.0
-SCAN_WITHIN_S = 6.0
-TRUE = ("true", "1", "yes", "on")
-FALSE = ("false", "0", "no", "off")
 SHORT_NAMES = {"execution_agent": "execution", "journaling_agent": "journaling"}
+NO_PLANS: dict[str, Any] = {"date": "", "plans": []}
 
 
 def body_of(parts: Mapping[str, Part], name: str) -> Mapping[str, Any]:
     """The newest report of an actor; empty while it has none."""
     part = parts.get(name)
     return part.body if part else {}
+
+
+def aged(gateway: Gateway, name: str) -> dict[str, Any]:
+    """The newest report of an actor with its ages as of now: what a dead actor said grows old."""
+    part = gateway.parts().get(name)
+    return grown(part.body, part.age_s(gateway.monotonic_ns())) if part else {}
+
+
+def market_bridge(gateway: Gateway) -> dict[str, Any]:
+    """`market_bridge` of `tomic.md` 11.4: what bars and chains tell of themselves."""
+    joined = aged(gateway, "bar_builder") | aged(gateway, "chain_keeper")
+    joined.pop("warm_start", None)
+    return joined
 
 
 def nodes(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -38,14 +52,14 @@ def nodes(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from nodes(child)
 
 
-@router.get("/status")
-def get_status(request: Request) -> dict[str, Any]:
+@router.get("/status", responses={200: {"model": StatusAnswer}})
+def get_status(request: Request) -> Response:
     """The whole runtime at a glance, each part with its age (`tomic.md` 13.2)."""
     gateway: Gateway = request.app.state.gateway
-    parts, tree, now_ns = gateway.parts(), gateway.tree(), gateway.monotonic_ns()
+    parts, now_ns = gateway.parts(), gateway.monotonic_ns()
     desk, gate = body_of(parts, "control_desk"), body_of(parts, "breaker_gate")
-    loop, queue = body_of(parts, "signal_loop"), body_of(parts, "execution_agent")
-    quality = parts.get("signal_loop")
+    loop, queue = parts.get("signal_loop"), body_of(parts, "execution_agent")
+    agents = _agents(gateway)
     runtime = request.app.state.runtime
     data: dict[str, Any] = {
         "running": bool(desk.get("running", False)),
@@ -56,44 +70,70 @@ def get_status(request: Request) -> dict[str, Any]:
         "trading_mode": gate.get("mode", "halted"),
         "sandbox": runtime.sandbox,
         "replay": runtime.replay is not None,
-        "agents": _agents(tree),
+        "agents": agents,
         "command_queue_pending": queue.get("pending", 0),
         "command_dead_letters": queue.get("dead_letters", 0),
-        "ws_data": dict(body_of(parts, "feed_selector")),
-        "market_bridge": _market_bridge(parts),
+        "ws_data": aged(gateway, "feed_selector"),
+        "market_bridge": market_bridge(gateway),
         "warm_start": body_of(parts, "bar_builder").get("warm_start", {}),
-        "signal_loop": loop.get("signal_loop", {}),
-        "market_context": dict(body_of(parts, "market_context_agent")),
-        "daily_plans": dict(body_of(parts, "daily_plan_agent")),
-        "position_manager": dict(body_of(parts, "position_manager")),
-        "sandbox_exchange": dict(body_of(parts, "sandbox_exchange")),
+        "signal_loop": _loop(loop, now_ns),
+        "market_context": body_of(parts, "market_context_agent"),
+        "daily_plans": NO_PLANS | dict(body_of(parts, "daily_plan_agent")),
+        "position_manager": _watched(request, body_of(parts, "position_manager")),
+        "sandbox_exchange": body_of(parts, "sandbox_exchange"),
         "alerts": gateway.alerts()[-20:],
         "parts": {
-            name: {"age_s": part.age_s(now_ns), "ok": part.age_s(now_ns) <= PART_FRESH_S}
+            name: {"age_s": part.age_s(now_ns), "ok": _is_ok(name, part.age_s(now_ns), agents)}
             for name, part in sorted(parts.items())
         },
     }
-    if quality:
-        data["signal_quality_cached_at"] = loop.get("generated_at", "")
-        data["signal_quality_cached_age_s"] = quality.age_s(now_ns)
-    return {"status": "success", "data": data}
+    if loop and loop.body.get("generated_at"):
+        data["signal_quality_cached_at"] = loop.body["generated_at"]
+        data["signal_quality_cached_age_s"] = loop.age_s(now_ns)
+    return Reply({"status": "success", "data": data})
 
 
-def _market_bridge(parts: Mapping[str, Part]) -> dict[str, Any]:
-    joined: dict[str, Any] = {}
-    for name in ("bar_builder", "chain_keeper"):
-        joined |= {key: value for key, value in body_of(parts, name).items() if key != "warm_start"}
-    return joined
+def _loop(part: Part | None, now_ns: int) -> dict[str, Any]:
+    return grown(part.body.get("signal_loop", {}), part.age_s(now_ns)) if part else {}
 
 
-def _agents(tree: Part | None) -> dict[str, Any]:
+def _is_ok(name: str, age_s: float, agents: Mapping[str, Any]) -> bool:
+    """A part is good while it is new, or while its actor lives and has nothing new to tell."""
+    state = agents.get(SHORT_NAMES.get(name, name))
+    beats = bool(state and state["running"] and 0 <= state["last_heartbeat_ago_s"] <= PART_FRESH_S)
+    return beats or age_s <= PART_FRESH_S
+
+
+def _watched(request: Request, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Structures by their tag; by their id when two of a tag stand."""
+    known: dict[str, tuple[str, int]] = request.app.state.structures
+    watched: dict[str, Any] = {}
+    for strategy_id, row in rows.items():
+        if strategy_id not in known:
+            known[strategy_id] = _tag_and_lots(request.app.state.commands, strategy_id)
+        tag, lots = known[strategy_id]
+        name = strategy_id if tag in watched else tag
+        watched[name] = {**row, "strategy_id": strategy_id, "lots": lots}
+    return watched
+
+
+def _tag_and_lots(commands: CommandViews, strategy_id: str) -> tuple[str, int]:
+    entry = commands.entry_of(strategy_id)
+    if entry is None:
+        return strategy_id, 0
+    return entry["strategy_tag"], int(json.loads(entry["payload"]).get("lots", 0))
+
+
+def _agents(gateway: Gateway) -> dict[str, Any]:
+    tree = gateway.tree()
     if tree is None:
         return {}
+    since_s = tree.age_s(gateway.monotonic_ns())
     return {
         SHORT_NAMES.get(node["name"], node["name"]): {
             "running": node["state"] in ("running", "paused"),
             "paused": node["state"] == "paused",
-            "last_heartbeat_ago_s": -1 if age is None else age,
+            "last_heartbeat_ago_s": -1 if age is None else older(age, since_s),
             "restarts": node["restarts"],
         }
         for node in nodes(tree.body)
@@ -102,125 +142,98 @@ def _agents(tree: Part | None) -> dict[str, Any]:
     }
 
 
-@router.get("/metrics")
+@router.get("/metrics", responses={200: {"model": MetricsAnswer}})
 def get_metrics(request: Request) -> Response:
     """Figures of breakers, freshness, feeds, orders and actors; Prometheus text when asked for
     it.
     """
     gateway: Gateway = request.app.state.gateway
-    parts, tree = gateway.parts(), gateway.tree()
+    parts, tree, now_ns = gateway.parts(), gateway.tree(), gateway.monotonic_ns()
+    freshness = parts.get("freshness_keeper")
     data = {
         "circuit_breakers": {
             "capital": float(request.app.state.runtime.settings.capital),
             "breakers": {
-                row["name"]: {key: value for key, value in row.items() if key != "name"}
+                part.body["name"]: _breaker(part.body)
                 for name, part in sorted(parts.items())
-                if name.startswith("breaker.")
-                for row in [part.body]
-                if "name" in row
+                if name.startswith("breaker.") and "name" in part.body
             },
         },
-        "freshness": dict(body_of(parts, "freshness_keeper")),
-        "ws_data": dict(body_of(parts, "feed_selector")),
-        "market_bridge": _market_bridge(parts),
-        "orders": body_of(parts, "execution_agent").get("orders", {}),
-        "queue": body_of(parts, "execution_agent").get("queue", {}),
-        "feeds": {
-            name: dict(part.body) for name, part in parts.items() if name.startswith("feed.")
-        },
-        "shards": {
-            name: dict(part.body) for name, part in parts.items() if name.startswith("shard.")
-        },
+        "freshness": {
+            name: older(age, freshness.age_s(now_ns)) for name, age in freshness.body.items()
+        }
+        if freshness
+        else {},
+        "ws_data": aged(gateway, "feed_selector"),
+        "market_bridge": market_bridge(gateway),
+        "orders": request.app.state.commands.order_figures(),
+        "queue": _queue(request.app.state.commands.counts()),
+        "feeds": {name: part.body for name, part in parts.items() if name.startswith("feed.")},
+        "shards": {name: part.body for name, part in parts.items() if name.startswith("shard.")},
     }
     accepted = request.headers.get("accept", "")
     if "text/plain" in accepted or "openmetrics" in accepted:
         text, content_type = exposition(data, tree.body if tree else {})
         return Response(text, media_type=content_type)
-    return JSONResponse({"status": "success", "data": data})
+    return Reply({"status": "success", "data": data})
 
 
-@router.get("/signals/quality")
-async def get_signal_quality(
-    request: Request,
-    run_scan: str = Query("true", description="true scans now, without side effects"),
-) -> dict[str, Any]:
-    """What the agents see and why nothing happened (`tomic.md` 13.4)."""
-    word = run_scan.strip().lower()
-    if word not in TRUE + FALSE:
-        raise ApiFault(400, "INVALID_INPUT", f"run_scan must be one of {', '.join(TRUE + FALSE)}")
-    gateway: Gateway = request.app.state.gateway
-    cached = _cached_quality(gateway)
-    if word in FALSE:
-        return {"status": "success", "data": cached}
-    future = gateway.ask("scan", {}, "api key")
-    try:
-        answer = await asyncio.wait_for(asyncio.wrap_future(future), SCAN_WITHIN_S)
-    except TimeoutError:
-        return {"status": "success", "data": cached | {"message": "the signal loop did not answer"}}
-    if answer.http_status != 200:
-        return {
-            "status": "success",
-            "data": cached | {"message": str(answer.body.get("message", ""))},
-        }
-    return {"status": "success", "data": answer.body["data"]}
+def _breaker(body: Mapping[str, Any]) -> dict[str, Any]:
+    row = {key: value for key, value in body.items() if key != "name"}
+    since_ns = row.get("since", 0)
+    return row | {"since": iso_utc(since_ns) if since_ns else ""}
 
 
-def _cached_quality(gateway: Gateway) -> dict[str, Any]:
-    part = gateway.parts().get("signal_loop")
-    age = part.age_s(gateway.monotonic_ns()) if part else 0.0
-    if part is None or age > QUALITY_CACHED_S or not part.body.get("generated_at"):
-        return {
-            "generated_at": "",
-            "timestamp_epoch": 0,
-            "runtime_started": part is not None,
-            "cached": True,
-            "cached_age_s": 0,
-            "message": "no scan has run yet",
-        }
-    return dict(part.body) | {"cached": True, "cached_age_s": age}
+def _queue(counts: Mapping[CommandStatus, int]) -> dict[str, int]:
+    return {
+        "pending": counts[CommandStatus.PENDING],
+        "processing": counts[CommandStatus.PROCESSING],
+        "awaiting_approval": counts[CommandStatus.AWAITING_APPROVAL],
+        "dead_letter": counts[CommandStatus.DEAD_LETTER],
+        "unknown": counts[CommandStatus.UNKNOWN_OUTCOME],
+    }
 
 
-@router.get("/parts/{name}")
-def get_part(request: Request, name: str) -> dict[str, Any]:
+@router.get("/parts/{name}", responses={200: {"model": PartAnswer}})
+def get_part(request: Request, name: str) -> Response:
     """What one actor last reported, with its age."""
     gateway: Gateway = request.app.state.gateway
     part = gateway.parts().get(name)
     if part is None:
         raise ApiFault(404, "UNKNOWN_PART", f"{name!r} has reported nothing")
-    return {
-        "status": "success",
-        "age_s": part.age_s(gateway.monotonic_ns()),
-        "data": dict(part.body),
-    }
+    age_s = part.age_s(gateway.monotonic_ns())
+    return Reply({"status": "success", "age_s": age_s, "data": part.body})
 
 
-@router.get("/market-context")
-def get_market_context(request: Request) -> dict[str, Any]:
+@router.get("/market-context", responses={200: {"model": ContextAnswer}})
+def get_market_context(request: Request) -> Response:
     """The market context agent's snapshot; unavailable while that agent is not in the tree."""
     body = body_of(request.app.state.gateway.parts(), "market_context_agent")
-    return {"status": "success" if body else "unavailable", "data": dict(body)}
+    return Reply({"status": "success" if body else "unavailable", "data": body})
 
 
-@router.get("/plan")
-def get_plan(request: Request) -> dict[str, Any]:
+@router.get("/plan", responses={200: {"model": PlanAnswer}})
+def get_plan(request: Request) -> Response:
     """The daily plans; unavailable while that agent is not in the tree."""
     body = body_of(request.app.state.gateway.parts(), "daily_plan_agent")
-    return {"status": "success" if body else "unavailable", "plans": body.get("plans", [])}
+    if not body:
+        return Reply({"status": "unavailable", "plans": []})
+    plans = NO_PLANS | dict(body)
+    return Reply({"status": "success", "plans": plans["plans"], "date": plans["date"]})
 
 
-@router.get("/tree")
-def get_tree(request: Request) -> dict[str, Any]:
+@router.get("/tree", responses={200: {"model": TreeNode}})
+def get_tree(request: Request) -> Response:
     """The supervisor tree as nested nodes (`tomic.md` 13.6)."""
-    tree = _require_tree(request)
-    return dict(tree.body)
+    return Reply(_require_tree(request).body)
 
 
-@router.get("/tree/{name}")
-def get_node(request: Request, name: str) -> dict[str, Any]:
+@router.get("/tree/{name}", responses={200: {"model": TreeNode}})
+def get_node(request: Request, name: str) -> Response:
     """One node of the tree, with what is below it."""
     for node in nodes(_require_tree(request).body):
         if node["name"] == name:
-            return dict(node)
+            return Reply(node)
     raise ApiFault(404, "UNKNOWN_NODE", f"no node {name!r} in the tree")
 
 
