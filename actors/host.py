@@ -88,7 +88,7 @@ class Host(ThespianActor):
         if shortcut is None:
             return engine.descriptors()
         until = time.monotonic() + LINGER_MAX_S
-        while engine.actor is not None and time.monotonic() < until:
+        while engine.configured and time.monotonic() < until:
             pending = shortcut.push()
             ready = shortcut.wait(engine.descriptors(), PUSH_AGAIN_S if pending else LINGER_S)
             self._take(ready)

@@ -99,7 +99,7 @@ class SimulatedTree:
                 (SUPERVISION, address, Configure(name, life, os.getppid(), directory))
             )
             self.shared.board.put(name, state=states.RUNNING)
-            self._draw_until(lambda address=address: self.engines[address].actor is not None)
+            self._draw_until(lambda address=address: self.engines[address].configured)
 
     def kill(self, name: str) -> None:
         """The host is gone, with all it held."""
@@ -112,7 +112,7 @@ class SimulatedTree:
         self.near.close()
         self.shared.control.close()
         for engine in self.made:
-            worker = engine.context.worker if engine.actor is not None else None
+            worker = engine.context.worker if engine.configured else None
             if worker is not None:
                 worker._near.close()
                 worker._far.close()
@@ -147,7 +147,7 @@ class SimulatedTree:
             if address in self.engines:
                 self.engines[address].woken()
         for engine in list(self.engines.values()):
-            ready = select.select(engine.descriptors(), [], [], 0)[0] if engine.actor else []
+            ready = select.select(engine.descriptors(), [], [], 0)[0] if engine.configured else []
             if ready:
                 engine.readable(ready)
         if not self.frames:
