@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domain.clock import seconds
 from domain.freshness import check_freshness
 from domain.intents import STRATEGY_TRAITS, Refusal, SizedIntent
 from domain.positions import BookSnapshot
 from domain.readings import FreshnessMark, Regime
+from messages.market import SessionOpened
+
+FIRST_MINUTES_S = 900.0  # the opening's prices settle first (`tomic.md` 8.2)
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Conditions:
     mode_reason: str = ""
     killed: bool = False
     draining: bool = False
+    session: SessionOpened | None = None
 
     def holds_back(self, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why this entry must wait (`tomic.md` 8.2, steps 3 and 5); None when it may go."""
@@ -28,6 +33,9 @@ class Conditions:
             return Refusal("STOPPING", "the runtime is being stopped")
         if self.mode not in ("", "active"):
             return Refusal("NOT_ACTIVE", f"trading is {self.mode}: {self.mode_reason}")
+        untimely = self._outside_entry_hours(intent, now_ns)
+        if untimely:
+            return untimely
         symbols = tuple(leg.symbol for leg in intent.structure.legs)
         report = check_freshness(
             self.mark,
@@ -46,4 +54,16 @@ class Conditions:
         blocked = {f"{leg.exchange}:{leg.symbol}" for leg in intent.structure.legs}
         if blocked & set(self.book.unexplained):
             return Refusal("UNRECONCILED", "the broker's book differs from ours on one of its legs")
+        return None
+
+    def _outside_entry_hours(self, intent: SizedIntent, now_ns: int) -> Refusal | None:
+        """A session that never closes has no such hours."""
+        session = self.session
+        if session is None or session.always_open:
+            return None
+        if now_ns < session.opens_ns + seconds(FIRST_MINUTES_S):
+            return Refusal("FIRST_MINUTES", "no entry in the first 15 minutes of a session")
+        leaves_ns = session.intraday_exit_ns
+        if intent.product == "MIS" and leaves_ns and now_ns >= leaves_ns:
+            return Refusal("TOO_LATE_FOR_INTRADAY", "intraday structures are being closed already")
         return None

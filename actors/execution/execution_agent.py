@@ -29,7 +29,7 @@ from domain.positions import unhedged_shorts
 from messages.books import BrokerOrdersRead
 from messages.control import ApproveCommand, ManageDeadLetter
 from messages.lifecycle import NodeRestarted
-from messages.market import FreshnessMarked
+from messages.market import FreshnessMarked, SessionOpened
 from messages.trading import (
     CloseStructure,
     CorrectBook,
@@ -178,6 +178,9 @@ class ExecutionAgent(Actor):
         self._conditions.killed = message.killed
         if message.killed:
             self._then_look(lambda: self._abort_entries(message.reason))
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        self._conditions.session = message
 
     def on_freshness_marked(self, message: FreshnessMarked) -> None:
         self._conditions.mark = message.mark

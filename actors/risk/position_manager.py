@@ -101,6 +101,7 @@ class PositionManager(Actor):
         self._legs: dict[str, tuple[Position, ...]] = {}
         self._quotes: dict[str, LegQuote] = {}
         self._session: SessionOpened | None = None
+        self._book_heard = False
 
     def start(self) -> None:
         self._engine = open_engine(self.context.runtime.database_url)
@@ -120,7 +121,7 @@ class PositionManager(Actor):
         self._register(message.intent.strategy_id)
 
     def on_position_changed(self, message: PositionChanged) -> None:
-        self._legs = _by_strategy(message.book)
+        self._legs, self._book_heard = _by_strategy(message.book), True
         keys = {leg.key for legs in self._legs.values() for leg in legs}
         self._quotes = {key: quote for key, quote in self._quotes.items() if key in keys}
         adopt_ns = self.context.now_ns() - seconds(self.settings.adopt_after_s)
@@ -213,7 +214,8 @@ class PositionManager(Actor):
         for watch in list(self._watches.values()):
             legs = self._legs.get(watch.strategy_id)
             if not legs:
-                if now_ns - watch.priced_ns > seconds(self.settings.adopt_after_s):
+                unheld_ns = now_ns - watch.priced_ns
+                if self._book_heard and unheld_ns > seconds(self.settings.adopt_after_s):
                     self._drop(watch.strategy_id)
                 continue
             if watch.closing:

@@ -11,6 +11,7 @@ from domain.charges import order_charges, rates_on
 from domain.clock import exchange_time, seconds
 from domain.intents import StrategyType
 from messages.lifecycle import NodeRestarted
+from messages.market import SessionOpened
 from messages.trading import (
     CloseStructure,
     CommandEnded,
@@ -193,3 +194,32 @@ def test_an_order_that_fills_in_parts_pays_its_brokerage_once(desk) -> None:
     whole = [order_charges("BUY", 2 * LOT, Decimal("50.10"), rates).total]
     whole.append(order_charges("SELL", 2 * LOT, Decimal("49.90"), rates).total)
     assert abs(book.charges_today - sum(whole)) <= Decimal("0.04")  # each part is rounded
+
+
+@pytest.mark.parametrize(
+    ("opened_s", "product", "always_open", "code"),
+    [
+        (899, "NRML", False, "FIRST_MINUTES"),
+        (899, "NRML", True, ""),
+        (7200, "MIS", False, "TOO_LATE_FOR_INTRADAY"),
+        (7200, "NRML", False, ""),
+        (7100, "MIS", False, ""),
+    ],
+)
+def test_entries_keep_to_the_hours_for_entries(desk, opened_s, product, always_open, code) -> None:
+    """Opened so long ago; intraday structures leave two hours after the opening."""
+    opens_ns = desk.now_ns - seconds(opened_s)
+    session = SessionOpened(
+        day=exchange_time(desk.now_ns).date(),
+        opens_ns=opens_ns,
+        closes_ns=opens_ns + seconds(20_000),
+        intraday_exit_ns=opens_ns + seconds(7200),
+        square_off_ns=0,
+        always_open=always_open,
+    )
+    desk.deliver("execution_agent", session)
+    desk.propose(replace(make_intent(), product=product))
+    desk.run(0.75)
+
+    assert bool(desk.broker.requests) is not bool(code)
+    assert code in desk.store.recent_commands(1)[0].last_error

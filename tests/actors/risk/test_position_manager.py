@@ -264,3 +264,15 @@ def test_its_part_of_the_status_names_each_structure(life):
 def test_settings_must_be_positive():
     with pytest.raises(ValueError, match="decide_every_s"):
         ManagerSettings(decide_every_s=0)
+
+
+def test_a_new_life_that_heard_no_book_yet_forgets_nothing(runtime, life):
+    _, context = life()
+    chain(context, 94.0)  # profit 30.4 %: armed
+    context = RecordingContext("position_manager", runtime, life=2)
+    manager = PositionManager(context, ManagerSettings())
+    manager.start()
+    context.advance(600)  # no feed, so nobody tells the book
+    context.deliver(manager, PositionChanged(book=BookSnapshot(version=1, positions=LEGS)))
+    assert manager._watches[ID].trail.armed
+    manager._engine.dispose()
