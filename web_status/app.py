@@ -40,6 +40,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     401: {"model": Fault, "description": "No key, or a wrong one"},
     404: {"model": Fault, "description": "Unknown"},
     409: {"model": Fault, "description": "Wrong state"},
+    "4XX": {"model": Fault, "description": "Any other refusal"},
     503: {"model": Fault, "description": "Nobody answered, or nothing is known yet"},
 }
 TAGS = [

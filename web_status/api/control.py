@@ -29,6 +29,27 @@ BODY_BYTES_MAX = 64_000
 NS_PER_MINUTE = 60_000_000_000
 HTTP_ACCEPTED = 202
 STAMPED = ("instrument", "source", "correlation_id")  # of an injected signal, by us
+SIGNAL_BODY = {
+    "required": True,
+    "description": "A signal (`tomic.md` 1.7); each wrong field is named in `details`",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["instrument", "strategy_type", "direction"],
+                "properties": {
+                    "instrument": {"type": "string"},
+                    "strategy_type": {"type": "string"},
+                    "direction": {"type": "string", "enum": ["BUY", "SELL"]},
+                    "legs": {"type": "array", "items": {"type": "object"}},
+                    "dte": {"type": "integer"},
+                    "lots": {"type": "integer"},
+                    "idempotency_key": {"type": "string", "maxLength": 128},
+                },
+            }
+        }
+    },
+}
 CommandId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
@@ -90,7 +111,12 @@ async def restart_node(
     return await desk(request, "restart_node", {"name": name, "reason": reason}, by)
 
 
-@router.post("/signals", status_code=202, responses={202: {"model": SignalTaken}})
+@router.post(
+    "/signals",
+    status_code=202,
+    responses={202: {"model": SignalTaken}},
+    openapi_extra={"requestBody": SIGNAL_BODY},
+)
 async def inject_signal(request: Request, by: str = Depends(require_key)) -> Response:
     """Injects one signal (`tomic.md` 1.7, 13.6); accepted means its row is on disk."""
     payload = await read_object(request)
