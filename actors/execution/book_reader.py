@@ -27,8 +27,8 @@ class BookReader:
         self._next_poll: dict[str, int] = {}
         self._asked: dict[str, int] = {}
 
-    def take(self, message: BrokerOrdersRead) -> None:
-        """Writes what the book says anew, in one transaction."""
+    def take(self, message: BrokerOrdersRead) -> list[BookChange]:
+        """Writes what the book says anew, in one transaction; returns the refusals it brought."""
         live = self._store.unfinished(message.broker)
         if not message.ok:
             unknown = [row for row in live if row.needs_reconcile]
@@ -36,7 +36,7 @@ class BookReader:
                 text = f"{len(unknown)} order(s) of unknown outcome, and the book of "
                 text += f"{message.broker} cannot be read: {message.reason}"
                 self._context.alert("CRITICAL", text, f"book:{message.broker}")
-            return
+            return []
         now_ns = self._context.now_ns()
         ids = [order.order_id for order in message.orders]
         ours = self._store.by_broker_ids(message.broker, ids)
@@ -47,6 +47,11 @@ class BookReader:
                 news += self._resolved(row, message, owned)
         self._store.record_book(news, now_ns)
         self._look_for_missing(live, message)
+        return [
+            change
+            for change in news
+            if change.status is OrderStatus.REJECTED and not change.row.is_final
+        ]
 
     def poll(self, broker_name: str) -> bool:
         """Asks for the book while an order is on its way or unknown; True while one is."""

@@ -125,11 +125,7 @@ class ExecutionAgent(Actor):
         self._look()
 
     def on_order_rejected(self, message: OrderRejected) -> None:
-        self._counts["rejected"] += 1
-        row = self._store.order(message.client_order_id)
-        if row and row.is_exit:
-            text = f"exit {row.action} {row.quantity} {row.symbol} was refused: {message.reason}"
-            self.context.alert("CRITICAL", text, f"exit:{row.symbol}")
+        self._note_refusal(message)
         self._look()
 
     def on_order_unknown(self, message: OrderUnknown) -> None:
@@ -145,7 +141,19 @@ class ExecutionAgent(Actor):
         self._look()
 
     def on_broker_orders_read(self, message: BrokerOrdersRead) -> None:
-        self._then_look(lambda: self._books.take(message))
+        def take() -> None:
+            for change in self._books.take(message):
+                refusal = OrderRejected(
+                    client_order_id=change.row.client_order_id,
+                    broker=change.row.broker_name,
+                    error_class="broker_reject",
+                    reason=change.error_message or "refused after it was accepted",
+                    command_id=change.row.command_id,
+                )
+                self.context.announce(refusal)
+                self._note_refusal(refusal)
+
+        self._then_look(take)
 
     def on_correct_book(self, message: CorrectBook) -> None:
         self._then_look(lambda: self._people.correct(message))
@@ -238,6 +246,13 @@ class ExecutionAgent(Actor):
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
             return True
+
+    def _note_refusal(self, message: OrderRejected) -> None:
+        self._counts["rejected"] += 1
+        row = self._store.order(message.client_order_id)
+        if row and row.is_exit:
+            text = f"exit {row.action} {row.quantity} {row.symbol} was refused: {message.reason}"
+            self.context.alert("CRITICAL", text, f"exit:{row.symbol}")
 
     def _abort_entries(self, reason: str) -> None:
         for command in self._store.open_commands():

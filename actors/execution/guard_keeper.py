@@ -32,7 +32,7 @@ class GuardKeeper:
             self._context.alert("CRITICAL", text, f"unguarded:{command.strategy_id}")
             key = f"{command.strategy_id}:close:unguarded"
             self._closes.close(
-                command.strategy_id, key, reason="unguarded", by=self._context.name, urgent=True
+                command.strategy_id, key, reason="unhedged_cut", by=self._context.name, urgent=True
             )
             return
         stray = stray_stops(orders)

@@ -125,9 +125,12 @@ def is_partial_row(row: Row) -> bool:
     """True for an order that may have filled but whose row does not say how much, or at what
     price."""
     status = order_status(str(pick(row, ORDER_STATUS, "")), "")
-    return status in ("open", "complete", "cancelled") and (
-        pick(row, FILLED) is None or pick(row, AVERAGE) is None
-    )
+    filled, average = pick(row, FILLED), pick(row, AVERAGE)
+    if status not in ("open", "complete", "cancelled"):
+        return False
+    if filled is None or average is None:
+        return True
+    return number(filled) > 0 and number(average) == 0
 
 
 def fills_of(trades: Iterable[Row]) -> dict[str, tuple[int, Decimal]]:

@@ -84,7 +84,7 @@ class OpenAlgoBroker:
         data = self._read("orderbook", timeout_s=BOOK_TIMEOUT_S).get("data")
         rows = _rows(data.get("orders") if isinstance(data, dict) else data, "orderbook")
         fills: dict[str, tuple[int, Decimal]] = {}
-        if any(mapping.is_partial_row(row) for row in rows):
+        if _mapped("orderbook", lambda: any(mapping.is_partial_row(row) for row in rows)):
             trades = _rows(
                 self._read("tradebook", timeout_s=BOOK_TIMEOUT_S).get("data"), "tradebook"
             )

@@ -36,6 +36,8 @@ def change_of(
     if not (increase or adopt or status is not row.status or row.needs_reconcile):
         return None
     average = order.average_price if order.average_price > 0 else row.average_price or row.price
+    # A MARKET order has no price of its own: what it was decided on is nearer than nothing.
+    average = average or row.decision_price
     price = _price_of_increase(row, filled, average) if increase else Decimal(0)
     return BookChange(
         row=row,

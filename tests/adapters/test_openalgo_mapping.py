@@ -111,6 +111,13 @@ def test_an_order_row_of_a_live_broker_takes_its_fill_from_the_trade_book():
     assert order.ordered_at_ns == SPRING_NS
 
 
+def test_a_fill_at_no_price_is_looked_up_in_the_trade_book():
+    assert mapping.is_partial_row(order_row(filled_quantity="10", average_price="0.00"))
+    assert not mapping.is_partial_row(
+        order_row(order_status="open", filled_quantity=0, average_price=0)
+    )
+
+
 def test_a_rejected_row_needs_no_trade_book():
     assert not mapping.is_partial_row(order_row(order_status="rejected", average_price=None))
 

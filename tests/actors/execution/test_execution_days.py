@@ -16,6 +16,7 @@ from messages.trading import (
     CloseStructure,
     CommandEnded,
     CorrectBook,
+    OrderRejected,
     PositionChanged,
     StructureClosed,
 )
@@ -223,3 +224,20 @@ def test_entries_keep_to_the_hours_for_entries(desk, opened_s, product, always_o
 
     assert bool(desk.broker.requests) is not bool(code)
     assert code in desk.store.recent_commands(1)[0].last_error
+
+
+def test_a_refusal_that_only_the_book_tells_is_a_fact_and_a_cry_for_an_exit(desk) -> None:
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    desk.broker.script = lambda request: 0
+    desk.deliver("execution_agent", close(intent.strategy_id))
+    resting = next(key for key, row in desk.broker.book.items() if not row.is_final)
+    desk.broker.reject(resting, "margin")
+    desk._read_book()
+    desk._read_book()
+    desk.settle()
+
+    told = [(m.error_class, m.reason) for m in desk.announced(OrderRejected)]
+    assert told == [("broker_reject", "margin")]
+    assert any("was refused: margin" in text for text in desk.alerts())

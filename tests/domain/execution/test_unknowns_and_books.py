@@ -160,6 +160,14 @@ def test_a_final_row_keeps_its_state_but_takes_a_late_fill() -> None:
     assert (change.status, change.increase) == (OrderStatus.CANCELLED, 100)
 
 
+def test_a_market_order_filled_at_an_untold_price_is_booked_at_what_it_was_decided_on() -> None:
+    market = replace(SENT_ROW, decision_price=Decimal("41.50"))
+    change = change_of(market, order(status="complete"), SENT)
+    assert (change.increase, change.price) == (100, Decimal("41.50"))
+    limit = replace(SENT_ROW, price=Decimal(40), decision_price=Decimal("41.50"))
+    assert change_of(limit, order(status="complete"), SENT).price == Decimal(40)
+
+
 def test_the_price_of_an_increase_follows_from_both_averages() -> None:
     before = replace(SENT_ROW, filled_quantity=40, average_price=Decimal(10))
     # 40 at 10 and 60 at 12 make 100 at 11.20
