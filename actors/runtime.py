@@ -44,6 +44,7 @@ class Runtime:
     journal_url: str
     market_url: str
     sandbox: bool
+    launch: int = 1  # how many times this data folder has been started: ids of messages carry it
     control_port: int = 0
     replay: ReplayPlan | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -67,14 +67,16 @@ def open_sandbox(
     *,
     control_port: int,
     data_dir: Path | None,
+    always_open: bool,
+    scenario: str,
+    seed: int,
     replay: Path | None = None,
     history: Path | None = None,
 ) -> SandboxServer:
     """The embedded exchange, bound but not yet serving: an instance a broker, at its endpoint's
     ports.
 
-    A replay is stepped through the control port; otherwise the exchange never closes. Raises
-    ConfigurationFault for a port that is taken.
+    A replay is stepped through the control port. Raises ConfigurationFault for a taken port.
     """
     instances = tuple(
         InstanceConfig(
@@ -90,7 +92,9 @@ def open_sandbox(
         replay=replay,
         history_dir=history,
         stepped=replay is not None,
-        always_open=replay is None,
+        always_open=always_open,
+        scenario=scenario,
+        seed=seed,
         data_dir=data_dir,
         control_port=control_port,
     )

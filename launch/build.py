@@ -82,6 +82,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             journal_url=urls["journal"],
             market_url=urls["market"],
             sandbox=sandbox,
+            launch=_count_launch(data_dir),
             control_port=free_port() if sandbox else 0,
             replay=plan,
             keys=keys,
@@ -132,6 +133,16 @@ def data_folder(arguments: argparse.Namespace) -> Path:
             f"data folder {folder} cannot be written: {failure.strerror} (--data-dir names another)"
         ) from None
     return folder
+
+
+def _count_launch(data_dir: Path) -> int:
+    """The number of this start; a message's id must never come again, also not after a restart."""
+    path = data_dir / "run" / "launches"
+    number = int(path.read_text()) + 1 if path.exists() else 1
+    written = path.with_suffix(".new")
+    written.write_text(str(number))
+    written.replace(path)
+    return number
 
 
 def _execution_broker(topology: Topology) -> str:

@@ -1,7 +1,7 @@
 """Message: what every message carries, and the table of tags by which they travel.
 
 The host stamps `id`, `cause` and `at_ns` when a message is told, so an actor never writes them. Ids
-are `{actor}:{life}:{n}`, which repeats exactly in a replay.
+are `{actor}:{launch}.{life}:{n}`, which repeats exactly in a replay.
 """
 
 from __future__ import annotations

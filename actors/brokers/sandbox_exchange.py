@@ -7,6 +7,7 @@ through the control port.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -16,9 +17,19 @@ CHECK_EVERY_S = 2.0
 FOLDER = "sandbox"
 
 
+@dataclass(frozen=True)
+class ExchangeSettings:
+    """`always_open` trades at any hour, as the demo does; `scenario` and `seed` make its market."""
+
+    always_open: bool = True
+    scenario: str = "calm"
+    seed: int = 7
+
+
 class SandboxExchange(Actor):
     """State: the server, which runs in a thread of this process."""
 
+    SETTINGS = ExchangeSettings
     STEPPED = False
 
     def __init__(self, context: Context, settings: Any) -> None:
@@ -28,9 +39,12 @@ class SandboxExchange(Actor):
         folder.mkdir(parents=True, exist_ok=True)
         plan = runtime.replay
         self._server = open_sandbox(
-            runtime.brokers,
+            [row for row in runtime.brokers if row.sandbox],
             runtime.keys,
             control_port=runtime.control_port,
+            always_open=settings.always_open and plan is None,
+            scenario=settings.scenario,
+            seed=settings.seed,
             # A replay begins with empty books, whatever an earlier one left.
             data_dir=folder if plan is None else None,
             replay=plan.file if plan else None,

@@ -101,7 +101,7 @@ class HostContext:
 
     def _stamped(self, message: Message) -> Message:
         self._count += 1
-        mail_id = f"{self.name}:{self.life}:{self._count}"
+        mail_id = f"{self.name}:{self.runtime.launch}.{self.life}:{self._count}"
         return dataclasses.replace(message, id=mail_id, cause=self.cause, at_ns=self.now_ns())
 
     def _post(self, target: str, message: Message, *, announced: bool) -> None:

@@ -46,8 +46,10 @@ def read_index(runtime: Runtime) -> InstrumentIndex:
 
 
 def is_always_open(runtime: Runtime) -> bool:
-    """True on the sandbox, whose session never ends; a replay keeps its recorded day's hours."""
-    return runtime.sandbox and runtime.replay is None
+    """True on a sandbox that never closes; a replay keeps its recorded day's hours."""
+    exchange = runtime.tree.find("sandbox_exchange") if runtime.tree else None
+    open_by_default = exchange is None or exchange.settings.get("always_open", True) is True
+    return runtime.sandbox and runtime.replay is None and open_by_default
 
 
 def current_session(runtime: Runtime, now_ns: int) -> TradingSession | None:

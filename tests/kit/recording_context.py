@@ -200,6 +200,7 @@ def make_runtime(data_dir: Path, **overrides: Any) -> Any:
         "journal_url": f"sqlite:///{data_dir / 'journal.db'}",
         "market_url": f"sqlite:///{data_dir / 'market.db'}",
         "sandbox": True,
+        "launch": 1,
         "control_port": 0,
         "replay": None,
         "keys": {},

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from actors.brokers.sandbox_exchange import SandboxExchange
+from actors.brokers.sandbox_exchange import ExchangeSettings, SandboxExchange
 from adapters.catalogue import open_broker
 from domain.brokers import BrokerEndpoint
 from domain.errors import NotSent
@@ -23,7 +23,13 @@ def free_ports(count):
 def runtime(tmp_path):
     rest, sockets, control = free_ports(3)
     endpoint = BrokerEndpoint(
-        "alpha", f"http://127.0.0.1:{rest}", f"ws://127.0.0.1:{sockets}", True, True, "Alpha"
+        "alpha",
+        f"http://127.0.0.1:{rest}",
+        f"ws://127.0.0.1:{sockets}",
+        True,
+        True,
+        "Alpha",
+        sandbox=True,
     )
     return make_runtime(
         tmp_path, brokers=(endpoint,), keys={"alpha": "c0de" * 16}, control_port=control
@@ -32,7 +38,7 @@ def runtime(tmp_path):
 
 def test_a_broker_is_reached_at_its_endpoint_while_the_actor_lives(runtime):
     context = RecordingContext("sandbox_exchange", runtime)
-    exchange = SandboxExchange(context, None)
+    exchange = SandboxExchange(context, ExchangeSettings())
     exchange.start()
     broker = open_broker(runtime.brokers[0], runtime.keys["alpha"])
     broker._http._wait = lambda _: None
@@ -50,7 +56,7 @@ def test_a_broker_is_reached_at_its_endpoint_while_the_actor_lives(runtime):
 
 def test_an_exchange_that_does_not_answer_ends_its_actor(runtime):
     context = RecordingContext("sandbox_exchange", runtime)
-    exchange = SandboxExchange(context, None)
+    exchange = SandboxExchange(context, ExchangeSettings())
     exchange.start()
     exchange._server.stop()
     with pytest.raises(NotSent):

@@ -96,10 +96,10 @@ def test_messages_carry_their_sender_life_count_and_what_caused_them(
     letter = Posted(1, 0, False, encode(Poke(what="again", id="outside:1:1")))
     tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
     tree.run_until(lambda: len(tree.actor("hearer").seen) == 2)
-    assert tree.actor("chain").seen == [("outside:1:1", ""), ("chain:1:2", "outside:1:1")]
+    assert tree.actor("chain").seen == [("outside:1:1", ""), ("chain:1.1:2", "outside:1:1")]
     assert tree.actor("hearer").seen == [
-        ("chain:1:1", "outside:1:1"),
-        ("chain:1:3", "chain:1:2"),
+        ("chain:1.1:1", "outside:1:1"),
+        ("chain:1.1:3", "chain:1.1:2"),
     ]
 
 

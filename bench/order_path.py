@@ -1,0 +1,155 @@
+"""From a signal posted over HTTP to the first byte of its first order at the broker.
+
+    python bench/order_path.py [--signals N]
+
+The broker is the sandbox in a process of its own, reached through a relay that notes when the first
+byte of a placing call arrives. On the way lie the injection's row, leg resolution, the margin query,
+sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker, and the
+SENDING mark. `relay` is the same call straight to the relay: what HTTP itself costs here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.kit import quantile, table
+from launch.build import free_port
+from tests.kit.default_system import ROOT, default_system, wait_for
+from tests.kit.trading_system import BETWEEN_SIGNALS_S, ROOM_FOR_DRILLS, TradingSystem, condor
+
+BROKERS = ("kotak", "dhan", "zerodha")
+PLACING = b"/placeorder"
+
+
+class Relay:
+    """Hands bytes to the broker's port and notes when a placing call begins to arrive."""
+
+    def __init__(self, target: int) -> None:
+        self.placed_ns: list[int] = []
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return  # closed at the end
+            far = socket.create_connection(("127.0.0.1", self._target))
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                if PLACING in data[:200]:
+                    self.placed_ns.append(time.time_ns())
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            source.close()
+
+    def close(self) -> None:
+        """No more connections."""
+        self._listener.close()
+
+
+def start_exchange(key: str, ports: dict[str, tuple[int, int]]) -> subprocess.Popen[bytes]:
+    """The sandbox alone, always open."""
+    words = [sys.executable, "-m", "adapters.sandbox", "--always-open"]
+    for name, (rest, websocket) in ports.items():
+        words += ["--instance", f"{name}:{rest}:{websocket}:{key}"]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def is_up(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def measure(system: TradingSystem, relay: Relay, signals: int) -> list[float]:
+    """Milliseconds of each entry; each structure is closed again before the next."""
+    took = []
+    pause = threading.Event()
+    while len(took) < signals:
+        before = len(relay.placed_ns)
+        began_ns = time.time_ns()
+        trace = system.wait_ended(system.inject(condor("NIFTY")))
+        if len(relay.placed_ns) > before:
+            took.append((relay.placed_ns[before] - began_ns) / 1e6)
+            strategy_id = trace["command"]["strategy_id"]
+            system.post(f"/tomic/positions/{strategy_id}/close", {"reason": "bench"})
+            wait_for(lambda: not system.get("/tomic/positions")[1]["positions"], "flat", 60)
+        pause.wait(BETWEEN_SIGNALS_S)
+    return took
+
+
+def relay_cost_ms(relay: Relay) -> float:
+    """Median of a bare call to the relay, to its first byte."""
+    took = []
+    for _ in range(50):
+        before = len(relay.placed_ns)
+        began_ns = time.time_ns()
+        connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=5)
+        connection.request("POST", "/api/v1/placeorder", json.dumps({}))
+        connection.getresponse().read()
+        connection.close()
+        took.append((relay.placed_ns[before] - began_ns) / 1e6)
+    return statistics.median(took)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signals", type=int, default=15)
+    signals = parser.parse_args().signals
+    key = secrets.token_hex(32)
+    ports = {name: (free_port(), free_port()) for name in BROKERS}
+    exchange = start_exchange(key, ports)
+    relay = Relay(ports["zerodha"][0])
+    environment = {"TOMIC_SIGNAL_LOOP_ENABLED": "false"}
+    for name, (rest, websocket) in ports.items():
+        port = relay.port if name == "zerodha" else rest
+        environment |= {
+            f"MULTI_BROKER_{name.upper()}_URL": f"http://127.0.0.1:{port}",
+            f"MULTI_BROKER_{name.upper()}_WS_URL": f"ws://127.0.0.1:{websocket}",
+            f"MULTI_BROKER_{name.upper()}_OPENALGO_API_KEY": key,
+        }
+    try:
+        wait_for(lambda: all(is_up(rest) for rest, _ in ports.values()), "the exchange listens")
+        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
+            system.start()
+            system.wait_ready_to_trade()
+            took = measure(system, relay, signals)
+        bare = relay_cost_ms(relay)
+    finally:
+        relay.close()
+        exchange.terminate()
+        exchange.wait(10)
+    table(
+        "Signal injected to first byte at the broker, sandbox",
+        [
+            ("signals", "p50 ms", "p99 ms", "worst ms", "relay alone ms", "goal p99 ms"),
+            (
+                str(len(took)), f"{statistics.median(took):.1f}", f"{quantile(took, 0.99):.1f}",
+                f"{max(took):.1f}", f"{bare:.1f}", "20",
+            ),
+        ],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
