@@ -2,10 +2,10 @@
 
     python bench/order_path.py [--signals N]
 
-The broker is the sandbox in a process of its own, reached through a relay that notes when the first
-byte of a placing call arrives. On the way lie the injection's row, leg resolution, the margin query,
-sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker, and the
-SENDING mark. `relay` is the same call straight to the relay: what HTTP itself costs here.
+The broker is the sandbox in a process of its own, reached through a relay that notes when the
+first byte of a placing call arrives. On the way lie the injection's row, leg resolution, the margin
+query, sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker,
+and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs here.
 """
 
 from __future__ import annotations

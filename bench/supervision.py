@@ -2,8 +2,9 @@
 
     python bench/supervision.py [--kills N] [--idle-s S]
 
-Every figure is of the whole default tree on the sandbox. A recovery is from the kill to the supervisor's
-own word that the successor is ready (NodeRestarted; for the runtime's own processes the launcher's line).
+Every figure is of the whole default tree on the sandbox. A recovery is from the kill to the
+supervisor's own word that the successor is ready (NodeRestarted; for the runtime's own processes
+the launcher's line).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ LEAVES = ("regime_agent", "conflict_router", "freshness_keeper", "feed_selector"
 RELOADING = ("position_book", "execution_agent", "breaker.daily_max_loss", "risk_agent")
 BRANCHES = ("market", "signals", "routing", "journal")
 MANY_RESTARTS = {"  max_restarts: 3": "  max_restarts: 1000"}
-CLOSED = {
-    "sandbox_exchange.SandboxExchange,": "sandbox_exchange.SandboxExchange, settings: {always_open: false},"
-}
+EXCHANGE = "sandbox_exchange.SandboxExchange,"
+CLOSED = {EXCHANGE: f"{EXCHANGE} settings: {{always_open: false}},"}
+READY = "SELECT min(at_ns) FROM facts WHERE kind = 'NodeRestarted' AND at_ns > ? AND body LIKE ?"
 PAUSE = threading.Event()
 
 
@@ -41,10 +42,7 @@ def restarted_ns(system: DefaultSystem, name: str, after_ns: int) -> int:
     """When the supervisor said that a successor of `name` is ready; 0 while it has not."""
     path = system.folder / "var" / "journal.db"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        row = database.execute(
-            "SELECT min(at_ns) FROM facts WHERE kind = 'NodeRestarted' AND at_ns > ? AND body LIKE ?",
-            (after_ns, f'%"name":"{name}"%'),
-        ).fetchone()
+        row = database.execute(READY, (after_ns, f'%"name":"{name}"%')).fetchone()
     return int(row[0] or 0)
 
 

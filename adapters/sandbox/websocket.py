@@ -167,7 +167,14 @@ class WebSocketApp:
             "message": "Subscription processing complete",
             "broker": self._instance.name,
         }
-        _say_with_id(connection, answer, message)
+        if connection.wants_steps:  # the answer then says that the snapshots have been sent too
+            self._send_snapshots(connection, added)
+            _say_with_id(connection, answer, message)
+        else:
+            _say_with_id(connection, answer, message)
+            self._send_snapshots(connection, added)
+
+    def _send_snapshots(self, connection: Connection, added: list[tuple[Listing, int]]) -> None:
         for listing, mode in added:
             self._hub.send_snapshot(connection, listing, mode)
 
