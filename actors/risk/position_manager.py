@@ -44,12 +44,13 @@ PREFIX = "watch:"
 
 @dataclass(frozen=True)
 class ManagerSettings:
-    """Seconds. An entry is over in 60 s, so older legs of nobody's watch are an open structure."""
+    """Seconds. A short may rest three bars after its hedge stands (`tomic.md` 8.6), so only older
+    legs of nobody's watch are an open structure."""
 
     decide_every_s: float = 1.0
     clock_every_s: float = 5.0
     quote_max_age_s: float = 10.0
-    adopt_after_s: float = 120.0
+    adopt_after_s: float = 240.0
     unpriced_alert_s: float = 60.0
     repeat_close_s: float = 10.0
 

@@ -170,7 +170,7 @@ def test_a_restart_keeps_the_trail_and_the_number(life):
 
 
 def test_a_structure_found_in_the_book_is_watched_too(life):
-    old = tuple(replace(leg, entry_ns=START_NS - 121 * SECOND) for leg in LEGS)
+    old = tuple(replace(leg, entry_ns=START_NS - 241 * SECOND) for leg in LEGS)
     _, context = life(old, opened=False)
     chain(context, 300.0)
     chain(context, 300.0)
@@ -178,7 +178,8 @@ def test_a_structure_found_in_the_book_is_watched_too(life):
 
 
 def test_an_entry_still_on_its_way_is_not_closed(life):
-    hedge_only = LEGS[:1]
+    # Bought 200 s ago; its short has rested nearly three bars.
+    hedge_only = (replace(LEGS[0], entry_ns=START_NS - 200 * SECOND),)
     _, context = life(hedge_only, opened=False)
     chain(context, 1.0)
     chain(context, 1.0)
