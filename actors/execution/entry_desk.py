@@ -29,7 +29,7 @@ from domain.execution.commands import (
 from domain.execution.legging import next_step, plan_of, standing_size
 from domain.execution.pricing import Quote
 from domain.intents import Refusal, SizedIntent
-from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus
+from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus, Purpose
 from domain.positions import structure_notional
 from domain.prices import money
 from messages.codec import from_plain, to_plain
@@ -249,6 +249,13 @@ class EntryDesk:
             )
         intent = intent_of(command)
         orders = self._store.orders_of(command.command_id)
+        # A close does not wait for an unknown entry: what it took off is not unwound once more.
+        whole = self._store.orders_of_strategy(command.strategy_id)
+        closing = [row for row in whole if row.purpose is Purpose.CLOSE]
+        for row in closing:
+            if row.status is OrderStatus.WAITING:
+                self._desk.withdraw(row, "the entry is unwound first", OrderStatus.CANCELLED)
+                return "UNWINDING"
         step = next_step(
             plan_of(intent),
             orders,

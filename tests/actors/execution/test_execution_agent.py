@@ -336,6 +336,28 @@ def test_a_short_that_never_arrived_sells_its_hedge(desk) -> None:
     assert len(shorts) == 1
 
 
+def test_what_a_close_took_off_during_an_unknown_entry_is_not_sold_again(desk) -> None:
+    desk.broker.arrives = False
+
+    def lose_the_call(request):
+        if request.action == "BUY" and request.symbol.endswith("CE"):
+            raise OutcomeUnknown("its executor ended")
+        return request.quantity
+
+    desk.broker.script = lose_the_call
+    intent = make_intent(StrategyType.IRON_CONDOR, CONDOR)
+    desk.propose(intent)
+    desk.run(5)
+    assert desk.statuses() == ["UNKNOWN_OUTCOME"]
+    close = CloseStructure(strategy_id=intent.strategy_id, reason="drill", key="c", by="me")
+    desk.deliver("execution_agent", close)
+    desk.run(60)
+
+    assert desk.broker.net() == {}
+    sales = [r.quantity for r in desk.broker.requests if r.action == "SELL"]
+    assert sales == [LOT]
+
+
 def test_an_unreadable_book_keeps_the_outcome_unknown_and_cries(desk) -> None:
     desk.broker.arrives = False
 
