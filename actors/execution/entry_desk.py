@@ -258,7 +258,7 @@ class EntryDesk:
                 return "UNWINDING"
         step = next_step(
             plan_of(intent),
-            orders,
+            [*orders, *closing],
             now_ns,
             deadline_ns=command.valid_until_ns,
             abort=command.abort_requested,
