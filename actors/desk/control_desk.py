@@ -14,6 +14,7 @@ from actors.actor import Actor
 from domain.injection import signal_from_payload
 from domain.intents import Signal
 from domain.settings import Settings
+from messages.base import Message
 from messages.codec import to_plain
 from messages.control import (
     ApproveCommand,
@@ -38,7 +39,7 @@ from persistence.settings import SettingStore
 
 ANSWER_WITHIN_S = 5.0
 SIGNAL_LOOP, RISK, GATE, EXECUTION = "signal_loop", "risk_agent", "breaker_gate", "execution_agent"
-BOARD = "status_board"
+BOARD, RECORDER = "status_board", "recorder"
 RUNNING = "runtime.running"
 
 
@@ -109,7 +110,7 @@ class ControlDesk(Actor):
             self._answer(message.request, 409, "NOT_RUNNING", "the runtime is stopped; start it")
             return
         self._expect(message.request, GATE)
-        self.context.tell(
+        self._order(
             GATE, ResumeTrading(by=message.by, reply_to=self.context.name, request=message.request)
         )
 
@@ -140,7 +141,7 @@ class ControlDesk(Actor):
             self._answer(message.request, 400, "INVALID_SIGNAL", text, details=details)
             return
         self._expect(message.request, RISK)
-        self.context.tell(
+        self._order(
             RISK,
             InjectSignal(
                 signal=outcome,
@@ -154,14 +155,14 @@ class ControlDesk(Actor):
         strategy_id = str(message.body["strategy_id"])
         reason = str(message.body.get("reason") or "manual")
         key = f"{strategy_id}:close:manual"
-        self.context.tell(
+        self._order(
             EXECUTION,
             CloseStructure(strategy_id=strategy_id, reason=reason, key=key, by=message.by),
         )
         self._answer(message.request, 202, "", f"{strategy_id} is being closed")
 
     def _approve(self, message: DeskRequest) -> None:
-        self.context.tell(
+        self._order(
             EXECUTION,
             ApproveCommand(
                 command_id=int(message.body["command_id"]),
@@ -177,7 +178,7 @@ class ControlDesk(Actor):
             self._answer(message.request, 409, "PAUSED", text)
             return
         self._expect(message.request, EXECUTION)
-        self.context.tell(
+        self._order(
             EXECUTION,
             ManageDeadLetter(
                 command_id=int(message.body["command_id"]),
@@ -231,6 +232,11 @@ class ControlDesk(Actor):
             self.context.announce(StartTrading(by="restart of the signal loop"))
 
     # -- answers --
+
+    def _order(self, whom: str, command: Message) -> None:
+        """Tells a person's command to the one who carries it out, and to the audit trail."""
+        self.context.tell(whom, command)
+        self.context.tell(RECORDER, command)
 
     def _expect(self, request: str, whom: str) -> None:
         self._waiting[request] = whom

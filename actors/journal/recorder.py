@@ -74,6 +74,10 @@ class Recorder(Actor):
         if self._facts % 50 == 1:
             self._report()
 
+    # Commands that control_desk tells to one actor alone; the audit trail has them from it.
+    on_resume_trading = on_inject_signal = on_manage_dead_letter = on_message
+    on_approve_command = on_close_structure = on_message
+
     def stop(self) -> None:
         self._lines.close()
 

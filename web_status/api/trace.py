@@ -120,6 +120,7 @@ def _gates(request: Request, command: Row, intent: Row) -> list[Row]:
     sized = {
         name: intent[name] for name in ("quantity", "lots", "margin_required", "loss_per_unit")
     }
+    sized["margin_required"] = float(sized["margin_required"])
     gates.append(_gate("risk", sized, "accepted", intent["entry_reason"]))
     if command.get("approved_by"):
         by = command["approved_by"]

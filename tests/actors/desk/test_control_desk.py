@@ -51,7 +51,7 @@ def start(context: RecordingContext, *, auto_start: bool, life: int = 1) -> Cont
     return actor
 
 
-def ask(context: RecordingContext, desk: ControlDesk, action: str, **body: Any) -> None:
+def ask(context: RecordingContext, desk: ControlDesk, action: str, /, **body: Any) -> None:
     context.deliver(desk, DeskRequest(request="r1", action=action, body=body, by="me"))
 
 
@@ -197,3 +197,35 @@ def test_stop_and_start_are_told_to_all(context: RecordingContext, desk: Control
     ask(context, desk, "start")
     assert len(context.heard(StopTrading)) == 1
     assert len(context.heard(StartTrading)) == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("resume", {}),
+        ("inject_signal", SIGNAL),
+        ("close_structure", {"strategy_id": "S"}),
+        ("approve", {"command_id": 1, "approved": True}),
+        ("dead_letter", {"command_id": 1, "action": "retry"}),
+    ],
+)
+def test_what_a_person_orders_of_one_actor_is_told_to_the_audit_trail_too(
+    context: RecordingContext, desk: ControlDesk, action: str, body: dict[str, Any]
+) -> None:
+    context.clear()
+    ask(context, desk, action, **body)
+    carried = [message for whom, message in context.told if whom != "recorder"]
+    assert [type(row) for row in context.told_to("recorder")] == [type(row) for row in carried]
+    assert len(carried) == 1
+
+
+def test_a_dead_letter_is_not_tried_again_while_paused_but_may_be_removed(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    paused = TradingModeChanged(mode="halted", killed=True, reason="x", since_ns=1)
+    context.deliver(desk, paused)
+    context.clear()
+    ask(context, desk, "dead_letter", command_id=1, action="retry")
+    assert (answers(context)[-1].http_status, context.told_to("execution_agent")) == (409, [])
+    ask(context, desk, "dead_letter", command_id=1, action="delete")
+    assert len(context.told_to("execution_agent")) == 1

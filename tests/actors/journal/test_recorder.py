@@ -13,7 +13,7 @@ from domain.positions import BookSnapshot
 from messages.base import Message
 from messages.control import PauseTrading
 from messages.market import FeedSwitched
-from messages.trading import OrderFilled, PositionChanged
+from messages.trading import CloseStructure, OrderFilled, PositionChanged
 from persistence.database import JournalBase, open_engine
 from persistence.journal import JournalStore
 from tests.kit.recording_context import RecordingContext, make_runtime
@@ -74,3 +74,15 @@ def test_what_a_person_did_stands_in_the_audit_trail(context: RecordingContext) 
     record(context, PauseTrading(by="me", reason="budget day", id="d:1:1", at_ns=3))
     (row,) = JournalStore(open_engine(context.runtime.journal_url)).audit(10)
     assert (row["user_id"], row["action"], row["category"]) == ("me", "PauseTrading", "CONTROL")
+
+
+def test_a_close_that_a_person_ordered_stands_in_the_audit_trail(
+    context: RecordingContext,
+) -> None:
+    recorder = Recorder(context, None)
+    recorder.start()
+    close = CloseStructure(strategy_id="S", reason="manual", key="k", by="me", id="d:1:2", at_ns=3)
+    context.deliver(recorder, close)
+    recorder.stop()
+    (row,) = JournalStore(open_engine(context.runtime.journal_url)).audit(10)
+    assert (row["user_id"], row["action"], row["category"]) == ("me", "CloseStructure", "EXECUTION")
