@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class GeneratedMarket:
     """A market of its own; see PriceSource for its verbs."""
 
     derived = DERIVED
+    counts: Mapping[str, int] = MappingProxyType({})
     ended = False
 
     def __init__(

@@ -6,7 +6,7 @@ its input does not say it (spreads, depth, a volatility index) is named in `deri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -43,10 +43,15 @@ class Quote:
 
 
 class PriceSource(Protocol):
-    """One market, moved forward by whoever owns the clock."""
+    """One market, moved forward by whoever owns the clock.
+
+    `counts` and `warnings` tell what of the files it was made from could not be used.
+    """
 
     index: InstrumentIndex
     derived: tuple[str, ...]
+    counts: Mapping[str, int]
+    warnings: list[str]
 
     @property
     def ended(self) -> bool:

@@ -190,6 +190,8 @@ class SandboxServer:
             "replay": str(self.config.replay) if self.config.replay else None,
             "seed": self.config.seed,
             "derived": list(self.market.source.derived),
+            "counts": dict(self.market.source.counts),
+            "warnings": list(self.market.source.warnings),
             "listings": len(self.market.source.index),
             "control_port": self.control_port,
             "instances": [

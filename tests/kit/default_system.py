@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,17 +23,12 @@ from typing import Any, TypeVar
 
 import psutil
 
+from launch.build import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "b" * 40
 PATIENCE_S = 60.0
 AnySystem = TypeVar("AnySystem", bound="DefaultSystem")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(

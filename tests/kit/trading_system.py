@@ -28,6 +28,8 @@ BROKER = "zerodha"
 REST_PORT = "5502"  # of BROKER in topology.yaml
 WING_POINTS = {"NIFTY": 200, "BANKNIFTY": 500}
 ENTRY_WITHIN_S = 60.0
+ENTRIES_MAX, FILLED_WITHIN_S = 4, 20.0
+READY_WITHIN_S = 120.0  # a few seconds, on a machine that does nothing else
 # Drills make in a minute what a day makes: neither pace nor intensity is what they are about.
 ROOM_FOR_DRILLS = {
     "settings: {rule: order_rate}": "settings: {rule: order_rate, orders_max: 1000}",
@@ -38,7 +40,9 @@ LOOK_EVERY_S = 0.1  # an HTTP request a look: more of them would be load, not ne
 Row = dict[str, Any]
 
 
-def wait_for(fact: Callable[[], Any], what: str, within_s: float = ENTRY_WITHIN_S) -> Any:
+def wait_for(
+    fact: Callable[[], Any], what: str | Callable[[], str], within_s: float = ENTRY_WITHIN_S
+) -> Any:
     """What `fact()` gives, once it is true; a board that is away says nothing yet."""
 
     def looked() -> Any:
@@ -47,7 +51,12 @@ def wait_for(fact: Callable[[], Any], what: str, within_s: float = ENTRY_WITHIN_
         except (OSError, http.client.HTTPException, json.JSONDecodeError):
             return None
 
-    return launched.wait_for(looked, what, within_s, every_s=LOOK_EVERY_S)
+    try:
+        return launched.wait_for(looked, "", within_s, every_s=LOOK_EVERY_S)
+    except AssertionError:
+        raise AssertionError(
+            f"never came true: {what if isinstance(what, str) else what()}"
+        ) from None
 
 
 def condor(underlying: str = "NIFTY", **more: Any) -> Row:
@@ -146,14 +155,15 @@ class TradingSystem(DefaultSystem):
     def wait_ready_to_trade(self) -> None:
         """Until a signal would pass: regime and prices are known, the books were compared."""
 
-        def ready() -> bool:
-            return bool(
-                self.part("breaker_gate").get("mode") == "active"
-                and self.part("regime_agent").get("version")
-                and self.part("feed_selector").get("state") == "live"
-            )
+        seen: Row = {}
 
-        wait_for(ready, "the system is ready to trade")
+        def ready() -> bool:
+            seen["gate"] = self.part("breaker_gate").get("mode")
+            seen["regime"] = self.part("regime_agent").get("version", 0)
+            seen["feed"] = self.part("feed_selector").get("state")
+            return seen["gate"] == "active" and seen["regime"] > 0 and seen["feed"] == "live"
+
+        wait_for(ready, lambda: f"the system is ready to trade: {seen}", READY_WITHIN_S)
 
     def inject(self, signal: Mapping[str, Any]) -> str:
         """Posts a signal; its correlation id."""
@@ -166,22 +176,41 @@ class TradingSystem(DefaultSystem):
         status, answer = self.get(f"/tomic/signals/{correlation_id}")
         return answer if status == 200 else {}
 
-    def wait_ended(self, correlation_id: str) -> Row:
+    def wait_ended(self, correlation_id: str, within_s: float = ENTRY_WITHIN_S) -> Row:
         """The trace of a signal whose command came to its end, or that was refused."""
         pending = ("PENDING", "PROCESSING", "UNKNOWN_OUTCOME", "enqueued")
 
-        def ended() -> Row | None:
-            found = self.trace(correlation_id)
-            return found if found and found["state"] not in pending else None
+        seen: Row = {}
 
-        found: Row = wait_for(ended, f"{correlation_id} ends", ENTRY_WITHIN_S)
+        def ended() -> Row | None:
+            seen.update(self.trace(correlation_id))
+            return seen if seen and seen["state"] not in pending else None
+
+        found: Row = wait_for(ended, lambda: f"{correlation_id} ends: {self.told(seen)}", within_s)
         return found
 
+    @staticmethod
+    def told(trace: Row) -> str:
+        """A trace in a line."""
+        rows = trace.get("orders", [])
+        orders = [f"{r['purpose']} {r['action']} {r['symbol']} {r['status']}" for r in rows]
+        return f"{trace.get('state')}, {trace.get('evaluation')}, {orders}"
+
     def enter(self, underlying: str = "NIFTY") -> str:
-        """A condor that stands, from a signal of ours; its strategy id."""
-        found = self.wait_ended(self.inject_until_taken(underlying))
-        assert found["state"] == "DONE", (found["state"], found["evaluation"], found["command"])
-        return str(found["command"]["strategy_id"])
+        """A condor that stands, from a signal of ours; its strategy id.
+
+        A short may rest for minutes at a price nobody pays; then it is closed and tried anew.
+        """
+        for _ in range(ENTRIES_MAX):
+            correlation_id = self.inject_until_taken(underlying)
+            command = wait_for(lambda: self.trace(correlation_id).get("command"), "a command")  # noqa: B023
+            try:
+                if self.wait_ended(correlation_id, FILLED_WITHIN_S)["state"] == "DONE":
+                    return str(command["strategy_id"])
+            except AssertionError:
+                self.close(str(command["strategy_id"]))
+                self.wait_ended(correlation_id)
+        raise AssertionError(f"no condor of {underlying} stands after {ENTRIES_MAX} entries")
 
     def inject_until_taken(self, underlying: str = "NIFTY") -> str:
         """Posts a condor until risk proposes it: after a restart readings must first come anew."""

@@ -10,8 +10,6 @@ import pytest
 from tests.kit.running_tree import RunningTree
 from tests.kit.trading_system import ROOM_FOR_DRILLS, TradingSystem, trading_system
 
-VOLATILITY = "volatility_agent.VolatilityAgent,"
-
 
 @pytest.fixture
 def start_tree(tmp_path: Path) -> Iterator[Callable[..., RunningTree]]:
@@ -31,16 +29,7 @@ def start_tree(tmp_path: Path) -> Iterator[Callable[..., RunningTree]]:
 
 
 @pytest.fixture(scope="module")
-def walked() -> Iterator[TradingSystem]:
-    """The default tree, scanning every five seconds, with shorts near enough to pay at any hour."""
-    settings = {"TOMIC_SIGNAL_LOOP_INTERVAL_S": "5"}
-    nearer = {VOLATILITY: VOLATILITY + " settings: {short_delta: 0.3},"}
-    with trading_system(settings, nearer) as system:
-        yield system
-
-
-@pytest.fixture(scope="module")
-def drilled() -> Iterator[TradingSystem]:
+def quiet_system() -> Iterator[TradingSystem]:
     """The default tree without scans of its own: only what a test injects is traded."""
     with trading_system({"TOMIC_SIGNAL_LOOP_ENABLED": "false"}, ROOM_FOR_DRILLS) as system:
         yield system
