@@ -27,7 +27,7 @@ run: install
 	@$(BIN)/python system.py --topology
 
 test: install-test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
 
 check: install-test
 	$(BIN)/ruff format --check .
