@@ -1,6 +1,7 @@
 """journaling_agent: each trade with its context, and how trades do over time.
 
-Hears StructureOpened, OrderFilled, StructureClosed. Tells nobody; reports the rolling performance.
+Hears StructureOpened, OrderFilled, CommandEnded, StructureClosed. Tells nobody; reports the rolling
+performance.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from domain.clock import exchange_time, iso_utc
 from domain.journal.performance import ClosedTrade, by_strategy, metrics
 from messages.codec import to_plain
 from messages.trading import (
+    CommandEnded,
     OrderFilled,
     StructureClosed,
     StructureOpened,
@@ -27,6 +29,7 @@ class JournalingAgent(Actor):
 
     def start(self) -> None:
         self._store = JournalStore(open_engine(self.context.runtime.journal_url))
+        self._worst: dict[str, tuple[float, float]] = {}  # of structures not yet open: ticks, ms
         self._report()
 
     def on_structure_opened(self, message: StructureOpened) -> None:
@@ -51,11 +54,21 @@ class JournalingAgent(Actor):
                 "entry_ns": message.at_ns,
             }
         )
+        ticks, latency_ms = self._worst.pop(intent.strategy_id, (0.0, 0.0))
+        self._store.add_execution(intent.strategy_id, ticks, latency_ms)
 
     def on_order_filled(self, message: OrderFilled) -> None:
-        self._store.add_execution(
-            message.fill.strategy_id, message.slippage_ticks, message.latency_ms
+        """Legs fill before their structure stands: until then their worst figures wait here."""
+        strategy_id = message.fill.strategy_id
+        ticks, latency_ms = self._worst.get(strategy_id, (0.0, 0.0))
+        self._worst[strategy_id] = (
+            max(ticks, message.slippage_ticks),
+            max(latency_ms, message.latency_ms),
         )
+        self._store.add_execution(strategy_id, message.slippage_ticks, message.latency_ms)
+
+    def on_command_ended(self, message: CommandEnded) -> None:
+        self._worst.pop(message.strategy_id, None)
 
     def on_structure_closed(self, message: StructureClosed) -> None:
         amounts = {"gross": message.gross, "charges": message.charges, "net": message.net}
