@@ -26,7 +26,7 @@ from domain.clock import seconds
 from domain.errors import StorageFailure
 from domain.orders import CommandStatus
 from domain.positions import unhedged_shorts
-from messages.books import BrokerOrdersRead
+from messages.books import BrokerOrdersRead, BrokerPositionsRead
 from messages.control import ApproveCommand, ManageDeadLetter
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked, SessionOpened
@@ -154,6 +154,9 @@ class ExecutionAgent(Actor):
                 self._note_refusal(refusal)
 
         self._then_look(take)
+
+    def on_broker_positions_read(self, message: BrokerPositionsRead) -> None:
+        self._desk.standing.keep(message)
 
     def on_correct_book(self, message: CorrectBook) -> None:
         self._then_look(lambda: self._people.correct(message))

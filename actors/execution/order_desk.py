@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from actors.actor import Context
 from actors.execution.quote_board import QuoteBoard
+from actors.execution.standing_board import StandingBoard
 from domain.clock import seconds
 from domain.execution.commands import draft_rows, priced, request_of, resized
 from domain.execution.flattening import OrderDraft, Step
@@ -31,6 +32,7 @@ class OrderDesk:
 
     def __init__(self, context: Context, store: OrderStore, quotes: QuoteBoard) -> None:
         self._context, self._store, self._quotes = context, store, quotes
+        self.standing = StandingBoard(context)
         self._handed: dict[str, int] = {}
 
     def carry_out(self, step: Step, command: CommandRow, template: Template) -> None:
@@ -76,6 +78,9 @@ class OrderDesk:
         if any(self._is_handed(row, now_ns) for row in draft.waiting):
             return []
         shape, fallback = template(draft.leg_no)
+        draft = self._not_twice(draft, command, shape)
+        if draft.quantity == 0:
+            return []
         if draft.guarded:
             self._store.arm_guard(shape, {"sold": draft.quantity}, now_ns)
         quote = self._quotes.quote(shape.listing_id) or fallback
@@ -86,6 +91,20 @@ class OrderDesk:
         rows = draft_rows(draft, shape, command, now_ns=now_ns, quote=quote)
         self._store.add_orders(rows)
         return rows
+
+    def _not_twice(self, draft: OrderDraft, command: CommandRow, shape: OrderRow) -> OrderDraft:
+        """An exit after one that was never found, cut to what the broker still shows."""
+        lost = [
+            row.updated_ns
+            for row in self._store.orders_of_strategy(command.strategy_id)
+            if row.is_exit
+            and row.error_kind == "never_arrived"
+            and (row.leg_no, row.action) == (draft.leg_no, draft.action)
+        ]
+        if draft.purpose is Purpose.ENTRY or not lost:
+            return draft
+        units = self.standing.reducible(shape, draft.action, max(lost))
+        return replace(draft, quantity=min(draft.quantity, units))
 
     def _repriced(
         self, waiting: Sequence[OrderRow], draft: OrderDraft, quote: Quote

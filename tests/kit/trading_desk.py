@@ -34,7 +34,7 @@ from domain.intents import (
 from domain.readings import FreshnessMark
 from domain.settings import Settings
 from messages.base import Message
-from messages.books import BrokerOrdersRead, ReadOrders
+from messages.books import BrokerOrdersRead, BrokerPositionsRead, ReadOrders, ReadPositions
 from messages.market import FreshnessMarked
 from messages.trading import (
     ClearOrder,
@@ -269,6 +269,8 @@ class Desk:
                 self._hand("execution_agent", answer)
         elif isinstance(message, ReadOrders):
             self._read_book()
+        elif isinstance(message, ReadPositions):
+            self._read_positions()
         elif target in self.actors:
             self._hand(target, message)
 
@@ -284,6 +286,18 @@ class Desk:
                 broker=BROKER,
                 ok=self.book_ok,
                 orders=tuple(self.broker.book.values()) if self.book_ok else (),
+                reason="" if self.book_ok else "the broker is down",
+                started_ns=self.now_ns,
+            ),
+        )
+
+    def _read_positions(self) -> None:
+        self._hand(
+            "execution_agent",
+            BrokerPositionsRead(
+                broker=BROKER,
+                ok=self.book_ok,
+                positions=tuple(self.broker.positions()) if self.book_ok else (),
                 reason="" if self.book_ok else "the broker is down",
                 started_ns=self.now_ns,
             ),

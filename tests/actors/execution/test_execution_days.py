@@ -9,6 +9,7 @@ import pytest
 
 from domain.charges import order_charges, rates_on
 from domain.clock import exchange_time, seconds
+from domain.errors import OutcomeUnknown
 from domain.intents import StrategyType
 from messages.lifecycle import NodeRestarted
 from messages.market import SessionOpened
@@ -241,3 +242,38 @@ def test_a_refusal_that_only_the_book_tells_is_a_fact_and_a_cry_for_an_exit(desk
     told = [(m.error_class, m.reason) for m in desk.announced(OrderRejected)]
     assert told == [("broker_reject", "margin")]
     assert any("was refused: margin" in text for text in desk.alerts())
+
+
+def test_a_close_that_arrived_but_stands_in_no_order_book_is_not_sent_again(desk) -> None:
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    desk.broker.requests.clear()
+    arrived: list[int] = []
+
+    def vanish(request):
+        if arrived:
+            return request.quantity
+        arrived.append(request.quantity)
+        raise OutcomeUnknown("read time-out")
+
+    desk.broker.script, desk.broker.arrives = vanish, False
+    positions = desk.broker.positions
+    # The buy-back filled at the broker; its order book forgot it, its positions did not.
+    desk.broker.positions = lambda: [row for row in positions() if row.quantity > 0]
+    desk.deliver("execution_agent", close(intent.strategy_id))
+    desk.run(45)
+
+    assert [(row.action, row.quantity) for row in desk.broker.requests] == [("BUY", LOT)]
+    short = intent.structure.legs[0]
+    correction = CorrectBook(
+        position_key=f"{short.symbol}|{intent.strategy_id}|0",
+        units=LOT,
+        price=Decimal(50),
+        reason="MISSING_AT_BROKER at alpha",
+        key="correction:1",
+    )
+    desk.deliver("execution_agent", correction)
+    desk.run(5)
+    assert [row.action for row in desk.broker.requests] == ["BUY", "SELL"]
+    assert desk.statuses() == ["DONE", "DONE"]
