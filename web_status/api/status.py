@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from domain.clock import iso_utc
 from domain.orders import CommandStatus
-from persistence.views import CommandViews
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway, Part
 from web_status.prometheus import exposition
@@ -110,18 +109,16 @@ def _watched(request: Request, rows: Mapping[str, Any]) -> dict[str, Any]:
     watched: dict[str, Any] = {}
     for strategy_id, row in rows.items():
         if strategy_id not in known:
-            known[strategy_id] = _tag_and_lots(request.app.state.commands, strategy_id)
+            entry = request.app.state.commands.entry_of(strategy_id)
+            if entry is None:
+                watched[strategy_id] = {**row, "strategy_id": strategy_id, "lots": 0}
+                continue
+            lots = int(json.loads(entry["payload"]).get("lots", 0))
+            known[strategy_id] = entry["strategy_tag"], lots
         tag, lots = known[strategy_id]
         name = strategy_id if tag in watched else tag
         watched[name] = {**row, "strategy_id": strategy_id, "lots": lots}
     return watched
-
-
-def _tag_and_lots(commands: CommandViews, strategy_id: str) -> tuple[str, int]:
-    entry = commands.entry_of(strategy_id)
-    if entry is None:
-        return strategy_id, 0
-    return entry["strategy_tag"], int(json.loads(entry["payload"]).get("lots", 0))
 
 
 def _agents(gateway: Gateway) -> dict[str, Any]:
