@@ -75,13 +75,16 @@ def _stop(leg_no: int, rows: Sequence[OrderRow], quantity: int) -> OrderDraft:
 
 
 def stray_stops(orders: Sequence[OrderRow]) -> tuple[OrderRow, ...]:
-    """Stops of legs that are not short any more: filled, they would open a position."""
+    """Stops of legs that are not short any more, or less than they stand for: filled, they would
+    open a position. A smaller one follows (`data_pipeline.md` 10)."""
     stray: list[OrderRow] = []
     for leg_no in sorted({row.leg_no for row in orders if row.purpose is Purpose.STOP}):
         rows = [row for row in orders if row.leg_no == leg_no]
         opening = any(row.purpose is Purpose.ENTRY and not row.is_final for row in rows)
-        if not opening and sum(row.signed_filled for row in rows) >= 0:
-            stray += [row for row in rows if row.purpose is Purpose.STOP and not row.is_final]
+        stops = [row for row in rows if row.purpose is Purpose.STOP and not row.is_final]
+        guarded = sum(row.quantity - row.filled_quantity for row in stops)
+        if not opening and guarded > -sum(row.signed_filled for row in rows):
+            stray += stops
     return tuple(stray)
 
 

@@ -32,9 +32,11 @@ def desk(tmp_path, monkeypatch):
     return Desk(tmp_path, monkeypatch)
 
 
-def standing_strangle(desk) -> str:
+def standing_strangle(desk, quantity: int = LOT) -> str:
     desk.broker.script = lambda r: 0 if r.price_type == "SL" else r.quantity
-    intent = make_intent(StrategyType.SHORT_STRANGLE, STRANGLE, naked_approved=True)
+    intent = make_intent(
+        StrategyType.SHORT_STRANGLE, STRANGLE, quantity=quantity, naked_approved=True
+    )
     desk.propose(intent)
     desk.run(3)
     return intent.strategy_id
@@ -277,3 +279,19 @@ def test_a_close_that_arrived_but_stands_in_no_order_book_is_not_sent_again(desk
     desk.run(5)
     assert [row.action for row in desk.broker.requests] == ["BUY", "SELL"]
     assert desk.statuses() == ["DONE", "DONE"]
+
+
+def test_a_stop_never_stands_for_more_than_the_short_it_guards(desk) -> None:
+    strategy_id = standing_strangle(desk, 2 * LOT)
+    assert working_stops(desk) == {PUT: 2 * LOT, CALL: 2 * LOT}
+    correction = CorrectBook(
+        position_key=f"{PUT}|{strategy_id}|0",
+        units=LOT,
+        price=Decimal(40),
+        reason="QTY at alpha",
+        key="correction:1",
+    )
+    desk.deliver("execution_agent", correction)
+    desk.run(6)
+
+    assert working_stops(desk) == {PUT: LOT, CALL: 2 * LOT}
