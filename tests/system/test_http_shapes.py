@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -49,14 +48,13 @@ BREAKERS = {
 
 
 @pytest.fixture(scope="module")
-def standing(quiet_system: TradingSystem) -> Iterator[str]:
-    """A condor that stands while its answers are read."""
+def standing(quiet_system: TradingSystem) -> str:
+    """A condor that stands while its answers are read, and that goes with its system."""
     taken = quiet_system.wait_ended(quiet_system.inject_until_taken(), STANDS_WITHIN_S)
     assert taken["state"] == "DONE", quiet_system.told(taken)
     strategy_id = str(taken["command"]["strategy_id"])
     wait_for(lambda: quiet_system.part("position_manager").get(strategy_id), "it is watched")
-    yield strategy_id
-    quiet_system.close(strategy_id)
+    return strategy_id
 
 
 def fetch(system: TradingSystem, path: str, accept: str = "application/json") -> tuple[int, str]:
