@@ -52,7 +52,7 @@ def check_freshness(
     name = underlying_of(underlying)
     gates = _quote_gates(mark, name, option_symbols, now_ns)
     if needs_depth:
-        age_s = _age_s(mark.depth_ns.get(name, 0), now_ns)
+        age_s = _price_age_s(mark, mark.depth_ns.get(name, 0), now_ns)
         if age_s > DEPTH_AGE_MAX_S:
             gates["NO_DEPTH"] = f"depth of {name} is {_told(age_s)}, limit {DEPTH_AGE_MAX_S:g} s"
     warnings = _reading_warnings(mark, name, now_ns)
@@ -74,10 +74,11 @@ def _quote_gates(
     mark: FreshnessMark, name: str, option_symbols: Iterable[str], now_ns: int
 ) -> dict[str, str]:
     gates: dict[str, str] = {}
-    age_s = _age_s(mark.quotes_ns.get(name, 0), now_ns)
+    age_s = _price_age_s(mark, mark.quotes_ns.get(name, 0), now_ns)
     if age_s > QUOTE_AGE_MAX_S:
         gates["STALE_QUOTE"] = f"quote of {name} is {_told(age_s)}, limit {QUOTE_AGE_MAX_S:g} s"
-    ages = {symbol: _age_s(mark.quotes_ns.get(symbol, 0), now_ns) for symbol in option_symbols}
+    seen = {symbol: mark.quotes_ns.get(symbol, 0) for symbol in option_symbols}
+    ages = {symbol: _price_age_s(mark, at_ns, now_ns) for symbol, at_ns in seen.items()}
     stale = [f"{symbol} {_told(age)}" for symbol, age in ages.items() if age > OPTION_AGE_MAX_S]
     if stale:
         gates["STALE_OPTION"] = f"{', '.join(stale)}, limit {OPTION_AGE_MAX_S:g} s"
@@ -117,10 +118,14 @@ def _weigh_volatility(
         gates["IV_HARD_BLOCK"] = text
     elif iv_s > IV_WARN_AGE_S:
         warnings["IV_STALE"] = f"implied volatility of {name} is {_told(iv_s)}"
-    vix_s = _age_s(mark.vix_ns, now_ns)
+    vix_s = _price_age_s(mark, mark.vix_ns, now_ns)
     if vix_s > VIX_AGE_MAX_S:
         target = gates if premium_selling else warnings
         target["VIX_STALE"] = f"volatility index is {_told(vix_s)}, limit {VIX_AGE_MAX_S:g} s"
+
+
+def _price_age_s(mark: FreshnessMark, seen_ns: int, now_ns: int) -> float:
+    return _age_s(last_true_ns(seen_ns, now_ns, mark.stands_ns), now_ns)
 
 
 def _age_s(at_ns: int, now_ns: int) -> float:

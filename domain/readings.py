@@ -63,7 +63,7 @@ class FreshnessMark:
 
     `quotes_ns` maps an underlying's name, and an option's symbol, to the receive time of its last
     tick. Never seen is absent. `iv_ns` maps an underlying to the time of its last implied
-    volatility.
+    volatility. A price stands for `stands_ns`: 0 live, the recording's interval in a replay.
     """
 
     as_of_ns: int
@@ -78,6 +78,7 @@ class FreshnessMark:
     pcr_ns: dict[str, int] = field(default_factory=dict)
     gex_ns: dict[str, int] = field(default_factory=dict)
     max_pain_ns: dict[str, int] = field(default_factory=dict)
+    stands_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

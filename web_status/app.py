@@ -103,7 +103,8 @@ class WebServer:
     """Runs the app in a thread until `stop`."""
 
     def __init__(self, gateway: Gateway, runtime: Any) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With the protocol named, asyncio sends small answers at once (it sets TCP_NODELAY).
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # A killed predecessor's connections linger; without this every restart fails.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((HOST, runtime.settings.http_port))

@@ -26,6 +26,9 @@ from messages.lifecycle import AlertRaised, HealthReported
 STATUS_BOARD = "status_board"
 REPORT_EVERY_S = 0.5  # the contract: at most two reports a second
 SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its actor lives
+# In a replay the beats of an actor that has heard no fact and no batch for so long come more
+# seldom: a recording has a row a minute, and fifty idle seconds must not cost fifty rounds.
+AWAKE_S, RESTING_S = 8.0, 15.0
 JITTER = 0.1
 
 
@@ -54,6 +57,7 @@ class HostContext:
         self._shared, self._postman = shared, postman
         self._count = 0
         self._stepped = name in shared.stepped
+        self._heard_ns = 0
         self._publisher: TickPublisher | None = None
         self._sequences: dict[str, int] = {}
         self._batches: list[tuple[str, dict[str, Any], list[np.ndarray]]] = []
@@ -74,10 +78,21 @@ class HostContext:
 
     def every(self, period_s: float, callback: Callable[[], None]) -> HeapTimer:
         def period() -> int:
-            draw = 0.0 if self._stepped else random.uniform(-JITTER, JITTER)  # noqa: S311
-            return seconds(period_s * (1.0 + draw))
+            if self._stepped:
+                return seconds(max(period_s, RESTING_S) if self._is_resting() else period_s)
+            return seconds(period_s * (1.0 + random.uniform(-JITTER, JITTER)))  # noqa: S311
 
         return self.timers.again(self.monotonic_ns(), period, callback)
+
+    def _is_resting(self) -> bool:
+        return self.monotonic_ns() - self._heard_ns > seconds(AWAKE_S)
+
+    def rouse(self) -> None:
+        """The actor heard something: in a replay its beats go at their own pace again."""
+        rested = self._stepped and self._is_resting()
+        self._heard_ns = self.monotonic_ns()
+        if rested:
+            self.timers.hasten(self._heard_ns)
 
     # -- mail --
 

@@ -41,7 +41,7 @@ from actors.hosting.wire import (
 )
 from adapters.tick_bus import Batch
 from domain.clock import seconds
-from messages.base import Message
+from messages.base import Message, Overflow
 from messages.codec import decode
 from messages.lifecycle import TreeReported
 
@@ -282,6 +282,7 @@ class Engine:
         self.postman.begin(sender, letter.count)
         try:
             if isinstance(letter.data, Batch):
+                self.context.rouse()
                 self.handle(letter.data.topic, lambda: self.context.hand_over(letter.data))
             else:
                 message = decode(letter.data)
@@ -300,6 +301,8 @@ class Engine:
             self.context.log.error("{} has no handler for {}", self.name, kind.__name__)
             return
         self.context.cause = message.id
+        if message.OVERFLOW is Overflow.REFUSE:  # a reading that comes again is no event
+            self.context.rouse()
         handler(message)
 
     def handle(self, label: str, call: Callable[[], Any]) -> None:

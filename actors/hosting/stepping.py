@@ -103,6 +103,7 @@ class Stepping:
         engine = self._engine
         if not self._started:
             self._started = True
+            engine.context.rouse()
             engine.start_actor()
         watched = engine.context.watched
         for descriptor in select.select(list(watched), [], [], 0)[0]:

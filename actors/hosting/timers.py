@@ -13,6 +13,7 @@ class HeapTimer:
     def __init__(self, callback: Callable[[], None], period: Callable[[], int] | None) -> None:
         self.callback: Callable[[], None] | None = callback
         self.period = period
+        self.due_ns = 0
 
     def cancel(self) -> None:
         """The callback will not run any more; what it holds is let go."""
@@ -38,9 +39,21 @@ class Timers:
 
     def next_due_ns(self) -> int | None:
         """When the earliest is due; None when there is none."""
-        while self._heap and self._heap[0][2].callback is None:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        while self._heap:
+            due_ns, _, timer = self._heap[0]
+            if timer.callback is not None and timer.due_ns == due_ns:
+                return due_ns
+            heapq.heappop(self._heap)  # cancelled, or planned anew
+        return None
+
+    def hasten(self, now_ns: int) -> None:
+        """Repeating timers that were planned further off than one period now are planned anew."""
+        for _, _, timer in list(self._heap):
+            if timer.callback is None or timer.period is None:
+                continue
+            due_ns = now_ns + timer.period()
+            if due_ns < timer.due_ns:
+                self._push(due_ns, timer)
 
     def take_due(self, now_ns: int) -> Callable[[], None] | None:
         """The callback due longest, or None. Timers due at one time go in the order they were
@@ -56,5 +69,6 @@ class Timers:
         return callback
 
     def _push(self, due_ns: int, timer: HeapTimer) -> HeapTimer:
+        timer.due_ns = due_ns
         heapq.heappush(self._heap, (due_ns, next(self._order), timer))
         return timer

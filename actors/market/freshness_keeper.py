@@ -42,6 +42,8 @@ class FreshnessKeeper(Actor):
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
+        plan = context.runtime.replay
+        self._stands_ns = plan.interval_ns if plan else 0
         self._seen = LastSeen()
         self._depth = LastSeen()
         self._gate = EntryGate()
@@ -130,17 +132,19 @@ class FreshnessKeeper(Actor):
             self._gate = next_gate(
                 self._gate,
                 percent=coverage.percent,
-                tick_ns=self._true_ns(max(self._seen.newest_ns, self._since_ns), now_ns),
+                tick_ns=last_true_ns(
+                    max(self._seen.newest_ns, self._since_ns), now_ns, self._stands_ns
+                ),
                 bar_ns=max(self._bar_ns, self._since_ns),
                 now_ns=now_ns,
             )
         names = self._names.items()
-        quotes = {name: self._true_ns(self._seen.of(id_), now_ns) for id_, name in names}
-        depth = {name: self._true_ns(self._depth.of(id_), now_ns) for id_, name in names}
+        quotes = {name: self._seen.of(id_) for id_, name in names}
+        depth = {name: self._depth.of(id_) for id_, name in names}
         _, vix = self.context.runtime.settings.feed_vix_symbol
         mark = FreshnessMark(
             as_of_ns=now_ns,
-            expires_ns=now_ns + MARK_EXPIRES_NS,
+            expires_ns=now_ns + MARK_EXPIRES_NS + self._stands_ns,
             quotes_ns={name: at_ns for name, at_ns in quotes.items() if at_ns},
             iv_ns=dict(self._readings["iv"]),
             vix_ns=quotes.get(vix, 0),
@@ -151,13 +155,10 @@ class FreshnessKeeper(Actor):
             pcr_ns=dict(self._readings["pcr"]),
             gex_ns=dict(self._readings["gex"]),
             max_pain_ns=dict(self._readings["max_pain"]),
+            stands_ns=self._stands_ns,
         )
         self.context.announce(FreshnessMarked(mark=mark))
         self._report(mark, quotes)
-
-    def _true_ns(self, seen_ns: int, now_ns: int) -> int:
-        plan = self.context.runtime.replay
-        return last_true_ns(seen_ns, now_ns, plan.interval_ns if plan else 0)
 
     def _heartbeat(self) -> None:
         if self._session is None:

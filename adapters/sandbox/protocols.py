@@ -75,7 +75,8 @@ def abort(transport: asyncio.Transport) -> None:
 
 def listen(port: int, what: str) -> socket.socket:
     """A listening loopback socket; raises ConfigurationFault naming a port that is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends small answers at once (it sets TCP_NODELAY).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))

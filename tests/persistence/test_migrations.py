@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables the code expects, go down again, and refuse a newer database."""
+"""Migrations make exactly the tables the code expects, go down again, refuse a newer database."""
 
 from __future__ import annotations
 
