@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: install install-test run test check bench migrate clean
 
@@ -27,7 +27,7 @@ run: install
 	@$(BIN)/python system.py --topology
 
 test: install-test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 
 check: install-test
 	$(BIN)/ruff format --check .

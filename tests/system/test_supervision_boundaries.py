@@ -172,4 +172,5 @@ def test_leaves_print_nothing(start_tree: Start) -> None:
 def test_nothing_is_left_in_the_run_folder_after_an_orderly_end(start_tree: Start) -> None:
     tree = start_tree(PAIR)
     assert tree.stop() == 0
-    assert list((tree.data_dir / "run").iterdir()) == []
+    left = {path.name for path in (tree.data_dir / "run").iterdir()}
+    assert left == {"launches"}  # the count of starts is what must stay

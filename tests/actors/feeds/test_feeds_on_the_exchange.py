@@ -47,7 +47,7 @@ def world(exchange, control, tmp_path):
         listings=0,
         broker=lambda _: endpoint,
         keys={"alpha": KEY},
-        replay=ReplayPlan(tmp_path / "day.csv", None, 0.0, None),
+        replay=ReplayPlan(tmp_path / "day.csv", None, 0.0, None, 60_000_000_000),
     )
     master = [replace(row, listing_id=0) for row in exchange.market.source.index.by_id.values()]
     engine = open_engine(runtime.database_url)

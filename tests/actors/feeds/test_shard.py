@@ -247,7 +247,7 @@ def test_a_stopped_shard_closes_its_socket(context, shard, streams):
 
 @pytest.fixture
 def replayed(tmp_path, streams):
-    plan = ReplayPlan(tmp_path / "day.csv", None, 0.0, None)
+    plan = ReplayPlan(tmp_path / "day.csv", None, 0.0, None, 60_000_000_000)
     context = RecordingContext(
         "shard.alpha.1", make_feed_runtime(tmp_path, replay=plan), instance="alpha"
     )

@@ -14,7 +14,8 @@ from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.faults import FAULTS, FaultBoard, Switch
 from adapters.sandbox.server import SandboxServer
 from domain.errors import BrokerRejected, NotSent
-from tests.kit.sandbox_bench import KEY, HandMarket, bench, call, free_port, instance
+from launch.build import free_port
+from tests.kit.sandbox_bench import KEY, HandMarket, bench, call, instance
 
 DEADLINE_S = 5.0
 ORDER = {

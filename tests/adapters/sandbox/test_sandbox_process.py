@@ -19,7 +19,8 @@ from adapters.sandbox.config import SandboxConfig, parse_instance
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.server import SandboxServer
 from domain.errors import ConfigurationFault
-from tests.kit.sandbox_bench import KEY, START_NS, bench, call, free_port, instance
+from launch.build import free_port
+from tests.kit.sandbox_bench import KEY, START_NS, bench, call, instance
 
 ORDER = {
     "apikey": KEY, "strategy": "t", "symbol": "SBIN", "exchange": "NSE", "action": "BUY",
