@@ -61,11 +61,14 @@ class Shortcut:
     def take(self, descriptor: int) -> list[tuple[Any, str]]:
         """Frames that wait behind a readable descriptor, each with its sender's address."""
         if descriptor == self._listener.fileno():
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            self._incoming[connection.fileno()] = connection
+            with contextlib.suppress(BlockingIOError):  # the word of it was old: it is taken
+                connection, _ = self._listener.accept()
+                connection.setblocking(False)
+                self._incoming[connection.fileno()] = connection
             return []
-        frames = []
+        frames: list[tuple[Any, str]] = []
+        if descriptor not in self._incoming:
+            return frames
         connection = self._incoming[descriptor]
         with contextlib.suppress(BlockingIOError):  # all is taken
             while size := connection.recv_into(self._buffer):

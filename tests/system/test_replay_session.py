@@ -15,7 +15,7 @@ import pytest
 from tests.kit.recorded_session import write_daily, write_session
 
 ROOT = Path(__file__).resolve().parents[2]
-MINUTES = 4
+MINUTES = 6
 DAY_BEFORE = date(2026, 8, 18)
 pytestmark = pytest.mark.timeout(400)
 
