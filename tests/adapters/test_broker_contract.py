@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from adapters.catalogue import ADAPTERS, open_broker, open_stream
-from adapters.sandbox.config import InstanceConfig, SandboxConfig
+from adapters.sandbox.config import InstanceConfig, RateLimits, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.server import SandboxServer
 from domain.brokers import BrokerEndpoint, OrderRequest
@@ -23,7 +23,12 @@ KEY = "c0de" * 16
 
 @pytest.fixture(scope="module")
 def exchange():
-    config = SandboxConfig(instances=(InstanceConfig("alpha", 0, 0, KEY),), always_open=True)
+    # One server for the module: the pace of its tests together is not what they are about.
+    config = SandboxConfig(
+        instances=(InstanceConfig("alpha", 0, 0, KEY),),
+        always_open=True,
+        limits=RateLimits(order_per_s=1_000, smart_order_per_s=1_000, api_per_s=1_000),
+    )
     with SandboxServer(config) as server:
         yield server
 
