@@ -18,7 +18,7 @@ from tests.kit.trading_system import (
     wait_for,
 )
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("drills")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.drill]
 WAITED_FOR_S = 20.0
 ON_THE_WAY = ("SENDING", "SENT", "OPEN", "FILLED")
 REFUSED = pytest.mark.skip(
