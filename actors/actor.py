@@ -43,6 +43,7 @@ class Context(Protocol):
     life: int  # 1 at the first start, +1 at each restart
     runtime: Runtime
     log: Any  # loguru logger bound to the name; secrets are masked by its sink
+    runtime_ends: bool  # in `drain`: the whole runtime stops; else this actor has a new life soon
 
     def now_ns(self) -> int:
         """Wall clock."""
@@ -116,8 +117,9 @@ class Actor:
         seconds only where it must; the actor counts as ready when it returns."""
 
     def drain(self) -> bool:
-        """Called when the tree stops, last child first. True when nothing is left to finish; the
-        host asks again until then or until `shutdown_s` is over."""
+        """Called when the tree stops, last child first, or when this actor is restarted while it
+        lives. True when nothing is left to finish; the host asks again until then or until
+        `shutdown_s` is over."""
         return True
 
     def stop(self) -> None:

@@ -15,6 +15,14 @@ from decimal import Decimal
 from domain.instruments import OPTION_KINDS, Kind
 from domain.orders import Fill
 
+# Whose new life opens the question whether our books agree with the broker's.
+BOOK_KEEPERS = ("execution_agent", "position_book", "executor")
+
+
+def keeps_books(node: str) -> bool:
+    """True for an actor whose death may have left our books and a broker's apart."""
+    return node.partition(".")[0] in BOOK_KEEPERS
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

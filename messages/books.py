@@ -95,11 +95,12 @@ class BrokerConnectionChanged(Message):
 @dataclass(frozen=True, kw_only=True)
 class ReconciliationDone(Message):
     """One pass over one broker. `clean` opens the gate after a start; `unexplained` blocks its
-    symbols.
+    symbols. The broker was asked at `started_ns`.
     """
 
     broker: str
     clean: bool
     reason: str
     unexplained: tuple[str, ...]
+    started_ns: int
     unmanaged: tuple[BrokerPosition, ...] = ()

@@ -89,7 +89,12 @@ class ExecutionAgent(Actor):
         self._look()
 
     def drain(self) -> bool:
-        """Entries under way are finished or unwound; what was not sent waits on disk."""
+        """Entries under way are finished or unwound; what was not sent waits on disk.
+
+        A new life of this actor takes everything up from the rows: then nothing has to end here.
+        """
+        if not self.context.runtime_ends:
+            return True
         self._conditions.draining = True
         busy = False
         for command in self._store.open_commands():

@@ -25,7 +25,7 @@ from domain.execution.reconciliation import (
     sightings,
 )
 from domain.orders import OrderStatus
-from domain.positions import Position
+from domain.positions import Position, keeps_books
 from messages.books import (
     BrokerConnectionChanged,
     BrokerPositionsRead,
@@ -61,7 +61,11 @@ class Reconciler(Actor):
         self.context.every(EVERY_S, lambda: self._ask_all("each minute"))
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        if message.handles_orders:
+        reader, _, broker = message.name.partition(".")
+        if reader == "account_sync" and broker in self._asked:
+            self._asked.pop(broker).cancel()  # the question died with the life it was asked
+            self._ask(broker, f"{message.name} has a new life")
+        elif keeps_books(message.name):
             self._ask_all(f"{message.name} has a new life")
 
     def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
@@ -197,6 +201,7 @@ class Reconciler(Actor):
                 clean=not unexplained,
                 reason=reason,
                 unexplained=unexplained,
+                started_ns=message.started_ns,
                 unmanaged=tuple(
                     row
                     for row in message.positions

@@ -42,6 +42,7 @@ class HostContext:
         self.plumbing: Plumbing
         self.timers = Timers()
         self.cause = ""
+        self.runtime_ends = False
         self.round = 0
         self.clock_ns: int | None = None
         self.sent: dict[str, int] = {}

@@ -164,7 +164,7 @@ class Engine:
             directory=lambda: self._directory.address if self._directory else None,
             ready=self._ready,
             give_up=self._give_up,
-            drain_deadline_ns=lambda: self._drain.deadline_ns if self._drain else 0,
+            drain_asked=lambda: self._drain,
         )
         self.configured = True
         if frame.directory is not None and self._directory is None:
@@ -217,6 +217,7 @@ class Engine:
         """Finish, then end."""
         if self._drain is None:
             self._drain = frame
+            self.context.runtime_ends = frame.for_good
             self._continue_drain()
 
     def _continue_drain(self) -> None:
@@ -225,7 +226,8 @@ class Engine:
         if actor is None:  # a replay that stops before this host had its first round
             os._exit(0)
         self.handle("drain", lambda: finished.append(actor.drain()))
-        if finished[0] and not self.postman.waiting_for_living():
+        waiting = self.postman.waiting_for_living(for_good=self.context.runtime_ends)
+        if finished[0] and not waiting:
             self.handle("stop", actor.stop)
             if self.line is not None:
                 self.line.say("drained")

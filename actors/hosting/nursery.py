@@ -100,9 +100,9 @@ class Nursery:
             )
         )
 
-    def drain(self, name: str, deadline_ns: int) -> None:
+    def drain(self, name: str, deadline_ns: int, *, for_good: bool) -> None:
         """Asks a child to finish and end."""
-        self._transport.send(self.children[name].address, Drain(deadline_ns))
+        self._transport.send(self.children[name].address, Drain(deadline_ns, for_good))
 
     def kill(self, name: str) -> None:
         """Ends a child at once; its descriptor cannot name a stranger who got the same pid."""

@@ -113,11 +113,13 @@ class Postman:
                 Mail(outbox.target, outbox.life, self._name, self._life, outbox.first, posted),
             )
 
-    def waiting_for_living(self) -> int:
+    def waiting_for_living(self, *, for_good: bool) -> int:
         """Letters not yet handled by targets that can still handle them; one that has not come up
-        when the tree stops never will."""
+        when the tree stops never will. Nor will a dead sibling before who is restarted with it
+        has ended."""
+        reachable = REACHABLE if for_good else (states.RUNNING,)
         return sum(
             len(outbox)
             for outbox in self._outboxes.values()
-            if self._board.get(outbox.target, "state") in REACHABLE
+            if self._board.get(outbox.target, "state") in reachable
         )

@@ -54,4 +54,4 @@ class RootLine:
 
     def _begin(self, *, orphaned: bool) -> None:
         self._orphaned = orphaned
-        self._drain(Drain(time.monotonic_ns() + seconds(DRAIN_LIMIT_S)))
+        self._drain(Drain(time.monotonic_ns() + seconds(DRAIN_LIMIT_S), for_good=True))

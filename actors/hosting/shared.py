@@ -10,7 +10,7 @@ from typing import Any
 from actors.actor import Actor
 from actors.hosting.board import Board
 from actors.hosting.nursery import Nursery
-from actors.hosting.wire import Address, Transport
+from actors.hosting.wire import Address, Drain, Transport
 from actors.runtime import Runtime
 from domain.supervision.topology import Node
 
@@ -78,4 +78,4 @@ class Plumbing:
     directory: Callable[[], Address | None]
     ready: Callable[[], None]
     give_up: Callable[[str], None]
-    drain_deadline_ns: Callable[[], int]
+    drain_asked: Callable[[], Drain | None]

@@ -31,9 +31,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """From the supervisor: finish, stop and end the process before `deadline_ns` (monotonic)."""
+    """From the supervisor: finish, stop and end the process before `deadline_ns` (monotonic).
+
+    `for_good` when the whole runtime ends; else a new life follows.
+    """
 
     deadline_ns: int
+    for_good: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,15 +137,16 @@ class BreakerGate(Actor):
         self._tell_mode()
 
     def on_reconciliation_done(self, message: ReconciliationDone) -> None:
-        view = self._state.broker(message.broker)
-        # A later pass that finds a difference holds its symbols (risk), not the whole system.
-        view.reconciled = view.reconciled or message.clean
-        if not view.reconciled:
-            view.unreconciled_because = message.reason or "the books differ"
+        self._state.compared(
+            message.broker,
+            clean=message.clean,
+            reason=message.reason,
+            started_ns=message.started_ns,
+        )
         self._tell_mode()
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        self._state.reopen(message.name, message.reason)
+        self._state.reopen(message.name, message.reason, message.at_ns)
         self._told = ("", False, "")  # a new life has not heard the mode
         self._tell_mode()
 

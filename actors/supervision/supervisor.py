@@ -164,9 +164,10 @@ class Supervisor(Actor):
             return
         self._board.put(name, state=states.STOPPING)
         deadline_ns = self._now_ns() + seconds(self._nodes[name].shutdown_s)
-        if self._ending:
-            deadline_ns = min(deadline_ns, self.context.plumbing.drain_deadline_ns())
-        self._nursery.drain(name, deadline_ns)
+        above = self.context.plumbing.drain_asked()
+        if above:
+            deadline_ns = min(deadline_ns, above.deadline_ns)
+        self._nursery.drain(name, deadline_ns, for_good=self.context.runtime_ends)
         delay_s = max(0.0, (deadline_ns - self._now_ns()) / NS_PER_S)
         self.context.after(delay_s, lambda: self._end(name, child.life))
 

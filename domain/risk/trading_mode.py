@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 
 from domain.clock import NS_PER_S
 from domain.intents import Refusal
+from domain.positions import keeps_books
 
 ACTIVE, REDUCING, HALTED = "active", "reducing", "halted"
 # The proof is renewed every 60 s (`tomic.md` 8.9); one missed renewal is forgiven, two are not.
 PROOF_MAX_AGE_S = 130
-# Whose new life opens the question whether our books agree with the broker's.
-BOOK_KEEPERS = ("execution_agent", "position_book", "executor")
 
 
 @dataclass
@@ -30,6 +29,7 @@ class BrokerView:
     proven_ns: int = 0
     reconciled: bool = False
     unreconciled_because: str = "the books have not been compared since the start"
+    reopened_ns: int = 0  # a comparison of what was read before that proves nothing
 
 
 @dataclass
@@ -69,17 +69,28 @@ class TradingState:
         halts = refusal.code in ("KILLED", "NOT_RECONCILED")
         return (HALTED if halts else REDUCING), refusal.text
 
-    def reopen(self, node: str, reason: str) -> bool:
+    def reopen(self, node: str, reason: str, at_ns: int) -> bool:
         """A node has a new life: True when the books must be compared again before the next
         entry."""
-        kind, _, instance = node.partition(".")
-        if kind not in BOOK_KEEPERS:
+        if not keeps_books(node):
             return False
+        _, _, instance = node.partition(".")
         views = [self.broker(instance)] if instance else list(self.brokers.values())
         for view in views:
-            view.reconciled = False
+            view.reconciled, view.reopened_ns = False, at_ns
             view.unreconciled_because = f"{node} restarted ({reason}); the books are being compared"
         return True
+
+    def compared(self, broker: str, *, clean: bool, reason: str, started_ns: int) -> None:
+        """Our book was held against what the broker showed from `started_ns` on.
+
+        A later pass that finds a difference holds its symbols (risk), not the whole system.
+        """
+        view = self.broker(broker)
+        if clean and started_ns >= view.reopened_ns:
+            view.reconciled = True
+        elif not view.reconciled and not clean:
+            view.unreconciled_because = reason or "the books differ"
 
     def _proof(self, broker: str, view: BrokerView, now_ns: int) -> Refusal | None:
         if not self.needs_sandbox:

@@ -61,6 +61,7 @@ class RecordingContext:
         self.reports: list[Mapping[str, Any]] = []
         self.alerts: list[AlertRaised] = []
         self.hold_work = False
+        self.runtime_ends = False
         self._now_ns = now_ns
         self._timers: list[tuple[int, int, RecordedTimer]] = []
         self._count = itertools.count(1)

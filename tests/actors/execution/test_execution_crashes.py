@@ -368,6 +368,7 @@ def test_a_stopped_runtime_unwinds_what_is_half_open(desk) -> None:
     desk.broker.script = lambda r: 0 if r.symbol.endswith("25500PE") else r.quantity
     desk.propose(make_intent())
     desk.run(2)
+    desk.contexts[AGENT].runtime_ends = True
     deadline = 40
     while not desk.agent.drain() and deadline:
         desk.settle()
@@ -379,6 +380,16 @@ def test_a_stopped_runtime_unwinds_what_is_half_open(desk) -> None:
     assert all(row.is_final for row in desk.broker.book.values())
 
 
+def test_an_agent_that_is_only_restarted_leaves_its_entry_to_its_next_life(desk) -> None:
+    desk.broker.script = lambda r: 0 if r.symbol.endswith("25500PE") else r.quantity
+    desk.propose(make_intent())
+    desk.run(2)
+
+    assert desk.agent.drain()
+    assert not any(row.abort_requested for row in desk.store.open_commands())
+    assert len(desk.store.open_commands()) == 1
+
+
 def test_what_was_not_sent_is_kept_for_the_next_life_when_stopped(desk) -> None:
     def unreachable(request):
         raise NotSent("connection refused")
@@ -386,6 +397,7 @@ def test_what_was_not_sent_is_kept_for_the_next_life_when_stopped(desk) -> None:
     desk.gate = lambda ask: None
     desk.broker.script = unreachable
     desk.propose(make_intent())
+    desk.contexts[AGENT].runtime_ends = True
     assert desk.agent.drain()
     assert desk.broker.requests == []
 

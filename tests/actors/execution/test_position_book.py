@@ -123,7 +123,12 @@ def test_what_the_reconciler_found_stands_in_the_book(desk) -> None:
     desk.deliver(
         BOOK,
         ReconciliationDone(
-            broker="alpha", clean=False, reason="x", unexplained=("NFO:X",), unmanaged=(row,)
+            broker="alpha",
+            clean=False,
+            reason="x",
+            unexplained=("NFO:X",),
+            started_ns=0,
+            unmanaged=(row,),
         ),
     )
     book = last_book(desk)

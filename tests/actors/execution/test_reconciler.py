@@ -142,7 +142,7 @@ def test_a_symbol_on_the_move_is_not_compared(desk, reconciler) -> None:
 def test_it_looks_again_after_a_restart_a_connection_and_each_minute(reconciler) -> None:
     context = reconciler.context
     read(reconciler, EQUAL)
-    restarted = NodeRestarted(name="risk_agent", life=2, reason="x", handles_orders=True)
+    restarted = NodeRestarted(name="executor.x", life=2, reason="x", handles_orders=False)
     context.deliver(reconciler, restarted)
     read(reconciler, EQUAL)
     connected = BrokerConnectionChanged(
@@ -152,6 +152,18 @@ def test_it_looks_again_after_a_restart_a_connection_and_each_minute(reconciler)
     read(reconciler, EQUAL)
     context.advance(60)
     assert len(context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 4
+
+
+def test_a_question_that_died_with_the_reader_is_asked_of_its_next_life(reconciler) -> None:
+    context = reconciler.context
+    restarted = NodeRestarted(
+        name=f"account_sync.{BROKER}", life=2, reason="killed", handles_orders=True
+    )
+    context.deliver(reconciler, restarted)
+    assert len(context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
+    read(reconciler, EQUAL)
+    context.deliver(reconciler, restarted)  # nothing was asked of that life
+    assert len(context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
 
 
 def test_who_asks_during_a_read_gets_one_that_began_after_the_question(reconciler) -> None:

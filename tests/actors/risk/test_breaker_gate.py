@@ -35,8 +35,10 @@ def connected(proven=True, state="connected"):
     )
 
 
-def reconciled(clean=True, reason=""):
-    return ReconciliationDone(broker="alpha", clean=clean, reason=reason, unexplained=())
+def reconciled(clean=True, reason="", started_ns=START_NS):
+    return ReconciliationDone(
+        broker="alpha", clean=clean, reason=reason, unexplained=(), started_ns=started_ns
+    )
 
 
 OPENED = SessionOpened(
@@ -224,6 +226,17 @@ def test_a_restart_of_a_book_keeper_halts_until_the_next_clean_pass(life):
     context.deliver(gate, restart)
     assert mode(context) == "halted"
     context.deliver(gate, reconciled())
+    assert mode(context) == "active"
+
+
+def test_a_pass_that_began_before_the_restart_does_not_open_the_gate(life):
+    gate, context = life()
+    context.advance(1)
+    restart = NodeRestarted(name="executor.alpha", life=2, reason="crash", handles_orders=False)
+    context.deliver(gate, restart)
+    context.deliver(gate, reconciled())
+    assert mode(context) == "halted"
+    context.deliver(gate, reconciled(started_ns=context.now_ns()))
     assert mode(context) == "active"
 
 

@@ -64,5 +64,5 @@ def test_a_proof_that_is_not_renewed_lapses():
 )
 def test_a_new_life_of_a_book_keeper_asks_for_reconciliation(node, closes):
     found = state()
-    found.reopen(node, "it crashed")
+    found.reopen(node, "it crashed", START_NS)
     assert (code(found) == "NOT_RECONCILED") is closes
