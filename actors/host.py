@@ -27,7 +27,7 @@ from actors.hosting.wire import Address
 
 LINGER_S, LINGER_MAX_S = 0.02, 0.25  # in a replay: without, and with traffic
 PUSH_AGAIN_S = 0.001
-LOG_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[actor]} {message}\n"
+LOG_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[actor]} {message}"
 LOG_BYTES_MAX = 5_000_000
 LOG_FILES_KEPT = 3
 

@@ -190,6 +190,18 @@ class VolatilityRead(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WantWindows(Message):
+    """To the bar builder: `owner` listens to bars now and has none of before."""
+
+    OVERFLOW = Overflow.NEWEST_WINS
+    owner: str
+
+    @property
+    def subject(self) -> str:
+        return self.owner
+
+
+@dataclass(frozen=True, kw_only=True)
 class WarmStartReported(Message):
     """How the warm start of one consumer went (`tomic.md` 11.5)."""
 

@@ -1,8 +1,8 @@
 """Account sync: what one broker's books say, read at a polite pace.
 
-Hears ReadOrders, ReadPositions, QuoteMargin; announces BrokerOrdersRead, BrokerPositionsRead and,
-for the broker that executes, MarginRead; answers MarginQuoted. A read that failed is `ok=False`,
-never empty.
+Hears ReadOrders, ReadPositions, QuoteMargin and NodeRestarted, for a new life has not heard the
+margin; announces BrokerOrdersRead, BrokerPositionsRead and, for the broker that executes,
+MarginRead; answers MarginQuoted. A read that failed is `ok=False`, never empty.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from messages.books import (
     ReadOrders,
     ReadPositions,
 )
+from messages.lifecycle import NodeRestarted
 
 IN_FLIGHT_EVERY_S = 0.5  # `config.md` 4
 WORKING_EVERY_S = 5.0
@@ -46,6 +47,7 @@ class AccountSync(Actor):
         self._in_flight_until_ns = 0
         self._next: Timer | None = None
         self._failures = 0
+        self._margin: MarginState | None = None
 
     def start(self) -> None:
         self._read_orders()
@@ -133,6 +135,10 @@ class AccountSync(Actor):
 
         self.context.work(lambda: self._broker.margin(message.orders), done)
 
+    def on_node_restarted(self, _message: NodeRestarted) -> None:
+        if self._margin:
+            self.context.announce(MarginRead(margin=self._margin))
+
     def _read_funds(self) -> None:
         self.context.work(self._broker.funds, self._funds_read)
 
@@ -141,7 +147,7 @@ class AccountSync(Actor):
         if not ok or isinstance(funds, Exception):
             self.context.log.warning("funds not read: {}", reason)
             return
-        state = MarginState(
+        self._margin = MarginState(
             broker=self.context.instance,
             # The setting is a cap (`tomic.md` 2.1): never more than the account holds.
             capital=min(self.context.runtime.settings.capital, funds.available + funds.used_margin),
@@ -149,7 +155,7 @@ class AccountSync(Actor):
             used=funds.used_margin,
             as_of_ns=self.context.now_ns(),
         )
-        self.context.announce(MarginRead(margin=state))
+        self.context.announce(MarginRead(margin=self._margin))
 
     def _executes(self) -> bool:
         """True at the broker that the execution agent trades with."""

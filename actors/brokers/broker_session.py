@@ -124,8 +124,7 @@ class BrokerSession(Actor):
             self.context.work(self._broker.listings, lambda result: self._listed(result, day))
             return
         self._loaded_day = day
-        if self.context.life == 1:
-            self._tell_loaded(rows, day)
+        self._tell_loaded(rows, day)
 
     def _listed(self, result: Any, day: date) -> None:
         if isinstance(result, BrokerFailure):

@@ -1,6 +1,7 @@
 """The bar builder: ticks into bars of a minute, a quarter of an hour, a day.
 
-Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, FeedStateChanged and restarts;
+Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, FeedStateChanged, WantWindows and
+restarts;
 publishes `bars.1m`, `bars.15m` and `bars.1D` (warm windows first), announces WarmStartReported and
 wants the underlyings' listings. Twins: bars, closed_bars, aggregation, warm_start, sessions.
 """
@@ -28,14 +29,19 @@ from domain.market.sessions import DAY_NS, midnight_ns
 from domain.market.warm_start import DAYS, MINUTES, QUARTERS, SETTLE_S, windows_of
 from domain.prices import MODE_QUOTE
 from messages.lifecycle import NodeRestarted
-from messages.market import FeedStateChanged, FeedSwitched, InstrumentsLoaded, WantListings
+from messages.market import (
+    FeedStateChanged,
+    FeedSwitched,
+    InstrumentsLoaded,
+    WantListings,
+    WantWindows,
+)
 from persistence.database import open_engine
 from persistence.market import MarketStore
 
 RESET_LEAD_NS = seconds(15 * 60)  # a session's reset comes this long before its open
 MINUTES_KEPT_NS = 7 * DAY_NS  # on disk; a restart and a look back need no more
 REPORT_EVERY_S = 1.0
-WARMED_ACTORS = ("regime_agent", "volatility_agent")
 FLOWING = ("live", "degraded")
 
 
@@ -92,10 +98,11 @@ class BarBuilder(Actor):
         elif not self._down_ns:
             self._down_ns = message.last_message_ns
 
+    def on_want_windows(self, _message: WantWindows) -> None:
+        self._warm.publish()
+
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        if message.name in WARMED_ACTORS:
-            self._warm.tell_soon()
-        elif message.name == "subscription_desk":
+        if message.name == "subscription_desk":
             self._want()
 
     def _on_ticks(self, batch: Batch) -> None:

@@ -72,8 +72,9 @@ class FreshnessKeeper(Actor):
         self._read_index()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:
+        if message.to_broker not in (self._ticks.broker, message.from_broker):
+            self._switched_ns = self.context.now_ns()
         self._ticks.follow(message.to_broker)
-        self._switched_ns = self.context.now_ns()
 
     def on_feed_state_changed(self, message: FeedStateChanged) -> None:
         if message.broker == self._ticks.broker:

@@ -17,8 +17,6 @@ from domain.instruments import Listing
 from domain.market.warm_start import MINUTES, QUARTERS, SETTLE_S, Window
 from messages.market import WarmStartReported
 
-# Subscribers of a socket that was born again need a moment; a batch before that is lost to them.
-SUBSCRIBERS_SETTLE_S = 1.0
 RETRY_S = 10.0
 
 
@@ -61,10 +59,13 @@ class WarmWindows:
             joined = joined[np.argsort(joined["start_ns"], kind="stable")]
             self._bars[timeframe][listing_id] = joined[-window.bars :]
 
-    def tell_soon(self) -> None:
-        """Publishes all windows when subscribers had time to connect."""
-        if self._bars:
-            self._context.after(SUBSCRIBERS_SETTLE_S, self._publish)
+    def publish(self) -> None:
+        """All windows; nothing while there are none."""
+        for window in self._windows:
+            held = [rows for rows in self._bars.get(window.timeframe, {}).values() if len(rows)]
+            if held:
+                bars = np.concatenate(held)
+                self._context.publish(f"bars.{window.timeframe}", bars, {"warm": True})
 
     def _read(self) -> None:
         now_ns = self._context.now_ns()
@@ -81,14 +82,7 @@ class WarmWindows:
             self._on_minutes(rows)
         status = "error" if warm.errors else "ok" if warm.count(MINUTES) else "empty"
         self._tell(status, "; ".join(f"{k}: {why}" for k, why in warm.errors.items()), warm)
-        self.tell_soon()
-
-    def _publish(self) -> None:
-        for window in self._windows:
-            held = [rows for rows in self._bars.get(window.timeframe, {}).values() if len(rows)]
-            if held:
-                bars = np.concatenate(held)
-                self._context.publish(f"bars.{window.timeframe}", bars, {"warm": True})
+        self.publish()
 
     def _tell(self, status: str, message: str, warm: Warm) -> None:
         settings = self._context.runtime.settings

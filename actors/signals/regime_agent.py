@@ -1,7 +1,8 @@
 """The regime agent: one snapshot of the market from the benchmark's bars and the volatility index.
 
 Hears bars of 15 minutes and a day, ticks of the volatility index, ChainSummarised (put/call ratio),
-FreshnessMarked, the session and the feed's switches; tells RegimeChanged.
+FreshnessMarked, the session and the feed's switches; wants the windows of before its life from the
+bar builder and tells RegimeChanged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from actors.actor import Actor, Context
+from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, seconds
 from domain.instruments import InstrumentIndex
@@ -70,6 +72,7 @@ class RegimeAgent(Actor):
         self._benchmark = ""
         self._benchmark_id = self._vix_id = -1
         self._early: deque[Batch] = deque(maxlen=EARLY_BATCHES_MAX)
+        self._warm = WarmBars(context)
 
     def start(self) -> None:
         runtime = self.context.runtime
@@ -78,6 +81,7 @@ class RegimeAgent(Actor):
         self._benchmark = wanted[0] if wanted else ""
         self._find_listings(self._read_index())
         self.context.subscribe("bars.", self._on_bars)
+        self._warm.ask()
         if runtime.feed_sequence:
             self._follow(runtime.feed_sequence[0])
         self.context.every(FLAG_CHECK_S, self._check_flags)
@@ -113,6 +117,7 @@ class RegimeAgent(Actor):
     # -- data plane --
 
     def _on_bars(self, batch: Batch) -> None:
+        self._warm.note(batch)
         if self._benchmark_id < 0:
             self._early.append(batch)
             return

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from actors.actor import Actor, Context
+from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
 from domain.clock import exchange_time, seconds
 from domain.instruments import InstrumentIndex, Kind
@@ -100,11 +101,13 @@ class VolatilityAgent(Actor):
         self._iv_history: dict[str, np.ndarray] = {}
         self._told: dict[str, VolatilityReading] = {}
         self._early: deque[Batch] = deque(maxlen=EARLY_BATCHES_MAX)
+        self._warm = WarmBars(context)
 
     def start(self) -> None:
         self._find_listings(self._read_index())
         self._keep_history(self._read_history())
         self.context.subscribe("bars.1D", self._on_bars)
+        self._warm.ask()
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
         self.context.work(self._read_index, self._find_listings)
@@ -248,6 +251,7 @@ class VolatilityAgent(Actor):
     # -- inputs --
 
     def _on_bars(self, batch: Batch) -> None:
+        self._warm.note(batch)
         if not self._names:
             self._early.append(batch)
             return

@@ -17,6 +17,7 @@ from messages.books import (
     ReadOrders,
     ReadPositions,
 )
+from messages.lifecycle import NodeRestarted
 from tests.kit.feed_makers import make_feed_runtime
 from tests.kit.recording_context import START_NS, RecordingContext
 
@@ -204,6 +205,13 @@ def test_the_money_of_the_broker_that_executes_is_read_every_thirty_seconds(cont
     money = reads[0].margin
     assert (money.broker, money.free, money.used) == ("alpha", Decimal(700_000), Decimal(100_000))
     assert money.capital == Decimal(800_000)
+
+
+def test_a_new_life_of_anyone_is_told_the_margin_at_once(context, sync, broker):
+    context.announced.clear()
+    restarted = NodeRestarted(name="risk_agent", life=2, reason="killed", handles_orders=False)
+    context.deliver(sync, restarted)
+    assert [row.margin.free for row in context.heard(MarginRead)] == [Decimal(700_000)]
 
 
 def test_capital_is_capped_by_the_setting(context, sync, broker):

@@ -14,12 +14,12 @@ from domain.brokers import HistoryBar
 from domain.clock import NS_PER_MINUTE, seconds
 from domain.errors import NotSent
 from domain.settings import Settings
-from messages.lifecycle import NodeRestarted
 from messages.market import (
     FeedStateChanged,
     FeedSwitched,
     InstrumentsLoaded,
     WantListings,
+    WantWindows,
     WarmStartReported,
 )
 from persistence.database import open_engine
@@ -238,16 +238,14 @@ def test_minutes_of_an_outage_are_partial_until_history_replaces_them(build, mar
     assert not today["partial"].any()
 
 
-def test_a_restarted_reader_gets_the_windows_again_with_the_live_bars(build, market):
+def test_who_asks_gets_the_windows_with_the_live_bars(build, market):
     context, builder = build(at(9, 0))
     own = nifty(market)
     context.advance(15 * 60 + 1)
     context.feed("ticks.alpha", make_ticks((own, at(9, 15, 1), 24_000)))
     context.advance(62)
     context.clear()
-    restart = NodeRestarted(name="regime_agent", life=2, reason="killed", handles_orders=False)
-    context.deliver(builder, restart)
-    context.advance(1)
+    context.deliver(builder, WantWindows(owner="regime_agent"))
     minutes = published(context, "1m", warm=True)[0]
     mine = minutes[minutes["listing"] == own]
     assert mine["start_ns"][-1] == at(9, 15)
@@ -313,10 +311,8 @@ def test_a_refused_backfill_is_asked_again_and_its_minute_takes_its_place_in_the
     asked = len(broker.asked)
     context.advance(15)
     assert len(broker.asked) == asked + 2  # one a minute for each of two underlyings
-    restart = NodeRestarted(name="volatility_agent", life=2, reason="", handles_orders=False)
     context.clear()
-    context.deliver(builder, restart)
-    context.advance(1)
+    context.deliver(builder, WantWindows(owner="volatility_agent"))
     minutes = published(context, "1m", warm=True)[0]
     mine = minutes[minutes["listing"] == own][-4:]
     # 10:07 was running at the start: only history knows it, and it came after 10:08 and 10:09.

@@ -137,6 +137,17 @@ def test_another_brokers_ticks_do_not_count_until_the_feed_switches(keep, market
     assert mark(context).switched_ns == at(10, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("left", "now"), [("", "alpha"), ("beta", "beta")], ids=["a selector anew", "told again"]
+)
+def test_a_word_that_names_the_feed_anew_is_no_switch(keep, left, now):
+    context, keeper = keep
+    word = FeedSwitched(from_broker=left, to_broker=now, reason="", using_fallback=False)
+    context.deliver(keeper, word)
+    context.advance(1)
+    assert mark(context).switched_ns == 0
+
+
 def test_readings_of_a_chain_count_only_when_they_are_numbers(keep):
     context, keeper = keep
     summary = ChainSummary(

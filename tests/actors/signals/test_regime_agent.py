@@ -19,6 +19,7 @@ from messages.market import (
     FreshnessMarked,
     InstrumentsLoaded,
     SessionOpened,
+    WantWindows,
 )
 from messages.trading import RegimeChanged
 from persistence.database import MainBase, open_engine
@@ -268,3 +269,12 @@ def test_versions_of_a_new_life_are_newer(runtime, ids):
     _, context = start(runtime, life=2)
     context.feed("bars.15m", bars(ids["NIFTY"], 120, QUARTER))
     assert regimes(context)[0].version == 1_000_001
+
+
+def test_bars_of_before_this_life_are_asked_for_until_they_came(runtime, ids):
+    _, context = start(runtime, life=2)
+    context.advance(4)
+    assert len(context.told_to("bar_builder", WantWindows)) == 3
+    context.feed("bars.1D", bars(ids["NIFTY"], 120, DAY), warm=True)
+    context.advance(60)
+    assert len(context.told_to("bar_builder", WantWindows)) == 3
