@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install install-test run test drills check bench migrate clean
+.PHONY: install install-test run test check bench migrate clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -27,10 +27,7 @@ run: install
 	@$(BIN)/python system.py --topology
 
 test: install-test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not drill" tests
-
-drills: install-test
-	@$(BIN)/python -m pytest -m drill tests/system
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 
 check: install-test
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ import numpy as np
 from actors.runtime import Runtime
 from adapters.tick_bus import Batch
 from messages.base import Message
+from messages.lifecycle import ReportsWanted
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ class Context(Protocol):
         second.
         """
 
+    def report_again(self) -> None:
+        """The newest report goes to a status board that has not seen it."""
+
     def alert(self, level: str, text: str, dedupe_key: str = "") -> None:
         """Announces AlertRaised and logs it."""
 
@@ -124,6 +128,9 @@ class Actor:
 
     def stop(self) -> None:
         """Called once after drain, before the process ends: close files and sockets."""
+
+    def on_reports_wanted(self, _message: ReportsWanted) -> None:
+        self.context.report_again()
 
     def has_market_step(self, number: int) -> bool:
         """In a replay: True when this actor has all the market data of that step (shards

@@ -24,6 +24,13 @@ class HealthReported(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportsWanted(Message):
+    """A new status board has no part of anyone: every actor shows its newest again."""
+
+    FACT = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeRestarted(Message):
     """An actor of that name has a new life; what it held in memory is gone. Told to everyone."""
 

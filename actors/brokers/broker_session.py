@@ -1,8 +1,8 @@
 """Broker session: is this broker reached, is our key taken, is it proven a sandbox; and the day's
 master.
 
-Hears nothing; announces BrokerConnectionChanged and, as the writer of the listings,
-InstrumentsLoaded.
+Hears NodeRestarted, for a new life does not know the connection; announces BrokerConnectionChanged
+and, as the writer of the listings, InstrumentsLoaded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from domain.clock import exchange_time, seconds
 from domain.errors import BadMarketData, BrokerFailure, NotAuthenticated
 from domain.instruments import Listing
 from messages.books import BrokerConnectionChanged
+from messages.lifecycle import NodeRestarted
 from messages.market import InstrumentsLoaded
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
@@ -109,6 +110,10 @@ class BrokerSession(Actor):
             "proven_ns": self._proven_ns,
             "url": self._endpoint.rest_url,
         })  # fmt: skip
+
+    def on_node_restarted(self, _message: NodeRestarted) -> None:
+        if self._state:
+            self._tell()
 
     # -- the instrument master --
 

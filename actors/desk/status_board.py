@@ -1,6 +1,7 @@
 """status_board: the status actor. Keeps the newest part of every actor and serves HTTP from it.
 
-Hears HealthReported, TreeReported and DeskAnswered; tells control_desk what people ask. The web
+Hears HealthReported, TreeReported and DeskAnswered; tells control_desk what people ask. A new life
+announces ReportsWanted. The web
 server runs in a thread of this process and reaches the actor through a socket pair the loop
 watches.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from actors.actor import Actor
 from messages.control import DeskAnswered, DeskRequest
-from messages.lifecycle import AlertRaised, HealthReported, TreeReported
+from messages.lifecycle import AlertRaised, HealthReported, ReportsWanted, TreeReported
 from web_status.app import WebServer
 from web_status.gateway import Answer, Part
 
@@ -44,6 +45,8 @@ class StatusBoard(Actor):
         self.started_ns = self.context.monotonic_ns()
         self._server = WebServer(self, runtime)
         self._server.start()
+        if self.context.life > 1:
+            self.context.announce(ReportsWanted())
 
     def stop(self) -> None:
         self._server.stop()

@@ -38,6 +38,7 @@ from persistence.database import open_engine
 from persistence.orders import OrderStore
 from persistence.positions import PositionStore
 
+GATE = "breaker_gate"  # its new life does not know that the books were compared
 EVERY_S = 60.0
 ANSWERED_WITHIN_S = 10.0  # a read that nobody answers (a life ended) is asked again
 
@@ -65,7 +66,7 @@ class Reconciler(Actor):
         if reader == "account_sync" and broker in self._asked:
             self._asked.pop(broker).cancel()  # the question died with the life it was asked
             self._ask(broker, f"{message.name} has a new life")
-        elif keeps_books(message.name):
+        elif keeps_books(message.name) or message.name == GATE:
             self._ask_all(f"{message.name} has a new life")
 
     def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:

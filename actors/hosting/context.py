@@ -235,6 +235,12 @@ class HostContext:
         if self._report_timer is None and self.name != STATUS_BOARD:
             self._send_report()
 
+    def report_again(self) -> None:
+        _, newest = self._reported
+        self._reported = (0, {})
+        if newest:
+            self.report(self._report or newest)
+
     def _send_report(self) -> None:
         self._report_timer = None
         if self._report is None or STATUS_BOARD not in self._shared.nodes:

@@ -242,7 +242,8 @@ class RiskAgent(Actor):
             self._entries.end(message.strategy_id)
         result = {"result": "enqueued", "strategy_id": message.strategy_id}
         if message.refusal:
-            result = {"result": "refused", "code": message.refusal.code}
+            refusal = message.refusal
+            result = {"result": "refused", "code": refusal.code, "reason": refusal.text}
         self._end_injection(message.correlation_id, result)
 
     def on_command_ended(self, message: CommandEnded) -> None:

@@ -109,6 +109,9 @@ class RecordingContext:
     def report(self, body: Mapping[str, Any]) -> None:
         self.reports.append(body)
 
+    def report_again(self) -> None:
+        self.reports.append(self.reports[-1])
+
     def alert(self, level: str, text: str, dedupe_key: str = "") -> None:
         self.alerts.append(AlertRaised(level=level, text=text, dedupe_key=dedupe_key))
 

@@ -212,13 +212,16 @@ class TradingSystem(DefaultSystem):
                 self.wait_ended(correlation_id)
         raise AssertionError(f"no condor of {underlying} stands after {ENTRIES_MAX} entries")
 
-    def inject_until_taken(self, underlying: str = "NIFTY") -> str:
-        """Posts a condor until risk proposes it: after a restart readings must first come anew."""
+    def inject_until_taken(self, underlying: str = "NIFTY", result: str = "enqueued") -> str:
+        """Posts a condor until risk proposes it: after a restart readings must first come anew.
+
+        `result` is how execution shall answer the proposal: enqueued or refused.
+        """
         refused = []
         for _ in range(SIGNALS_MAX):
             correlation_id = self.inject(condor(underlying))
             word = wait_for(lambda: self.trace(correlation_id).get("evaluation"), "risk's word")  # noqa: B023
-            if word["result"] == "enqueued":
+            if word["result"] == result:
                 return correlation_id
             refused.append(word)
             threading.Event().wait(BETWEEN_SIGNALS_S)
@@ -243,10 +246,10 @@ class TradingSystem(DefaultSystem):
             f"{strategy_id} is flat here and at the broker",
         )
 
-    def kill(self, name: str) -> int:
-        """kill -9 of a node; gives the process that is gone."""
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """kill -9 of a node, or another signal; gives the process that is gone."""
         pid = int(self.nodes()[name]["pid"])
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return pid
 
     def wait_whole(self, name: str, gone: int) -> None:

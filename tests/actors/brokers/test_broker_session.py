@@ -8,6 +8,7 @@ from actors.brokers import broker_session as module
 from actors.brokers.broker_session import BrokerSession
 from domain.errors import NotAuthenticated, NotSent, OutcomeUnknown
 from messages.books import BrokerConnectionChanged
+from messages.lifecycle import NodeRestarted
 from messages.market import InstrumentsLoaded
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
@@ -182,6 +183,18 @@ def test_an_empty_master_is_no_master(broker, runtime):
     context.advance(1)
     assert context.heard(InstrumentsLoaded) == []
     assert broker.calls.count("listings") == 2
+
+
+def test_a_new_life_of_anyone_is_told_the_connection_and_its_proof(broker, runtime):
+    context, session = begin(runtime)
+    context.advance(1)
+    before = context.heard(BrokerConnectionChanged)[-1]
+    context.announced.clear()
+    restarted = NodeRestarted(name="breaker_gate", life=2, reason="killed", handles_orders=False)
+    context.deliver(session, restarted)
+    (again,) = told(context)
+    assert (again.state, again.sandbox_proven) == ("connected", True)
+    assert again.proven_ns == before.proven_ns
 
 
 def test_a_restart_within_the_day_loads_nothing_and_tells_what_its_former_life_may_not_have(

@@ -166,6 +166,13 @@ def test_a_question_that_died_with_the_reader_is_asked_of_its_next_life(reconcil
     assert len(context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
 
 
+def test_a_new_gate_is_told_whether_the_books_agree(reconciler) -> None:
+    read(reconciler, EQUAL)
+    restarted = NodeRestarted(name="breaker_gate", life=2, reason="killed", handles_orders=False)
+    reconciler.context.deliver(reconciler, restarted)
+    assert len(reconciler.context.told_to(f"account_sync.{BROKER}", ReadPositions)) == 2
+
+
 def test_who_asks_during_a_read_gets_one_that_began_after_the_question(reconciler) -> None:
     restarted = NodeRestarted(name="executor.x", life=2, reason="killed", handles_orders=True)
     for _ in range(3):
