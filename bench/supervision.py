@@ -47,7 +47,7 @@ def restarted_ns(system: DefaultSystem, name: str, after_ns: int) -> int:
 
 
 def recovery_ms(system: DefaultSystem, name: str) -> float:
-    pid = system.nodes()[name]["pid"]
+    pid = system.pid(name)
     killed_ns = time.time_ns()
     os.kill(pid, signal.SIGKILL)
     ready_ns = wait_for(lambda: restarted_ns(system, name, killed_ns), f"{name} is back")
@@ -75,11 +75,11 @@ def runtime_recovery_ms(system: DefaultSystem, which: str) -> float:
 
 def runtime_process(system: DefaultSystem, which: str) -> int:
     assert system.process is not None
-    root = system.nodes()["root"]["pid"]
+    root = system.pid("root")
     admin = psutil.Process(root).parent()
     assert admin is not None
     if which == "root":
-        return int(root)
+        return root
     if which == "admin":
         return admin.pid
     return next(child.pid for child in admin.children() if child.pid != root)
@@ -130,10 +130,9 @@ def cpu_share(system: DefaultSystem, for_s: float) -> float:
 
 def status_while_broken(system: DefaultSystem) -> tuple[float, list[int]]:
     """Slowest answer in ms, and all HTTP statuses, with one actor dead and two wedged."""
-    nodes = system.nodes()
     for name in ("risk_agent", "chain_keeper"):
-        os.kill(nodes[name]["pid"], signal.SIGSTOP)
-    os.kill(nodes["signal_loop"]["pid"], signal.SIGKILL)
+        os.kill(system.pid(name), signal.SIGSTOP)
+    os.kill(system.pid("signal_loop"), signal.SIGKILL)
     took, codes = [], set()
     for _ in range(40):
         began = time.monotonic()

@@ -140,6 +140,14 @@ class DefaultSystem:
             waiting += node["children"]
         return found
 
+    def pid(self, name: str) -> int:
+        """The process of a node, once it has one: 0 would mean our own group to a kill."""
+
+        def known() -> int:
+            return int(self.nodes().get(name, {}).get("pid") or 0)
+
+        return int(wait_for(known, f"{name} has a process"))
+
     def processes(self) -> list[psutil.Process]:
         """The launcher and everything below it."""
         assert self.process is not None

@@ -248,7 +248,7 @@ class TradingSystem(DefaultSystem):
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """kill -9 of a node, or another signal; gives the process that is gone."""
-        pid = int(self.nodes()[name]["pid"])
+        pid = self.pid(name)
         os.kill(pid, number)
         return pid
 

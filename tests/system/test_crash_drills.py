@@ -205,13 +205,13 @@ def full_disk(pid: int) -> Iterator[None]:
 
 
 def test_on_a_full_disk_an_order_is_refused_and_none_is_placed(system: TradingSystem) -> None:
-    before, agent = system.broker_orders(), int(system.nodes()["execution_agent"]["pid"])
+    before, agent = system.broker_orders(), system.pid("execution_agent")
     with full_disk(agent):
         word = system.trace(system.inject_until_taken(result="refused"))["evaluation"]
     assert word["code"] == "STORAGE"
     assert word["reason"]
     assert system.broker_orders() == before
-    assert system.nodes()["execution_agent"]["pid"] == agent
+    assert system.pid("execution_agent") == agent
 
 
 def test_after_all_these_deaths_the_next_signal_trades(system: TradingSystem) -> None:
