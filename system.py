@@ -28,7 +28,7 @@ from loguru import logger
 from rich.console import Console
 from rich.table import Table
 
-from actors.host import Host, share
+from actors.host import Host, make_log, share
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
 from domain.errors import TomicError
@@ -41,6 +41,7 @@ from launch.launcher import Launcher, LaunchFailed, Tree
 from launch.lock import AlreadyRunning, Lock, stop_running
 from launch.share import shared_of
 from launch.topology_file import load_topology
+from persistence.warm_up import warm_up
 
 EXIT_RUNNING, EXIT_USAGE = 1, 2
 START_WITHIN_S = 10
@@ -153,13 +154,19 @@ def run(built: Built, lock: Lock) -> int:
     runtime = built.runtime
     logger.remove()
     logger.add(
-        runtime.data_dir / "log" / "launcher.log", rotation=5_000_000, retention=3, diagnose=False
+        runtime.data_dir / "log" / "launcher.log",
+        rotation=5_000_000,
+        retention=3,
+        diagnose=False,
+        filter=lambda record: "actor" not in record["extra"],
     )
     shared = shared_of(runtime)
     say(_picture(runtime.tree))
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
+    warm_up(runtime.database_url, runtime.journal_url)
+    make_log(runtime.keys)
     gc.collect()
     gc.freeze()
     seen: dict[str, Any] = {}

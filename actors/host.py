@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from loguru import logger
 from thespian.actors import Actor as ThespianActor
 from thespian.actors import ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
 
 from actors.hosting import process
 from actors.hosting.engine import Engine
+from actors.hosting.log_file import LogFile
 from actors.hosting.masking import masked
 from actors.hosting.nursery import Forked
 from actors.hosting.shared import Shared
@@ -27,16 +28,19 @@ from actors.hosting.wire import Address
 
 LINGER_S, LINGER_MAX_S = 0.02, 0.25  # in a replay: without, and with traffic
 PUSH_AGAIN_S = 0.001
-LOG_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[actor]} {message}"
-LOG_BYTES_MAX = 5_000_000
-LOG_FILES_KEPT = 3
 
 _shared: list[Shared] = []
+_log: list[LogFile] = []
 
 
 def share(shared: Shared) -> None:
     """By the launcher, before the fork: what every host shall find."""
     _shared[:] = [shared]
+
+
+def make_log(keys: Mapping[str, str]) -> None:
+    """By the launcher, before the fork: what takes 10 ms and no child shall do again."""
+    _log[:] = [LogFile(keys)]
 
 
 class Host(ThespianActor):
@@ -146,20 +150,4 @@ class Host(ThespianActor):
         return tuple(_shared[0].runtime.keys.values())
 
     def _open_log(self, name: str) -> Any:
-        """This process' own file; a file shared by several would lose lines when it is rotated."""
-        secrets = self._secrets()
-        logger.remove()
-        logger.configure(
-            patcher=lambda record: record.update(message=masked(record["message"], secrets))
-        )
-        logger.add(
-            _shared[0].runtime.data_dir / "log" / f"{name}.log",
-            format=LOG_FORMAT,
-            level="INFO",
-            rotation=LOG_BYTES_MAX,
-            retention=LOG_FILES_KEPT,
-            enqueue=False,
-            backtrace=False,
-            diagnose=False,  # it would print the values of variables, keys among them
-        )
-        return logger.bind(actor=name)
+        return _log[0].open(_shared[0].runtime.data_dir / "log", name)

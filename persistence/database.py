@@ -25,8 +25,22 @@ class MarketBase(DeclarativeBase):
     """Tables of the market database: bars and IV history kept across days."""
 
 
+_prepared: dict[tuple[str, bool], Engine] = {}
+
+
+def prepare_engine(url: str, durable: bool = False) -> Engine:
+    """By the launcher: the engine that its children find ready. To be disposed of before a fork,
+    for a connection must not cross one."""
+    engine = _prepared[url, durable] = _make_engine(url, durable)
+    return engine
+
+
 def open_engine(url: str, durable: bool = False) -> Engine:
-    """An engine of one connection pool for this process. Never before a fork."""
+    """This process's engine of a database. Never before a fork."""
+    return _prepared.get((url, durable)) or _make_engine(url, durable)
+
+
+def _make_engine(url: str, durable: bool) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
 
