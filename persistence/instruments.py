@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sqlalchemy import (
+    URL,
     Engine,
     ForeignKey,
     Table,
@@ -63,6 +64,7 @@ class ListingRow(MainBase):
 
 _LISTINGS = cast(Table, ListingRow.__table__)
 _LOADS = cast(Table, MasterLoadRow.__table__)
+_indexes: dict[tuple[URL, int | None], InstrumentIndex] = {}  # the newest; by database and load
 
 
 class InstrumentStore:
@@ -93,11 +95,20 @@ class InstrumentStore:
         return row.rows if row and row.day == day else 0
 
     def load_index(self) -> InstrumentIndex:
-        """The index of the current master; empty before the first load."""
+        """The index of the current master; empty before the first load.
+
+        One a master in this process, and in those forked from it: it is never changed.
+        """
         newest = select(_LOADS.c.load_id).order_by(_LOADS.c.load_id.desc()).limit(1)
-        query = select(_LISTINGS).where(_LISTINGS.c.load_id == newest.scalar_subquery())
         with self._engine.connect() as connection:
-            return InstrumentIndex(_listing(row) for row in connection.execute(query))
+            load_id = connection.execute(newest).scalar()
+            key = (self._engine.url, load_id)
+            if key not in _indexes:
+                query = select(_LISTINGS).where(_LISTINGS.c.load_id == load_id)
+                index = InstrumentIndex(_listing(row) for row in connection.execute(query))
+                _indexes.clear()
+                _indexes[key] = index
+            return _indexes[key]
 
     @staticmethod
     def _write(connection: Connection, master: dict[str, Listing], load_id: Any) -> None:

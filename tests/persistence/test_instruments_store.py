@@ -88,3 +88,11 @@ def test_an_empty_master_is_refused_and_the_old_one_stays(store):
         store.load([], "dhan", DAY)
 
     assert store.load_index().find("NSE_INDEX", "NIFTY")
+
+
+def test_one_index_serves_everyone_until_another_master_is_loaded(store):
+    store.load([NIFTY], "alpha", DAY)
+    first = store.load_index()
+    assert store.load_index() is first
+    store.load([NIFTY, CALL], "alpha", DAY)
+    assert len(store.load_index()) == 2
