@@ -81,7 +81,7 @@ class Context(Protocol):
         """The descriptor is watched no more."""
 
     def report(self, body: Mapping[str, Any]) -> None:
-        """What the status board shows of this actor; JSON-ready; the newest wins, at most 2 a
+        """What the status board shows of this actor; JSON-ready; the newest wins, at most one a
         second.
         """
 
@@ -104,7 +104,7 @@ class Actor:
               raise ValueError with a sentence; topology.yaml is checked against it.
     PUBLISHES first words of the bus topics this class publishes ("ticks", "bars", "chain").
     STEPPED   False for actors that stand outside the recorded clock of a replay (web, exchange).
-    HEARS_ALL True for the recorder: it is told every announced message through `on_message`.
+    HEARS_ALL True for the recorder: it is told every announced fact through `on_message`.
     """
 
     SETTINGS: ClassVar[type] = NoSettings

@@ -36,6 +36,11 @@ class Message:
         super().__init_subclass__(**options)
         Message.TABLE[cls.__name__] = cls
 
+    @classmethod
+    def is_recorded(cls) -> bool:
+        """True for what the journal keeps: facts, not readings that come again."""
+        return cls.FACT and cls.OVERFLOW is not Overflow.NEWEST_WINS
+
     @property
     def subject(self) -> str:
         """What a newest-wins message replaces its like by; the class alone unless overridden."""

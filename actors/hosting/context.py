@@ -24,7 +24,7 @@ from messages.codec import encode
 from messages.lifecycle import AlertRaised, HealthReported
 
 STATUS_BOARD = "status_board"
-REPORT_EVERY_S = 0.5  # the contract: at most two reports a second
+REPORT_EVERY_S = 1.0  # the contract: at most one report a second
 SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its actor lives
 # In a replay the beats of an actor that has heard no fact and no batch for so long come more
 # seldom: a recording has a row a minute, and fifty idle seconds must not cost fifty rounds.
@@ -106,7 +106,8 @@ class HostContext:
     def announce(self, message: Message) -> None:
         stamped = self._stamped(message)
         heard = self._shared.hearers.get(type(message).__name__, ())
-        for target in dict.fromkeys((*heard, *self._shared.hear_all)):
+        recorders = self._shared.hear_all if message.is_recorded() else ()
+        for target in dict.fromkeys((*heard, *recorders)):
             if target == self.name:
                 continue
             try:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from actors.actor import Actor
 from domain.clock import exchange_time
 from domain.journal.sentences import Repeats, decision_line
-from messages.base import Message, Overflow
+from messages.base import Message
 from messages.codec import to_plain
 from persistence.database import open_engine
 from persistence.journal import JournalStore
@@ -56,9 +56,7 @@ class Recorder(Actor):
         self._report()
 
     def on_message(self, message: Message) -> None:
-        """Any announced fact. Readings that come again are no facts and are left out."""
-        if message.OVERFLOW is Overflow.NEWEST_WINS or not message.FACT:
-            return
+        """Any announced fact."""
         kind, body = type(message).__name__, to_plain(message)
         for key in STAMP:
             body.pop(key)

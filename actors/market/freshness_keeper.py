@@ -32,7 +32,8 @@ from messages.market import (
 from messages.trading import PositionChanged
 
 MARK_EVERY_S = 1.0
-MARK_EXPIRES_NS = seconds(3.0)
+MARKS_LAST = 3  # a mark expires when the third after it is due
+CLOSED_MARK_EVERY_S = 10.0  # nothing is entered outside a session
 HEARTBEAT_EVERY_S = 60.0
 DISCONNECTED = ("down", "refused")
 
@@ -53,9 +54,10 @@ class FreshnessKeeper(Actor):
         self._readings: dict[str, dict[str, int]] = {"iv": {}, "pcr": {}, "gex": {}, "max_pain": {}}
         self._ticks = CanonicalTicks(context, self._on_ticks)
         self._session: SessionOpened | None = None
-        self._since_ns = self._bar_ns = self._switched_ns = 0
+        self._since_ns = self._bar_ns = self._switched_ns = self._next_mark_ns = 0
         self._positions = 0
         self._connected = True
+        self._is_closed = False
 
     def start(self) -> None:
         self._since_ns = self.context.now_ns()
@@ -85,10 +87,11 @@ class FreshnessKeeper(Actor):
             self._seen.clear()
             # A session's silence counts from its open, or from when this life began to listen.
             self._since_ns = max(message.opens_ns, self._since_ns)
-        self._session = message
+        self._session, self._is_closed = message, False
+        self._next_mark_ns = 0
 
     def on_session_closed(self, _message: SessionClosed) -> None:
-        self._session = None
+        self._session, self._is_closed = None, True
 
     def on_position_changed(self, message: PositionChanged) -> None:
         book = message.book
@@ -128,8 +131,13 @@ class FreshnessKeeper(Actor):
 
     def _mark(self) -> None:
         now_ns = self.context.now_ns()
-        coverage = measure_coverage(self._seen, now_ns)
+        if now_ns < self._next_mark_ns:
+            return
+        pause_s = CLOSED_MARK_EVERY_S if self._is_closed else MARK_EVERY_S
+        # The beat has jitter: a mark that is nearly due is not left to the next beat.
+        self._next_mark_ns = now_ns + seconds(pause_s - MARK_EVERY_S / 2)
         if self._session:
+            coverage = measure_coverage(self._seen, now_ns)
             self._gate = next_gate(
                 self._gate,
                 percent=coverage.percent,
@@ -145,7 +153,7 @@ class FreshnessKeeper(Actor):
         _, vix = self.context.runtime.settings.feed_vix_symbol
         mark = FreshnessMark(
             as_of_ns=now_ns,
-            expires_ns=now_ns + MARK_EXPIRES_NS + self._stands_ns,
+            expires_ns=now_ns + seconds(MARKS_LAST * pause_s) + self._stands_ns,
             quotes_ns={name: at_ns for name, at_ns in quotes.items() if at_ns},
             iv_ns=dict(self._readings["iv"]),
             vix_ns=quotes.get(vix, 0),

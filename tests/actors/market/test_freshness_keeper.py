@@ -88,6 +88,18 @@ def test_a_mark_comes_each_second_and_expires_after_three(keep):
     assert second.expires_ns - second.as_of_ns == seconds(3)
 
 
+def test_outside_a_session_a_mark_comes_every_ten_seconds_and_with_the_session_at_once(keep):
+    context, keeper = keep
+    context.deliver(keeper, SessionClosed(day=DAY, reason="a holiday", next_opens_ns=0))
+    context.advance(41)
+    marks = [row.mark for row in context.heard(FreshnessMarked)]
+    assert len(marks) == 5
+    assert marks[-1].expires_ns - marks[-1].as_of_ns == seconds(30)
+    open_session(context, keeper)
+    context.advance(3)
+    assert len(context.heard(FreshnessMarked)) == 8
+
+
 def test_a_mark_tells_when_each_quote_came_and_leaves_out_what_never_came(keep, market):
     context, _ = keep
     chain(context, market, PUT, "NIFTY24NOV2624000CE")
