@@ -92,8 +92,9 @@ class ExecutionAgent(Actor):
         """Entries under way are finished or unwound; what was not sent waits on disk.
 
         A new life of this actor takes everything up from the rows: then nothing has to end here.
+        Nor can it when a recording is over, for no clock moves on.
         """
-        if not self.context.runtime_ends:
+        if not self.context.runtime_ends or self.context.runtime.replay:
             return True
         self._conditions.draining = True
         busy = False
