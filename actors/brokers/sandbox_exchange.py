@@ -19,11 +19,15 @@ FOLDER = "sandbox"
 
 @dataclass(frozen=True)
 class ExchangeSettings:
-    """`always_open` trades at any hour, as the demo does; `scenario` and `seed` make its market."""
+    """`always_open` trades at any hour, as the demo does; `scenario` and `seed` make its market.
+
+    By default a market that stands still while premium is rich, what an iron condor waits for; this
+    seed stands still for some hours, whatever the hour it begins at.
+    """
 
     always_open: bool = True
-    scenario: str = "calm"
-    seed: int = 7
+    scenario: str = "congestion"
+    seed: int = 16
 
 
 class SandboxExchange(Actor):

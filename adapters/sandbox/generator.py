@@ -7,7 +7,7 @@ a smile, so that parity and greeks agree across a chain (`openalgo.md` 11).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +24,7 @@ from adapters.sandbox.history import (
     daily_start_ns,
     minute_bars,
 )
-from adapters.sandbox.hours import HOME_EXCHANGE, seed_calendars
+from adapters.sandbox.hours import HOME_EXCHANGE, midnight_ns, seed_calendars
 from adapters.sandbox.instruments import listings_of
 from adapters.sandbox.past import Past
 from adapters.sandbox.price_source import Level, Quote, ladder
@@ -34,9 +34,7 @@ from domain.brokers import HistoryBar
 from domain.calendar import ExchangeCalendar
 from domain.clock import (
     EXCHANGE_OFFSET,
-    EXCHANGE_ZONE,
     NS_PER_MINUTE,
-    epoch_ns,
     exchange_time,
     seconds,
 )
@@ -62,6 +60,7 @@ class GeneratedMarket:
         tick_interval_s: float = 1.0,
         history_dir: Path | None = None,
         scenario: str = "calm",
+        always_open: bool = False,
         calendars: Mapping[str, ExchangeCalendar] | None = None,
     ) -> None:
         plan = scenario_of(scenario)
@@ -71,6 +70,7 @@ class GeneratedMarket:
             start_ns,
             scenario=plan,
             calendar=self._calendars["NFO"],
+            always_open=always_open,
             history_dir=history_dir,
         )
         self.warnings = self._past.warnings
@@ -80,7 +80,7 @@ class GeneratedMarket:
         self.index = InstrumentIndex(listings)
         self._interval_ns = seconds(tick_interval_s)
         self._now_ns = start_ns
-        self._walk = Walk(seed, plan, levels)
+        self._walk = Walk(seed, plan, levels, always_open=always_open)
         self._contracts = Contracts(listings, self._calendars)
         self._board = Board(listings)
         self._live: list[tuple[int, np.ndarray]] = []  # minute start; open, high, low, close
@@ -199,13 +199,13 @@ class GeneratedMarket:
         starts = np.array([start for start, _bar in self._live], dtype=np.int64)
         none = np.zeros(len(starts), dtype=np.int64)
         live = Minutes(starts, opens, high, low, close, none)
-        from_ns, to_ns = _midnight_ns(first), _midnight_ns(last + timedelta(days=1))
+        from_ns, to_ns = midnight_ns(first), midnight_ns(last + timedelta(days=1))
         return past.between(from_ns, to_ns).then(live.between(from_ns, to_ns))
 
     def _in_session(self, start_ns: np.ndarray, calendar: ExchangeCalendar) -> np.ndarray:
         """True for minutes the segment traded in, and for all that were lived through."""
         days = _ordinals(start_ns)
-        inside = start_ns >= self._live[0][0]
+        inside = start_ns >= min(self._live[0][0], self._past.unbroken_ns)
         for ordinal in np.unique(days):
             session = calendar.session(date.fromordinal(int(ordinal)))
             if session:
@@ -217,10 +217,6 @@ class GeneratedMarket:
         day = exchange_time(start_ns).date()
         session = self._calendars["NFO"].session(day)
         return day + timedelta(days=1) if session and start_ns >= session.closes_ns else day
-
-
-def _midnight_ns(day: date) -> int:
-    return epoch_ns(datetime.combine(day, time(0), EXCHANGE_ZONE))
 
 
 def _ordinals(start_ns: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ sandbox is always open. A program may hand in other calendars (`SandboxConfig.ca
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time
 
-from domain.calendar import ExchangeCalendar, SessionHours
+from domain.calendar import ExchangeCalendar, SessionHours, TradingSession
+from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns
 
 _SINCE = date(2020, 1, 1)
 _DERIVATIVES_LONGER_SINCE = date(2026, 8, 3)
@@ -53,6 +54,18 @@ HOLIDAYS: dict[date, str] = {
     date(2026, 12, 25): "Christmas",
 }
 SPECIAL_SESSIONS: dict[date, tuple[time, time]] = {date(2025, 10, 21): (time(13, 45), time(14, 45))}
+
+
+def midnight_ns(day: date) -> int:
+    """The first moment of a day at the exchange."""
+    return epoch_ns(datetime.combine(day, time(0), EXCHANGE_ZONE))
+
+
+def whole_day(day: date) -> TradingSession:
+    """The session of an always open day: it begins and ends at midnight, without a square-off."""
+    first_ns = midnight_ns(day)
+    last_ns = first_ns + 24 * 60 * NS_PER_MINUTE
+    return TradingSession(day, first_ns, last_ns, last_ns, last_ns)
 
 
 def _hours(opens: time, closes: time, square_off: time) -> tuple[SessionHours, ...]:

@@ -30,5 +30,6 @@ def build_source(config: SandboxConfig) -> PriceSource:
         tick_interval_s=config.tick_interval_s,
         history_dir=config.history_dir,
         scenario=config.scenario,
+        always_open=config.always_open,
         calendars=config.calendars,
     )

@@ -1,7 +1,8 @@
 """Past: the sessions of the generated market before its start, as minutes, made when asked for.
 
 Where a folder of daily files knows a name, those days are the file's: its minutes run between the
-file's prices. Days after the file's last go on from there.
+file's prices. Days after the file's last go on from there. An always open market was open round the
+clock for its last days too, so that its history and its live prices are one market at any hour.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.sandbox.history import DailyBars, Minutes, read_daily
+from adapters.sandbox.hours import midnight_ns, whole_day
 from adapters.sandbox.instruments import EQUITIES, VOLATILITY_INDEX, seed_levels
 from adapters.sandbox.scenarios import Scenario
 from adapters.sandbox.walk import MINUTES_A_DAY, NAMES, PastPaths, past_points, rng_of
@@ -20,6 +22,7 @@ from domain.brokers import HistoryBar
 from domain.calendar import ExchangeCalendar, TradingSession
 from domain.clock import NS_PER_MINUTE, exchange_time
 
+UNBROKEN_DAYS = 5  # before today, of an always open market: more than the regime's 200 quarters
 SESSIONS = 320  # a year of volatility history, and the 260 daily bars of a warm start
 RANGE_SHARE = 0.3  # how far a minute reaches beyond its own open and close, in minute deviations
 EQUITY_VOLUME_A_MINUTE = 9_000.0
@@ -35,16 +38,24 @@ class Past:
         *,
         scenario: Scenario,
         calendar: ExchangeCalendar,
+        always_open: bool = False,
         history_dir: Path | None = None,
     ) -> None:
         self._seed = seed
         self._scenario = scenario
         self.daily, self.warnings = read_daily(history_dir)
         self.start_day = exchange_time(start_ns).date()
-        self._starts_ns, self._days, self._dates = _grid(calendar, start_ns)
+        first = self.start_day - timedelta(days=UNBROKEN_DAYS)
+        self.unbroken_ns = midnight_ns(first) if always_open else start_ns
+        self._starts_ns, self._days, self._dates = _grid(calendar, start_ns, self.unbroken_ns)
         self._made: dict[str, Minutes] = {}
-        self._nights = np.diff(self._days, prepend=-1) > 0
-        self._paths = PastPaths(seed, scenario=scenario, day_starts=self._nights)
+        self._nights = np.diff(self._starts_ns, prepend=0) > NS_PER_MINUTE
+        self._paths = PastPaths(
+            seed,
+            scenario=scenario,
+            day_starts=self._nights,
+            is_unbroken=self._starts_ns >= self.unbroken_ns,
+        )
         self._drop_later_days(self.daily)
 
     def levels(self) -> np.ndarray:
@@ -75,7 +86,8 @@ class Past:
             self._follow(known, opens, close)
         rng = rng_of(self._seed, f"range {name}")
         reach = self._scenario.volatility / np.sqrt(252 * MINUTES_A_DAY) * RANGE_SHARE
-        up, down = np.exp(reach * np.abs(rng.standard_normal((2, len(close)), dtype=np.float32)))
+        noise = rng.standard_normal((len(close), 2), dtype=np.float32)[::-1]
+        up, down = np.exp(reach * np.abs(noise.T))
         volume = np.zeros(len(close), dtype=np.int64)
         if name in EQUITIES:
             volume = (
@@ -121,12 +133,15 @@ class Past:
                 del rows[day]
 
 
-def _grid(calendar: ExchangeCalendar, start_ns: int) -> tuple[np.ndarray, np.ndarray, list[date]]:
+def _grid(
+    calendar: ExchangeCalendar, start_ns: int, unbroken_ns: int
+) -> tuple[np.ndarray, np.ndarray, list[date]]:
     """Starts of all minutes before the start, their session's number, the sessions' dates."""
     day = exchange_time(start_ns).date()
     sessions: list[TradingSession] = []
     while len(sessions) < SESSIONS:
-        session = calendar.session(day)
+        is_unbroken = unbroken_ns <= midnight_ns(day) < start_ns
+        session = whole_day(day) if is_unbroken else calendar.session(day)
         if session and session.opens_ns + NS_PER_MINUTE <= start_ns:
             sessions.append(session)
         day -= timedelta(days=1)

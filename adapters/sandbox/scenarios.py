@@ -30,7 +30,7 @@ SLIDE_MINUTES = 60
 SCENARIOS = {
     # Rich implied over quiet realised volatility: what a seller of premium waits for.
     "calm": Scenario(),
-    "congestion": Scenario(settled=0.05),
+    "congestion": Scenario(volatility=0.07, settled=0.05),
     "trend": Scenario(settled=0.8, swing=0.0002, drift_a_day=0.012, volatility_index=14.0),
     "chop": Scenario(volatility=0.14, settled=0.6, swing=0.0025, volatility_index=18.5),
     "gap": Scenario(settled=0.8, gap=-0.025, gap_points=4.5),

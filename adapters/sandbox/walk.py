@@ -14,6 +14,7 @@ from adapters.sandbox.instruments import EQUITIES, INDEX_SEEDS, VOLATILITY_INDEX
 from adapters.sandbox.scenarios import SLIDE_MINUTES, Scenario
 
 MINUTES_A_DAY = 375
+UNBROKEN_PACE = (MINUTES_A_DAY / (24 * 60)) ** 0.5  # a day round the clock moves as far as others
 DAYS_A_YEAR = 252
 OVERNIGHT = 0.45  # standard deviation of a night, in days
 RETURN_MINUTES = 3.0  # of the fluctuation: a quarter of an hour sees its whole range
@@ -48,21 +49,27 @@ def rng_of(seed: int, what: str) -> np.random.Generator:
 class PastPaths:
     """Log prices before the start, a minute a row, 0 at the end.
 
-    `day_starts` is True on the first minute of each session.
+    `day_starts` is True on the first minute after each pause; `is_unbroken` on those of days that
+    lasted round the clock. Random numbers are drawn from the end on: a seed is the same market
+    whatever the hour it starts at.
     """
 
-    def __init__(self, seed: int, *, scenario: Scenario, day_starts: np.ndarray) -> None:
+    def __init__(
+        self, seed: int, *, scenario: Scenario, day_starts: np.ndarray, is_unbroken: np.ndarray
+    ) -> None:
         self._seed = seed
         self._scenario = scenario
         self._day_starts = day_starts
         length = len(day_starts)
         before_end = np.arange(length)[::-1]
-        self._pace = np.interp(before_end, SETTLING_MINUTES, (scenario.settled, 1.0))
+        usual = np.where(is_unbroken, UNBROKEN_PACE, 1.0)
+        self._pace = np.interp(before_end, SETTLING_MINUTES, (scenario.settled, 1.0)) * usual
         self._drift = scenario.drift_a_day / MINUTES_A_DAY * (before_end < DRIFTED)
         self._market = self._moves("market", scenario.volatility)
         decay = np.exp(-np.arange(KERNEL_MINUTES) / RETURN_MINUTES)
         decay *= scenario.swing / np.sqrt((decay**2).sum())
-        swing = np.convolve(rng_of(seed, "swing").standard_normal(length), decay)[:length]
+        noise = rng_of(seed, "swing").standard_normal(length)[::-1]
+        swing = np.convolve(noise, decay)[:length]
         self._swing = swing * np.interp(before_end, SETTLING_MINUTES, (1.0, SWING_BEFORE))
 
     def of(self, name: str) -> np.ndarray:
@@ -78,8 +85,9 @@ class PastPaths:
         """Independent moves of that volatility a year, and a larger one over each night."""
         rng = rng_of(self._seed, stream)
         minute = volatility / np.sqrt(DAYS_A_YEAR * MINUTES_A_DAY)
-        moves = rng.standard_normal(len(self._pace), dtype=np.float32).astype(float)
-        nights = rng.standard_normal(int(self._day_starts.sum()))
+        moves = rng.standard_normal(len(self._pace), dtype=np.float32)[::-1].astype(float)
+        rng = rng_of(self._seed, f"{stream} nights")
+        nights = rng.standard_normal(int(self._day_starts.sum()))[::-1]
         moves[self._day_starts] += OVERNIGHT * np.sqrt(MINUTES_A_DAY) * nights
         return np.asarray(minute * moves * self._pace)
 
@@ -104,8 +112,11 @@ def past_points(seed: int, *, last: float, days: np.ndarray) -> np.ndarray:
 class Walk:
     """The live levels, one column a name of NAMES; moved by `step`, the only way to change them."""
 
-    def __init__(self, seed: int, scenario: Scenario, levels: np.ndarray) -> None:
+    def __init__(
+        self, seed: int, scenario: Scenario, levels: np.ndarray, *, always_open: bool
+    ) -> None:
         self._scenario = scenario
+        self._pace = scenario.settled * (UNBROKEN_PACE if always_open else 1.0)
         self._rng = rng_of(seed, "live")
         self._slow = levels.astype(float)
         self._points = float(levels[0])
@@ -124,9 +135,9 @@ class Walk:
         days = seconds / 60.0 / MINUTES_A_DAY
         noise = self._rng.standard_normal(len(NAMES) + 2)
         scale = np.sqrt(days / DAYS_A_YEAR)
-        market = scenario.volatility * scenario.settled * scale * noise[-1]
+        market = scenario.volatility * self._pace * scale * noise[-1]
         market += scenario.drift_a_day * days + self._push(seconds)
-        own = BETAS[:, 1] * scenario.settled * scale * noise[:-2]
+        own = BETAS[:, 1] * self._pace * scale * noise[:-2]
         self._slow *= np.exp(BETAS[:, 0] * market + own)
         memory = np.exp(-seconds / 60.0 / RETURN_MINUTES)
         shock = scenario.swing * np.sqrt(1 - memory * memory) * noise[-2]

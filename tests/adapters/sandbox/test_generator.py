@@ -1,6 +1,7 @@
 """The generated market: repeatable, consistent across a chain, and one with its own history."""
 
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ from domain import black76
 from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, NS_PER_S, epoch_ns, exchange_time
 from domain.errors import ConfigurationFault
 from domain.instruments import Kind
+from domain.market.aggregation import QUARTER_NS
+from domain.prices import BAR_DTYPE
+from domain.readings import Phase
 from domain.signals.indicators import is_congested
+from domain.signals.regime import PhaseMemory, raw_phase, read_bars, score_of
 from tests.kit.recorded_session import write_daily
 
 DAY = date(2026, 8, 19)
@@ -223,6 +228,71 @@ def test_history_meets_the_live_path():
     bars = market.history(nifty, "1m", DAY, DAY)
     assert bars[-1].close == pytest.approx(market.quote(nifty.listing_id).ltp, abs=0.06)
     assert bars[-1].start_ns == START_NS + 2 * NS_PER_MINUTE
+
+
+AT_ANY_HOUR = {
+    "before the bell": datetime(2026, 8, 19, 7, 28, 17, tzinfo=EXCHANGE_ZONE),
+    "in the session": datetime(2026, 8, 19, 11, 30, tzinfo=EXCHANGE_ZONE),
+    "after midnight": datetime(2026, 8, 20, 0, 0, 30, tzinfo=EXCHANGE_ZONE),
+    "on a Sunday": datetime(2026, 8, 23, 21, 52, tzinfo=EXCHANGE_ZONE),
+}
+
+
+def quarters(market, at_ns):
+    """The closed quarters of an hour that a warm start reads at that moment."""
+    day = exchange_time(at_ns).date()
+    nifty = market.index.get("NSE_INDEX", "NIFTY")
+    bars = market.history(nifty, "15m", day - timedelta(days=21), day)
+    return [bar for bar in bars if bar.start_ns + QUARTER_NS <= at_ns][-200:]
+
+
+@pytest.mark.parametrize("hour", AT_ANY_HOUR)
+def test_an_always_open_market_has_a_history_without_a_pause_into_the_live_path(hour):
+    start_ns = epoch_ns(AT_ANY_HOUR[hour])
+    market = market_of(start_ns=start_ns, always_open=True)
+    for now_ns in (start_ns, start_ns + 2 * QUARTER_NS):
+        market.advance(now_ns)
+        bars = quarters(market, now_ns)
+        starts = np.array([bar.start_ns for bar in bars])
+        assert len(bars) == 200
+        assert set(np.diff(starts)) == {QUARTER_NS}
+        assert now_ns - starts[-1] < 2 * QUARTER_NS
+        steps = np.array([after.open / bar.close - 1 for bar, after in pairwise(bars)])
+        assert np.abs(steps).max() < 0.002
+
+
+@pytest.mark.parametrize("hour", AT_ANY_HOUR)
+@pytest.mark.parametrize("seed", range(4))
+def test_an_always_open_squeeze_is_one_at_any_hour(hour, seed):
+    start_ns = epoch_ns(AT_ANY_HOUR[hour])
+    market = market_of(seed, start_ns, scenario="congestion", always_open=True)
+    bars = np.zeros(200, BAR_DTYPE)
+    for row, bar in zip(bars, quarters(market, start_ns), strict=True):
+        row["start_ns"], row["vwap"] = bar.start_ns, np.nan
+        row["open"], row["high"], row["low"], row["close"] = bar.open, bar.high, bar.low, bar.close
+    memory = PhaseMemory()
+    for end in range(len(bars) - 40, len(bars) + 1):
+        reading = read_bars(bars[:end], "15m")
+        raw = raw_phase(reading, score_of(reading, 16.8, None), "NEUTRAL")
+        memory = memory.with_bar(reading.start_ns, raw)
+    assert memory.ruling is Phase.CONGESTION
+
+
+def test_a_market_with_hours_ends_its_history_at_the_last_close():
+    start_ns = epoch_ns(AT_ANY_HOUR["on a Sunday"])
+    last = quarters(market_of(start_ns=start_ns), start_ns)[-1]
+    assert last.start_ns == epoch_ns(datetime(2026, 8, 21, 15, 15, tzinfo=EXCHANGE_ZONE))
+
+
+def test_a_seed_is_the_same_always_open_market_at_any_hour():
+    def moves(start_ns):
+        market = market_of(start_ns=start_ns, always_open=True)
+        day = exchange_time(start_ns).date()
+        nifty = market.index.get("NSE_INDEX", "NIFTY")
+        bars = market.history(nifty, "1m", day - timedelta(days=2), day)
+        return [bar.close for bar in bars if bar.start_ns < start_ns][-1_000:]
+
+    assert moves(START_NS) == moves(START_NS + 5 * 3_600 * NS_PER_S)
 
 
 def test_an_option_has_bars_that_end_at_its_price(shared):
