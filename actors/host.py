@@ -25,9 +25,9 @@ from actors.hosting.nursery import Forked
 from actors.hosting.shared import Shared
 from actors.hosting.shortcut import Shortcut
 from actors.hosting.wire import Address
+from domain.clock import NS_PER_S
 
-LINGER_S, LINGER_MAX_S = 0.02, 0.25  # in a replay: without, and with traffic
-PUSH_AGAIN_S = 0.001
+LINGER_S, LINGER_MAX_S = 0.02, 0.25  # without, and with traffic
 
 _shared: list[Shared] = []
 _log: list[LogFile] = []
@@ -76,7 +76,7 @@ class Host(ThespianActor):
             self._end(failure)
 
     def _take(self, ready: list[int]) -> None:
-        """Readable descriptors: the engine's own, and in a replay those of the shortcut."""
+        """Readable descriptors: the engine's own, and those of the shortcut."""
         ours = self._shortcut.descriptors() if self._shortcut is not None else []
         for descriptor in ready:
             if self._shortcut is not None and descriptor in ours:
@@ -85,8 +85,8 @@ class Host(ThespianActor):
         self._engine.readable([descriptor for descriptor in ready if descriptor not in ours])
 
     def _linger(self) -> list[int]:
-        """What Thespian shall watch. In a replay the next round is near, and its loop is slow: so
-        this one turns for a while, as long as something comes.
+        """What Thespian shall watch. Where one frame came the next is near, and its loop is slow:
+        so this one turns for a while, as long as something comes.
         """
         engine, shortcut = self._engine, self._shortcut
         if shortcut is None:
@@ -94,7 +94,7 @@ class Host(ThespianActor):
         until = time.monotonic() + LINGER_MAX_S
         while engine.configured and time.monotonic() < until:
             pending = shortcut.push()
-            ready = shortcut.wait(engine.descriptors(), PUSH_AGAIN_S if pending else LINGER_S)
+            ready = shortcut.wait(engine.descriptors(), self._pause_s())
             self._take(ready)
             due_ns = engine.next_due_ns()
             if due_ns is not None and time.monotonic_ns() >= due_ns:
@@ -102,8 +102,14 @@ class Host(ThespianActor):
             elif not ready and not pending:
                 break
         if shortcut.push():
-            self.wake_after(PUSH_AGAIN_S)
+            self.wake_after(LINGER_S)
         return [*engine.descriptors(), *shortcut.descriptors()]
+
+    def _pause_s(self) -> float:
+        due_ns = self._engine.next_due_ns()
+        if due_ns is None:
+            return LINGER_S
+        return min(max((due_ns - time.monotonic_ns()) / NS_PER_S, 0.0), LINGER_S)
 
     def _end(self, failure: BaseException) -> None:
         name = self._engine.name
@@ -119,9 +125,7 @@ class Host(ThespianActor):
     # -- the engine's transport --
 
     def configured(self, name: str, life: int) -> None:
-        runtime = _shared[0].runtime
-        if runtime.replay is not None:
-            self._shortcut = Shortcut(runtime.run_dir, name, life)
+        self._shortcut = Shortcut(_shared[0].runtime.run_dir, name, life)
 
     def my_address(self) -> Address:
         return self.myAddress if self._shortcut is None else self._shortcut.address

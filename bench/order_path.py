@@ -27,9 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.kit import quantile, table
 from launch.build import free_port
 from tests.kit.default_system import ROOT, default_system, wait_for
-from tests.kit.trading_system import BETWEEN_SIGNALS_S, ROOM_FOR_DRILLS, TradingSystem, condor
+from tests.kit.trading_system import (
+    BETWEEN_SIGNALS_S,
+    BROKER,
+    ROOM_FOR_DRILLS,
+    TradingSystem,
+    condor,
+)
 
-BROKERS = ("kotak", "dhan", "zerodha")
 PLACING = b"/placeorder"
 
 
@@ -68,12 +73,12 @@ class Relay:
         self._listener.close()
 
 
-def start_exchange(key: str, ports: dict[str, tuple[int, int]]) -> subprocess.Popen[bytes]:
+def start_exchange(key: str, rest: int, websocket: int) -> subprocess.Popen[bytes]:
     """The sandbox alone, always open."""
-    words = [sys.executable, "-m", "adapters.sandbox", "--always-open"]
-    for name, (rest, websocket) in ports.items():
-        words += ["--instance", f"{name}:{rest}:{websocket}:{key}"]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    words = ["--always-open", "--instance", f"{BROKER}:{rest}:{websocket}:{key}"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "adapters.sandbox", *words], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
 
 
 def is_up(port: int) -> bool:
@@ -117,19 +122,18 @@ def main() -> None:
     parser.add_argument("--signals", type=int, default=15)
     signals = parser.parse_args().signals
     key = secrets.token_hex(32)
-    ports = {name: (free_port(), free_port()) for name in BROKERS}
-    exchange = start_exchange(key, ports)
-    relay = Relay(ports["zerodha"][0])
-    environment = {"TOMIC_SIGNAL_LOOP_ENABLED": "false"}
-    for name, (rest, websocket) in ports.items():
-        port = relay.port if name == "zerodha" else rest
-        environment |= {
-            f"MULTI_BROKER_{name.upper()}_URL": f"http://127.0.0.1:{port}",
-            f"MULTI_BROKER_{name.upper()}_WS_URL": f"ws://127.0.0.1:{websocket}",
-            f"MULTI_BROKER_{name.upper()}_OPENALGO_API_KEY": key,
-        }
+    rest, websocket = free_port(), free_port()
+    exchange = start_exchange(key, rest, websocket)
+    relay = Relay(rest)
+    # The other brokers stay with the sandbox in the tree, which trades at any hour.
+    environment = {
+        "TOMIC_SIGNAL_LOOP_ENABLED": "false",
+        f"MULTI_BROKER_{BROKER.upper()}_URL": f"http://127.0.0.1:{relay.port}",
+        f"MULTI_BROKER_{BROKER.upper()}_WS_URL": f"ws://127.0.0.1:{websocket}",
+        f"MULTI_BROKER_{BROKER.upper()}_OPENALGO_API_KEY": key,
+    }
     try:
-        wait_for(lambda: all(is_up(rest) for rest, _ in ports.values()), "the exchange listens")
+        wait_for(lambda: is_up(rest), "the exchange listens")
         with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
             system.start()
             system.wait_ready_to_trade()

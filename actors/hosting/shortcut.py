@@ -1,7 +1,7 @@
-"""Shortcut: frames of a replay over local sockets, because a recorded hour is thousands of rounds.
+"""Shortcut: frames from host to host over local sockets (docs/decisions/0007).
 
-A round is two frames a host; through the actor runtime each costs the better part of a millisecond,
-here some tens of microseconds. An address is a path in the run folder, which only this user enters.
+Through the actor runtime a frame costs the better part of a millisecond on each side, here some
+tens of microseconds. An address is a path in the run folder, which only this user enters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shortcut:
         """Hands a frame over; never blocks. What a dead host does not take is dropped."""
         data = pickle.dumps((self.address, frame), protocol=pickle.HIGHEST_PROTOCOL)
         if len(data) > FRAME_BYTES_MAX:
-            raise ValueError(f"a frame of {len(data)} bytes does not travel in a replay")
+            raise ValueError(f"a frame of {len(data)} bytes is too large")
         self._pending.setdefault(address, deque()).append(data)
         self.push()
 
@@ -79,11 +79,16 @@ class Shortcut:
         return frames
 
     def wait(self, others: list[int], timeout_s: float) -> list[int]:
-        """Readable ones of our descriptors and `others`, after at most that time."""
+        """Readable ones of our descriptors and `others`, after at most that time; earlier and
+        none when a busy host has room again."""
         poll = select.poll()
+        for address in self._pending:
+            if address in self._outgoing:
+                poll.register(self._outgoing[address].fileno(), select.POLLOUT)
         for descriptor in (*self.descriptors(), *others):
             poll.register(descriptor, select.POLLIN)
-        return [descriptor for descriptor, _ in poll.poll(timeout_s * 1_000)]
+        events = poll.poll(timeout_s * 1_000)
+        return [descriptor for descriptor, event in events if not event & select.POLLOUT]
 
     def _connection(self, address: str) -> socket.socket:
         if address not in self._outgoing:

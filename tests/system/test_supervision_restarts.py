@@ -21,7 +21,7 @@ def test_a_killed_leaf_comes_back_and_its_sibling_does_not_notice(start_tree: St
     tree = start_tree(PAIR)
     tree.kill(tree.pid("one"))
     tree.wait_life("one", 2)
-    assert [note for note in tree.notes("two") if "start" in note] == tree.notes("two")[:1]
+    assert [note for note in tree.notes("two") if " start " in note] == tree.notes("two")[:1]
 
 
 def test_mail_reaches_the_new_life_of_a_killed_actor(start_tree: Start) -> None:
