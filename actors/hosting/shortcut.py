@@ -7,6 +7,7 @@ tens of microseconds. An address is a path in the run folder, which only this us
 from __future__ import annotations
 
 import contextlib
+import mmap
 import pickle
 import select
 import socket
@@ -24,7 +25,7 @@ class Shortcut:
 
     def __init__(self, run_dir: Path, name: str, life: int) -> None:
         self.address = str(run_dir / f"{name}.{life}")
-        self._buffer = memoryview(bytearray(FRAME_BYTES_MAX))
+        self._buffer = mmap.mmap(-1, FRAME_BYTES_MAX)  # takes memory as it is used
         self._listener = _socket()
         self._listener.bind(self.address)
         self._listener.listen(CONNECTIONS_WAITING_MAX)

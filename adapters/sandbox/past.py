@@ -24,6 +24,7 @@ from domain.clock import NS_PER_MINUTE, exchange_time
 
 UNBROKEN_DAYS = 5  # before today, of an always open market: more than the regime's 200 quarters
 SESSIONS = 320  # a year of volatility history, and the 260 daily bars of a warm start
+NAMES_KEPT = 4
 RANGE_SHARE = 0.3  # how far a minute reaches beyond its own open and close, in minute deviations
 EQUITY_VOLUME_A_MINUTE = 9_000.0
 
@@ -49,6 +50,7 @@ class Past:
         self.unbroken_ns = midnight_ns(first) if always_open else start_ns
         self._starts_ns, self._days, self._dates = _grid(calendar, start_ns, self.unbroken_ns)
         self._made: dict[str, Minutes] = {}
+        self._closes: dict[str, np.ndarray] = {}
         self._nights = np.diff(self._starts_ns, prepend=0) > NS_PER_MINUTE
         self._paths = PastPaths(
             seed,
@@ -60,18 +62,25 @@ class Past:
 
     def levels(self) -> np.ndarray:
         """Prices at the start, in the order of NAMES."""
-        return np.array([self.minutes(name).close[-1] for name in NAMES])
+        return np.array([self._close(name)[-1] for name in NAMES])
 
     def close_before(self, day: date) -> np.ndarray:
         """The last prices before a date, in the order of NAMES; the first known when none are."""
         row = max(int(np.searchsorted(self._days, self._session_of(day))) - 1, 0)
-        return np.array([self.minutes(name).close[row] for name in NAMES])
+        return np.array([self._close(name)[row] for name in NAMES])
 
     def minutes(self, name: str) -> Minutes:
-        """All minutes of one name."""
+        """All minutes of one name; those of the last few names are kept, for all are 200 MB."""
         if name not in self._made:
+            if len(self._made) == NAMES_KEPT:
+                del self._made[next(iter(self._made))]
             self._made[name] = self._make(name)
         return self._made[name]
+
+    def _close(self, name: str) -> np.ndarray:
+        if name not in self._closes:
+            self._closes[name] = self._make(name).close
+        return self._closes[name]
 
     def _make(self, name: str) -> Minutes:
         known = self.daily.get(name, {})
