@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.frames import text_frame
 from adapters.sandbox.hub import QUEUE_FRAMES_MAX, Connection
 from adapters.sandbox.server import SandboxServer
+from tests.kit import default_system
 from tests.kit.sandbox_bench import KEY, HandMarket, bench, call
 
 DEADLINE_S = 5.0
@@ -72,10 +72,7 @@ def wire(server: SandboxServer) -> Iterator[Wire]:
 
 
 def wait_for(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not fact():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
+    default_system.wait_for(fact, "what the test waits for", DEADLINE_S)
 
 
 def test_the_official_client_reads_ticks_in_all_three_modes(
