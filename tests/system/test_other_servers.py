@@ -1,0 +1,167 @@
+"""Feed and execution pointed at another OpenAlgo server by the environment, with no other change.
+
+That server is a sandbox exchange in a process of its own, whose NIFTY stands far below that of the
+exchange in the tree. What happened there is read from its own books, with the official client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from openalgo import api
+
+from domain.clock import NS_PER_S, exchange_time
+from domain.instruments import parse_symbol
+from launch.build import free_port
+from tests.kit.default_system import ROOT
+from tests.kit.recorded_session import write_daily
+from tests.kit.trading_system import (
+    BROKER,
+    ROOM_FOR_DRILLS,
+    Row,
+    TradingSystem,
+    trading_system,
+    uncovered,
+    wait_for,
+)
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("other_servers"),
+    pytest.mark.filterwarnings("ignore:The inplace keyword"),  # the client's own use of pandas
+]
+
+LEVEL = 20_000.0  # of its NIFTY; the exchange in the tree begins near 24,600
+NEAR = 0.06  # of a level: what a few generated days may move it
+WHOLE_MINUTE = (
+    "SELECT * FROM bars WHERE symbol = 'NIFTY' AND timeframe = '1m' AND source = 'live'"
+    " AND partial = 0 AND tick_count >= 20 ORDER BY start_ns"
+)
+ENDED_WITHIN_S = 230.0  # an entry's short may rest at its limit for three minutes
+
+
+@dataclass(frozen=True)
+class OtherServer:
+    """A stand-alone exchange that serves one broker."""
+
+    rest: int
+    websocket: int
+    key: str
+
+    def by_broker(self) -> dict[str, str]:
+        """The variables that point a broker of topology.yaml at it."""
+        prefix = f"MULTI_BROKER_{BROKER.upper()}_"
+        return {
+            f"{prefix}URL": f"http://127.0.0.1:{self.rest}",
+            f"{prefix}WS_URL": f"ws://127.0.0.1:{self.websocket}",
+            f"{prefix}OPENALGO_API_KEY": self.key,
+        }
+
+    def client(self) -> api:
+        """The official client."""
+        return api(self.key, host=f"http://127.0.0.1:{self.rest}")
+
+    def orders(self) -> list[Row]:
+        """Its order book, oldest first."""
+        rows: list[Row] = self.client().orderbook()["data"]["orders"]
+        return sorted(rows, key=lambda row: int(row["orderid"]))
+
+
+@contextlib.contextmanager
+def other_server(folder: Path) -> Iterator[OtherServer]:
+    """The exchange as `python -m adapters.sandbox` runs it; gone when the block ends."""
+    last = date.today() - timedelta(days=10)
+    write_daily(folder, "nifty", closes=[LEVEL + 40 * (n % 3) for n in range(300)], last=last)
+    server = OtherServer(free_port(), free_port(), secrets.token_hex(32))
+    variable = f"MULTI_BROKER_{BROKER.upper()}_OPENALGO_API_KEY"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "adapters.sandbox", "--always-open", "--scenario", "congestion",
+            "--history", str(folder), "--data-dir", str(folder),
+            "--instance", f"{BROKER}:{server.rest}:{server.websocket}",
+        ],
+        cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, variable: server.key},
+    )  # fmt: skip
+    try:
+        wait_for(lambda: is_open(server.rest), "the other server listens")
+        yield server
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not is_open(server.rest)
+    assert not is_open(server.websocket)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def live_minutes(system: TradingSystem) -> list[Row]:
+    """The minutes of NIFTY that were built whole from ticks."""
+    path = system.folder / "var" / "market.db"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute(WHOLE_MINUTE)]
+
+
+def minute_there(server: OtherServer, start_ns: int) -> Row:
+    """The same minute as that server's history has it."""
+    day = exchange_time(start_ns).date().isoformat()
+    frame = server.client().history(
+        symbol="NIFTY", exchange="NSE_INDEX", interval="1m", start_date=day, end_date=day
+    )
+    assert not isinstance(frame, dict), frame
+    at_start = [int(at.timestamp()) * NS_PER_S == start_ns for at in frame.index]
+    row: Row = frame[at_start].iloc[0].to_dict()
+    return row
+
+
+def assert_market_data_comes_from(server: OtherServer, system: TradingSystem) -> None:
+    ours = wait_for(lambda: live_minutes(system), "a whole minute of ticks", 150)[-1]
+    theirs = minute_there(server, ours["start_ns"])
+    assert ours["close"] == pytest.approx(LEVEL, rel=NEAR)
+    for name in ("high", "low", "close"):
+        assert ours[name] == pytest.approx(theirs[name], rel=2e-5), (ours, theirs)
+    assert system.part("feed_selector")["state"] == "live"
+
+
+def assert_orders_arrive_at(server: OtherServer, system: TradingSystem) -> None:
+    assert server.orders() == []
+    trace = system.wait_ended(system.inject_until_taken("NIFTY"), ENDED_WITHIN_S)
+    strategy_id = trace["command"]["strategy_id"]
+    if trace["state"] == "DONE":
+        system.post(f"/tomic/positions/{strategy_id}/close", {"reason": "drill"})
+    wait_for(lambda: not system.get("/tomic/positions")[1]["positions"], "it is flat")
+    ours, theirs = system.orders(strategy_id), server.orders()
+    assert {row["broker_name"] for row in ours} == {BROKER}
+    sent = {row["broker_order_id"] for row in ours if row["broker_order_id"]}
+    assert sent == {row["orderid"] for row in theirs}
+    filled = [row for row in theirs if row["order_status"] == "complete"]
+    assert [row["action"] for row in filled[:2]] == ["BUY", "BUY"]
+    assert uncovered([{**row, "filled_quantity": row["quantity"]} for row in filled]) == []
+    strikes = [float(parse_symbol(row["symbol"]).strike) for row in theirs]
+    assert strikes == [pytest.approx(LEVEL, rel=3 * NEAR)] * len(strikes)
+    positions = server.client().positionbook()["data"]
+    assert {int(row["quantity"]) for row in positions} == {0}
+
+
+def test_prices_come_from_and_orders_go_to_the_server_that_the_environment_names(
+    tmp_path: Path,
+) -> None:
+    with other_server(tmp_path) as server:
+        environment = {"TOMIC_SIGNAL_LOOP_ENABLED": "false", **server.by_broker()}
+        with trading_system(environment, ROOM_FOR_DRILLS) as system:
+            assert_market_data_comes_from(server, system)
+            assert_orders_arrive_at(server, system)
