@@ -27,7 +27,7 @@ run: install
 	@$(BIN)/python system.py --topology
 
 test: install-test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
 check: install-test
 	$(BIN)/ruff format --check .

@@ -60,7 +60,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     if plan:
         brokers, settings = _on_free_ports(brokers, settings)
     sandbox = any(broker.sandbox for broker in brokers)
-    keys = env.broker_keys(topology, settings, variables, execution_broker)
+    keys = env.broker_keys(topology, brokers, variables, execution_broker)
     keys |= _sandbox_keys(data_dir, brokers)
     keys["http"] = variables[env.API_KEY]
     _check_ports(brokers, settings)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from domain.brokers import BrokerEndpoint
 from domain.errors import ConfigurationFault
-from domain.settings import Settings
 from domain.supervision.topology import Topology
 
 API_KEY = "TOMIC_API_KEY"
@@ -75,10 +75,13 @@ def ensure_api_key(environment: dict[str, str], env_file: Path) -> str:
 
 
 def broker_keys(
-    topology: Topology, settings: Settings, environment: Mapping[str, str], execution_broker: str
+    topology: Topology,
+    brokers: Iterable[BrokerEndpoint],
+    environment: Mapping[str, str],
+    execution_broker: str,
 ) -> dict[str, str]:
     """The API key of each broker that is not ours (`multibroker.md` 2, `tomic.md` 2.1); absent =
-    none.
+    none. `brokers` is where each of them is by now, after every override.
     """
     shared = environment.get("OPENALGO_API_KEY") or environment.get("API_KEY", "")
     execution = environment.get("TOMIC_EXECUTION_API_KEY") or shared
@@ -86,7 +89,7 @@ def broker_keys(
     primary = environment.get("TOMIC_FEED_PRIMARY_API_KEY") or feed
     fallback = environment.get("TOMIC_FEED_FALLBACK_API_KEY") or primary
     keys = {}
-    for broker in topology.brokers:
+    for broker in brokers:
         if broker.sandbox:
             continue
         prefix = f"MULTI_BROKER_{broker.name.upper()}_"

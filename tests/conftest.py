@@ -16,3 +16,8 @@ if str(ROOT) not in sys.path:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems first: they take longest, and the short tests fill the gaps at the end."""
+    items.sort(key=lambda item: "system" not in item.path.parts)

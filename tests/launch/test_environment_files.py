@@ -70,7 +70,7 @@ def test_each_broker_gets_the_nearest_key() -> None:
         "MULTI_BROKER_DELTA_APIKEY": "own",
     }
     brokers = [endpoint(name) for name in ("alpha", "beta", "gamma", "delta", "zeta")]
-    keys = broker_keys(topology(*brokers), Settings(), environment, "zeta")
+    keys = broker_keys(topology(*brokers), brokers, environment, "zeta")
     assert keys == {
         "alpha": "execution",
         "beta": "fallback",
@@ -81,10 +81,14 @@ def test_each_broker_gets_the_nearest_key() -> None:
 
 
 def test_our_own_sandbox_never_gets_a_real_key() -> None:
-    found = broker_keys(
-        topology(endpoint("alpha", sandbox=True)), Settings(), {"API_KEY": "k"}, "alpha"
-    )
-    assert found == {}
+    rows = [endpoint("alpha", sandbox=True)]
+    assert broker_keys(topology(*rows), rows, {"API_KEY": "k"}, "alpha") == {}
+
+
+def test_a_sandbox_broker_that_is_pointed_elsewhere_gets_the_key_of_there() -> None:
+    moved = [endpoint("alpha")]
+    found = broker_keys(topology(endpoint("alpha", sandbox=True)), moved, {"API_KEY": "k"}, "alpha")
+    assert found == {"alpha": "k"}
 
 
 def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:

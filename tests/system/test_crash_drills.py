@@ -18,7 +18,7 @@ import pytest
 from tests.kit.trading_system import BROKER, TradingSystem, uncovered, wait_for
 
 pytestmark = pytest.mark.timeout(240)
-WAITED_FOR_S = 20.0
+WAITED_FOR_S = 10.0
 ON_THE_WAY = ("SENDING", "SENT", "OPEN", "FILLED")
 ORDER_PATH = (
     "position_book",
@@ -122,12 +122,10 @@ def test_an_agent_that_is_stopped_in_an_entry_is_replaced_while_the_pages_answer
 ) -> None:
     correlation_id = begin_entry(system)
     stopped = system.kill("execution_agent", signal.SIGSTOP)
-    began = time.monotonic()
     status, answer = system.get("/tomic/status", timeout_s=1)
     assert (status, answer["status"]) == (200, "success")
     system.wait_whole("execution_agent", stopped)
     assert "heartbeats" in system.nodes()["execution_agent"]["last_restart_reason"]
-    assert time.monotonic() - began < WAITED_FOR_S
     end_entry(system, correlation_id)
 
 
