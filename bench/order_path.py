@@ -93,13 +93,18 @@ def measure(system: TradingSystem, relay: Relay, signals: int) -> list[float]:
     while len(took) < signals:
         before = len(relay.placed_ns)
         began_ns = time.time_ns()
-        trace = system.wait_ended(system.inject(condor("NIFTY")))
-        if len(relay.placed_ns) > before:
-            took.append((relay.placed_ns[before] - began_ns) / 1e6)
-            strategy_id = trace["command"]["strategy_id"]
-            system.post(f"/tomic/positions/{strategy_id}/close", {"reason": "bench"})
-            wait_for(lambda: not system.get("/tomic/positions")[1]["positions"], "flat", 60)
+        correlation_id = system.inject(condor())
+        word = wait_for(lambda: system.trace(correlation_id).get("evaluation"), "risk's word")  # noqa: B023
         pause.wait(BETWEEN_SIGNALS_S)
+        if word["result"] != "enqueued":
+            continue
+        wait_for(lambda: len(relay.placed_ns) > before, "an order arrives")  # noqa: B023
+        took.append((relay.placed_ns[before] - began_ns) / 1e6)
+        strategy_id = system.trace(correlation_id)["command"]["strategy_id"]
+        # A short may rest at its limit for minutes; the close ends that, too.
+        system.post(f"/tomic/positions/{strategy_id}/close", {"reason": "bench"})
+        wait_for(lambda: not system.get("/tomic/positions")[1]["positions"], "flat", 60)
+        system.wait_ended(correlation_id)
     return took
 
 
@@ -134,7 +139,7 @@ def main() -> None:
     }
     try:
         wait_for(lambda: is_up(rest), "the exchange listens")
-        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
+        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem, condor) as system:
             system.start()
             system.wait_ready_to_trade()
             took = measure(system, relay, signals)
