@@ -139,7 +139,7 @@ def main() -> None:
     }
     try:
         wait_for(lambda: is_up(rest), "the exchange listens")
-        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem, condor) as system:
+        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
             system.start()
             system.wait_ready_to_trade()
             took = measure(system, relay, signals)
