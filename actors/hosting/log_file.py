@@ -40,7 +40,11 @@ class LogFile:
     def open(self, folder: Path, name: str) -> Any:
         """This process' logger, bound to its actor."""
         self._file = logging.handlers.RotatingFileHandler(
-            folder / f"{name}.log", maxBytes=BYTES_MAX, backupCount=FILES_KEPT, delay=True
+            folder / f"{name}.log",
+            maxBytes=BYTES_MAX,
+            backupCount=FILES_KEPT,
+            delay=True,
+            encoding="utf-8",
         )
         return self._patched.bind(actor=name)
 
