@@ -103,12 +103,13 @@ class InstrumentStore:
         with self._engine.connect() as connection:
             load_id = connection.execute(newest).scalar()
             key = (self._engine.url, load_id)
-            if key not in _indexes:
+            index = _indexes.get(key)
+            if index is None:
                 query = select(_LISTINGS).where(_LISTINGS.c.load_id == load_id)
                 index = InstrumentIndex(_listing(row) for row in connection.execute(query))
                 _indexes.clear()
                 _indexes[key] = index
-            return _indexes[key]
+            return index
 
     @staticmethod
     def _write(connection: Connection, master: dict[str, Listing], load_id: Any) -> None:
