@@ -120,9 +120,11 @@ class TradingSystem(DefaultSystem):
 
     @contextlib.contextmanager
     def control(self) -> Iterator[SandboxControl]:
-        """The sandbox's control port, as its part tells it."""
-        part = self.get("/tomic/parts/sandbox_exchange")[1]["data"]
-        control = SandboxControl(part["control_port"])
+        """The sandbox's control port, as its part tells it; a new life tells it in its time."""
+        port = wait_for(
+            lambda: self.part("sandbox_exchange").get("control_port"), "the sandbox told its port"
+        )
+        control = SandboxControl(port)
         try:
             yield control
         finally:
