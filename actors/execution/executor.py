@@ -18,7 +18,7 @@ from domain.clock import seconds
 from domain.errors import BrokerFailure, NotSent, StorageFailure
 from domain.execution.commands import request_of
 from domain.execution.outcomes import Outcome, not_proven, outcome_of
-from domain.execution.sending import may_leave
+from domain.execution.sending import NOT_MARKED_YET, may_leave
 from domain.orders import OrderRow, OrderStatus
 from domain.readings import FreshnessMark
 from messages.books import BrokerConnectionChanged
@@ -48,11 +48,13 @@ class _Sent:
 
 
 class Executor(Actor):
-    """State: the newest freshness mark, and when the broker was last proven a sandbox."""
+    """State: the newest freshness mark, what came before the first, and when the broker was last
+    proven a sandbox."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._mark: FreshnessMark | None = None
+        self._early: list[str] = []
         self._proven_ns = 0
 
     def start(self) -> None:
@@ -70,6 +72,9 @@ class Executor(Actor):
 
     def on_freshness_marked(self, message: FreshnessMarked) -> None:
         self._mark = message.mark
+        early, self._early = self._early, []
+        if early:
+            self._place(early, is_exit=False)
 
     def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
         if message.broker == self.context.instance:
@@ -129,6 +134,8 @@ class Executor(Actor):
         refusal = may_leave(row, command, self._mark, protective=is_exit, now_ns=now_ns)
         if refusal is None:
             return row
+        if refusal.code == NOT_MARKED_YET:
+            self._early.append(key)
         if refusal.final:
             changes = {"error_kind": refusal.code.lower(), "error_message": refusal.text}
             status = OrderStatus.FAILED

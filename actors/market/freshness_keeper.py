@@ -125,6 +125,8 @@ class FreshnessKeeper(Actor):
         gone = np.setdiff1d(self._by_topic.get(batch.topic, fresh[:0]), fresh)
         self._by_topic[batch.topic] = fresh
         self._seen.drop(gone)
+        for id_ in gone.tolist():
+            self._names.pop(id_, None)
         self._want(fresh)
 
     # -- what it tells --

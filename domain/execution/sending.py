@@ -9,6 +9,8 @@ from domain.intents import STRATEGY_TRAITS, StrategyType
 from domain.orders import CommandRow, CommandStatus, OrderRow
 from domain.readings import FreshnessMark
 
+NOT_MARKED_YET = "NOT_MARKED_YET"
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -40,6 +42,8 @@ def may_leave(
         return Held("NOT_CLEARED", f"command {command.command_id} was not cleared", False)
     if now_ns > command.lease_expires_ns:
         return Held("LEASE_EXPIRED", f"the lease of command {command.command_id} is over", False)
+    if mark is None:
+        return Held(NOT_MARKED_YET, "this executor has not heard yet how fresh the data is", False)
     strategy = STRATEGY_TRAITS[StrategyType(row.strategy)] if row.strategy else None
     report = check_freshness(
         mark,

@@ -174,8 +174,11 @@ class Desk:
     def agent(self) -> ExecutionAgent:
         return self.actors["execution_agent"]  # type: ignore[return-value]
 
-    def begin(self, name: str) -> None:
-        """Starts an actor, or a new life of it: what it held in memory and in its mail is gone."""
+    def begin(self, name: str, is_marked: bool = True) -> None:
+        """Starts an actor, or a new life of it: what it held in memory and in its mail is gone.
+
+        Not `is_marked`: its first freshness mark is still to come.
+        """
         self.lives[name] = self.lives.get(name, 0) + 1
         context = RecordingContext(
             name, self.runtime, instance=BROKER, life=self.lives[name], now_ns=self.now_ns
@@ -189,7 +192,8 @@ class Desk:
         self.contexts[name], self.actors[name] = context, kinds[name](context, settings)
         self.dead.discard(name)
         self.actors[name].start()
-        self.fresh()
+        if is_marked:
+            self.fresh()
 
     def kill(self, name: str) -> None:
         """Ends an actor as `kill -9` does: its mail and timers are gone."""

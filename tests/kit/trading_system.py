@@ -163,9 +163,22 @@ class TradingSystem(DefaultSystem):
             seen["gate"] = self.part("breaker_gate").get("mode")
             seen["regime"] = self.part("regime_agent").get("version", 0)
             seen["feed"] = self.part("feed_selector").get("state")
-            return seen["gate"] == "active" and seen["regime"] > 0 and seen["feed"] == "live"
+            seen["quotes"] = self.quoted(self.part("freshness_keeper"))
+            told = (seen["gate"], seen["feed"], seen["quotes"])
+            return told == ("active", "live", "all") and seen["regime"] > 0
 
         wait_for(ready, lambda: f"the system is ready to trade: {seen}", READY_WITHIN_S)
+
+    @staticmethod
+    def quoted(ages_s: Row) -> str:
+        """Of which underlyings and options a price is known: all, or which are missing."""
+        missing = [
+            f"no option of {name}"
+            for name in WING_POINTS
+            if not any(key.startswith(f"option:{name}") for key in ages_s)
+        ]
+        missing += [key for key, age_s in ages_s.items() if ":" in key and age_s < 0]
+        return ", ".join(missing) or "all"
 
     def inject(self, signal: Mapping[str, Any]) -> str:
         """Posts a signal; its correlation id."""
@@ -194,8 +207,11 @@ class TradingSystem(DefaultSystem):
     @staticmethod
     def told(trace: Row) -> str:
         """A trace in a line."""
-        rows = trace.get("orders", [])
-        orders = [f"{r['purpose']} {r['action']} {r['symbol']} {r['status']}" for r in rows]
+        orders = [
+            f"{row['purpose']} {row['action']} {row['symbol']} {row['status']} "
+            f"{row['error_message'] or ''}".strip()
+            for row in trace.get("orders", [])
+        ]
         return f"{trace.get('state')}, {trace.get('evaluation')}, {orders}"
 
     def enter(self, underlying: str = "NIFTY") -> str:

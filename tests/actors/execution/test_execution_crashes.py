@@ -330,6 +330,17 @@ def test_an_answer_that_cannot_be_recorded_is_kept_until_it_can(desk) -> None:
     assert len(desk.broker.requests) == 2
 
 
+def test_an_entry_that_came_before_an_executors_first_freshness_mark_leaves_with_it(desk) -> None:
+    desk.begin(EXECUTOR, is_marked=False)
+    desk.propose(make_intent())
+    assert desk.broker.requests == []
+    assert {row.status for row in desk.store.orders_of(1)} == {OrderStatus.WAITING}
+    desk.fresh()
+    desk.settle()
+    desk.run(1)
+    assert desk.broker.net() == SPREAD_NET
+
+
 def test_an_executor_told_twice_sends_once(desk) -> None:
     desk.propose(make_intent())
     desk.run(3)

@@ -238,6 +238,8 @@ def test_strikes_that_a_chain_dropped_are_no_longer_covered(keep, market):
     assert context.log.told == [
         ("INFO", "[HEARTBEAT] Positions: 0 | Data: 3/3 | Coverage: 100.0% | Stale: 0")
     ]
+    told = [name for name in context.reports[-1] if name.startswith("option:")]
+    assert told == [f"option:{PUT}"]
 
 
 def test_a_disconnected_feed_makes_the_heartbeat_critical(keep, market):
