@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from domain.clock import exchange_time, seconds
+from domain.gates import ActiveStrategy
 from domain.intents import STRATEGY_TRAITS, Signal, StrategyType
 from domain.orders import CommandStatus
 from domain.positions import BookSnapshot
-from domain.risk.gates import ActiveStrategy
 from persistence.database import open_engine
 from persistence.latches import EntryNumber, end_entry, number_entry, open_entries
 from persistence.views import CommandViews

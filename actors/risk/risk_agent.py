@@ -17,6 +17,7 @@ from actors.risk.evaluation_log import EvaluationLog
 from actors.risk.execution_broker import execution_broker
 from domain.charges import rates_on
 from domain.clock import exchange_time, seconds
+from domain.gates import naked_policy
 from domain.intents import (
     Refusal,
     ResolvedStructure,
@@ -34,7 +35,6 @@ from domain.risk.evaluation import (
     check_contracts,
     size_signal,
 )
-from domain.risk.gates import NakedPolicy
 from domain.risk.proposal import legs_of, lot_orders, make_intent, product_of, tag_of
 from messages.books import (
     MarginQuoted,
@@ -116,15 +116,7 @@ class RiskAgent(Actor):
         super().__init__(context, settings)
         runtime = context.runtime
         self._broker = execution_broker(runtime, settings.broker)
-        keys = runtime.settings
-        self._policy = NakedPolicy(
-            allowed=keys.allow_naked_premium,
-            jade_lizard=keys.enable_jade_lizard,
-            short_strangle=keys.enable_short_strangle,
-            short_straddle=keys.enable_short_straddle,
-            live=keys.mode != "sandbox",
-            acknowledged=keys.naked_live_ack,
-        )
+        self._policy = naked_policy(runtime.settings)
         self._heard = Heard()
         self._log = EvaluationLog()
         self._pending: dict[str, Pending] = {}
@@ -252,6 +244,8 @@ class RiskAgent(Actor):
 
     def on_structure_closed(self, message: StructureClosed) -> None:
         self._entries.end(message.strategy_id)
+        if not message.stood:
+            return  # no trade was judged: the stops in a row go on
         stops = self._stops_today() + 1 if message.reason == STOP_WORD else 0
         now_ns = self.context.now_ns()
         self._stops = (exchange_time(now_ns).date().isoformat(), stops)

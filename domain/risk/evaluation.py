@@ -14,6 +14,7 @@ from typing import Any
 
 from domain.charges import ChargeRates
 from domain.freshness import check_freshness
+from domain.gates import ActiveStrategy, NakedPolicy, check_positions, check_regime
 from domain.intents import (
     STRATEGY_TRAITS,
     Refusal,
@@ -22,16 +23,7 @@ from domain.intents import (
     SizingStep,
 )
 from domain.readings import FreshnessMark, MarginState, Regime
-from domain.risk.gates import (
-    ActiveStrategy,
-    NakedPolicy,
-    check_credit,
-    check_margin_known,
-    check_positions,
-    check_prices,
-    check_reconciled,
-    check_regime,
-)
+from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
 from domain.risk.loss import exposure_delta, loss_per_unit
 from domain.risk.sizing import (
     Sizing,

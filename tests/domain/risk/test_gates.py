@@ -8,19 +8,11 @@ from datetime import date
 import pytest
 
 from domain.charges import rates_on
+from domain.gates import ActiveStrategy, NakedPolicy, check_positions, check_regime
 from domain.intents import Bias
 from domain.intents import StrategyType as S
 from domain.readings import Phase, VixFlag
-from domain.risk.gates import (
-    ActiveStrategy,
-    NakedPolicy,
-    check_credit,
-    check_margin_known,
-    check_positions,
-    check_prices,
-    check_reconciled,
-    check_regime,
-)
+from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
 from tests.kit.recording_context import START_NS
 from tests.kit.risk_makers import (
     a_condor,
