@@ -17,7 +17,7 @@ import numpy as np
 from actors.actor import Actor, Context
 from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
-from domain.clock import exchange_time, seconds
+from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import InstrumentIndex, Kind
 from domain.intents import STRATEGY_TRAITS, Refusal, Signal
 from domain.prices import BAR_DTYPE
@@ -26,9 +26,8 @@ from domain.signals.indicators import merge_bars
 from domain.signals.legs import LegShape, structure_legs, wing_points_of
 from domain.signals.selection import Chosen, View, select_structures
 from domain.signals.volatility import (
-    ChainVolatility,
     VolatilityRules,
-    as_decimal_iv,
+    chain_volatility,
     read_volatility,
     weighted_volatility,
 )
@@ -48,6 +47,7 @@ DAILY_BARS_MAX = 300
 HISTORY_DAYS = 365
 EARLY_BATCHES_MAX = 64
 READINESS_MAX = 10
+IV_AGE_MAX_S = 120.0  # older ones never sell premium (`tomic.md` 9.4)
 USER_RULES = (
     "enable_jade_lizard",
     "enable_short_strangle",
@@ -67,7 +67,7 @@ class VolatilitySettings:
     wing_points: dict[str, float] = field(default_factory=lambda: {"NIFTY": 200, "BANKNIFTY": 500})
     short_delta: float = 0.25
     ditm_delta: float = 0.90
-    iv_stale_after_s: float = 120.0
+    iv_stale_after_s: float = IV_AGE_MAX_S
     vix_proxy_for: str = "NIFTY"
 
     def __post_init__(self) -> None:
@@ -79,6 +79,10 @@ class VolatilitySettings:
             raise ValueError(f"short_delta must lie in 0.20-0.30, not {self.short_delta}")
         if not 0.80 <= self.ditm_delta < 1:
             raise ValueError(f"ditm_delta must lie in 0.80-1, not {self.ditm_delta}")
+        if not 0 < self.iv_stale_after_s <= IV_AGE_MAX_S:
+            raise ValueError(
+                f"iv_stale_after_s must lie in 0-{IV_AGE_MAX_S:g}, not {self.iv_stale_after_s}"
+            )
         if any(points <= 0 for points in self.wing_points.values()):
             raise ValueError("wing_points must be greater than 0")
 
@@ -149,7 +153,11 @@ class VolatilityAgent(Actor):
     def _read(self, underlying: str) -> VolatilityReading:
         return read_volatility(
             underlying,
-            self._chain_volatility(underlying),
+            chain_volatility(
+                self._chains.get(underlying, {}).values(),
+                self.context.now_ns(),
+                self.settings.iv_stale_after_s,
+            ),
             closes=self._closes(underlying),
             iv_history=self._history_of(underlying),
             rules=self._rules,
@@ -172,10 +180,10 @@ class VolatilityAgent(Actor):
         name = reading.underlying
         if regime.as_of_ns == 0:
             return Refusal("REGIME_UNKNOWN", f"{name}: the market's regime is not known yet")
-        if reading.iv <= 0:
+        if reading.as_of_ns == 0:
             return Refusal("IV_UNKNOWN", f"{name}: no at-the-money IV from the option chain yet")
-        age_s = (self.context.now_ns() - reading.as_of_ns) / 1e9
-        if age_s > self.settings.iv_stale_after_s:
+        if reading.iv <= 0:
+            age_s = (self.context.now_ns() - reading.as_of_ns) / NS_PER_S
             return Refusal("IV_STALE", f"{name}: the newest IV is {age_s:.0f} s old")
         return None
 
@@ -272,20 +280,6 @@ class VolatilityAgent(Actor):
             return own
         proxy = self._closes(self._vix) / 100.0
         return proxy if len(proxy) > len(own) else own
-
-    def _chain_volatility(self, underlying: str) -> ChainVolatility:
-        today = exchange_time(self.context.now_ns()).date()
-        chains = self._chains.get(underlying, {})
-        listed = [chains[expiry] for expiry in sorted(chains) if expiry >= today]
-        known = [row for row in listed if as_decimal_iv(row.atm_iv) > 0]
-        if not known:
-            return ChainVolatility(())
-        return ChainVolatility(
-            by_days=tuple((row.days_to_expiry, as_decimal_iv(row.atm_iv)) for row in known),
-            put_iv_25d=as_decimal_iv(known[0].put_iv_25d),
-            call_iv_25d=as_decimal_iv(known[0].call_iv_25d),
-            as_of_ns=known[0].as_of_ns,
-        )
 
     def _spot(self, underlying: str) -> float:
         chains = self._chains.get(underlying, {})

@@ -7,12 +7,13 @@ short a history is None or 0, never a guess. Which structure suits it: `selectio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from domain.readings import VolatilityReading
+from domain.clock import seconds
+from domain.readings import ChainSummary, VolatilityReading
 
 TOLERANCE = 1e-9
 DAYS_A_YEAR = 252
@@ -52,7 +53,8 @@ RULES = VolatilityRules()
 class ChainVolatility:
     """Measured implied volatilities of one underlying, decimals a year, 0 where not known.
 
-    `by_days` are (days to expiry, at-the-money IV), nearest expiry first.
+    `by_days` are (days to expiry, at-the-money IV), nearest expiry first; `as_of_ns` is the time of
+    the oldest of them, or of the newest that was too old where there is none.
     """
 
     by_days: tuple[tuple[float, float], ...]
@@ -66,6 +68,24 @@ def as_decimal_iv(value: float) -> float:
     if not math.isfinite(value) or value <= 0:
         return 0.0
     return value / 100.0 if value > 3 else value
+
+
+def chain_volatility(
+    summaries: Iterable[ChainSummary], now_ns: int, stale_after_s: float
+) -> ChainVolatility:
+    """What the chains of one underlying say at this moment: a summary that is too old says nothing,
+    for its chain may be kept no more."""
+    known = [row for row in summaries if row.days_to_expiry > 0 and as_decimal_iv(row.atm_iv) > 0]
+    oldest_ns = now_ns - seconds(stale_after_s)
+    live = sorted((row for row in known if row.as_of_ns >= oldest_ns), key=lambda row: row.expiry)
+    if not live:
+        return ChainVolatility((), as_of_ns=max((row.as_of_ns for row in known), default=0))
+    return ChainVolatility(
+        by_days=tuple((row.days_to_expiry, as_decimal_iv(row.atm_iv)) for row in live),
+        put_iv_25d=as_decimal_iv(live[0].put_iv_25d),
+        call_iv_25d=as_decimal_iv(live[0].call_iv_25d),
+        as_of_ns=min(row.as_of_ns for row in live),
+    )
 
 
 def constant_maturity_iv(by_days: Sequence[tuple[float, float]], days: float) -> float:

@@ -238,6 +238,28 @@ def test_old_volatility_gives_no_signal(runtime, ids):
     assert answer.notes[0].text == "NIFTY: the newest IV is 121 s old"
 
 
+def test_a_far_expiry_that_is_renewed_no_more_gives_no_signal(runtime, ids):
+    agent, context = rich(runtime, ids)
+    assert scan(agent, context).signals
+    context.advance(121)
+    near = {"as_of_ns": context.now_ns() - seconds(20)}
+    for days in (4, 11):  # 11 % is poor; only the frozen month is still rich at 16 %
+        context.deliver(agent, summary(TODAY + timedelta(days=days), 0.12, float(days), **near))
+    answer = scan(agent, context)
+    assert answer.signals == ()
+    (told,) = answer.inputs["volatility_snapshots"]
+    assert (told["iv"], told["as_of_ns"]) == (0.12, near["as_of_ns"])
+
+
+def test_a_reading_is_as_old_as_the_oldest_summary_in_it(runtime, ids):
+    agent, context = rich(runtime, ids)
+    context.advance(100)
+    front = summary(TODAY + timedelta(days=4), 0.16, 4.0, as_of_ns=context.now_ns())
+    context.deliver(agent, front)
+    (told,) = scan(agent, context).inputs["volatility_snapshots"]
+    assert told["as_of_ns"] == START_NS
+
+
 def test_unknown_regime_gives_no_signal(runtime, ids):
     agent, context = rich(runtime, ids)
     answer = scan(agent, context, Regime())
@@ -299,6 +321,7 @@ def test_switches_of_the_environment_reach_the_rules(runtime, ids):
         {"short_delta": 0.45},
         {"ditm_delta": 0.5},
         {"wing_points": {"NIFTY": 0}},
+        {"iv_stale_after_s": 121.0},
     ],
 )
 def test_settings_out_of_range_are_refused_with_a_sentence(bad):

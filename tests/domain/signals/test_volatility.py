@@ -2,13 +2,17 @@
 
 import math
 import statistics
+from datetime import date
 
 import numpy as np
 import pytest
 
+from domain.clock import seconds
+from domain.readings import ChainSummary
 from domain.signals.volatility import (
     ChainVolatility,
     as_decimal_iv,
+    chain_volatility,
     constant_maturity_iv,
     iv_percentile,
     iv_rank,
@@ -156,6 +160,41 @@ def test_constant_maturity_takes_the_nearest_when_30_days_are_not_between():
     assert constant_maturity_iv([(30, 0.15), (63, 0.16)], 30) == pytest.approx(0.15)
     assert constant_maturity_iv([], 30) == 0.0
     assert constant_maturity_iv([(10, 0.0)], 30) == 0.0
+
+
+NOW = 1_795_149_900 * 1_000_000_000  # 2026-11-20 10:15 IST
+
+
+def summary(expiry, days, iv, age_s=0.0):
+    return ChainSummary(
+        underlying="NIFTY", expiry=expiry, spot=26_000.0, forward=26_010.0, atm_strike=26_000.0,
+        atm_iv=iv, put_iv_25d=iv + 0.01, call_iv_25d=iv - 0.01, put_call_ratio=1.0,
+        max_pain=26_000.0, days_to_expiry=days, iv_source="feed", as_of_ns=NOW - seconds(age_s),
+    )  # fmt: skip
+
+
+FRONT, MONTH = date(2026, 11, 24), date(2026, 12, 29)
+
+
+def test_a_summary_counts_for_120_seconds_and_the_oldest_dates_the_reading():
+    rows = [summary(MONTH, 39.2, 0.16, age_s=120), summary(FRONT, 4.2, 0.12, age_s=5)]
+    read = chain_volatility(rows, NOW, 120)
+    assert read.by_days == ((4.2, 0.12), (39.2, 0.16))
+    assert (read.put_iv_25d, read.call_iv_25d) == (0.13, 0.11)
+    assert read.as_of_ns == NOW - seconds(120)
+
+
+def test_a_summary_that_nothing_renews_is_left_out_whichever_expiry_it_is_of():
+    far_old = [summary(FRONT, 4.2, 0.12), summary(MONTH, 39.2, 0.16, age_s=121)]
+    assert chain_volatility(far_old, NOW, 120).by_days == ((4.2, 0.12),)
+    front_old = [summary(FRONT, 4.2, 0.12, age_s=121), summary(MONTH, 39.2, 0.16)]
+    assert chain_volatility(front_old, NOW, 120).by_days == ((39.2, 0.16),)
+
+
+def test_with_old_summaries_only_nothing_is_known_but_how_old_the_newest_is():
+    rows = [summary(FRONT, 4.2, 0.12, age_s=300), summary(MONTH, 39.2, 0.16, age_s=121)]
+    assert chain_volatility(rows, NOW, 120) == ChainVolatility((), as_of_ns=NOW - seconds(121))
+    assert chain_volatility([], NOW, 120) == ChainVolatility(())
 
 
 def test_reading_joins_all_of_it():
