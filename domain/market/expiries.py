@@ -52,23 +52,29 @@ def expiry_of_leg(
     dte_max: int,
     ordered: date | None,
 ) -> date | Refusal:
-    """The expiry a leg trades (`tomic.md` 8.5).
+    """The expiry a leg trades (`tomic.md` 8.5, 5.6).
 
-    Its own, else by its offset, else by the band, else the order's, else the front. A band of 0..0
-    is none. `listed` holds only what may still be traded today.
+    Its own, else the band's, else the order's, else the front; an offset counts listed expiries
+    from the band's, or from the front where there is none. A band of 0..0 is none. `listed` holds
+    only what may still be traded today.
     """
-    wanted = leg.expiry
-    if wanted is None and leg.expiry_offset is not None:
-        if leg.expiry_offset < len(listed):
-            return listed[leg.expiry_offset]
-        text = f"expiry number {leg.expiry_offset} is wanted but only {len(listed)} are listed"
-        return Refusal("EXPIRY_OFFSET_BEYOND_LIST", text)
-    if wanted is None and dte_max > 0:
+    if leg.expiry is None and dte_max > 0:
         found = in_band(listed, today, dte_min, dte_max)
-        text = f"no listed expiry has {dte_min} to {dte_max} days to go"
-        return found or Refusal("NO_EXPIRY_IN_DTE_BAND", text)
-    wanted = wanted or ordered or next(iter(listed), None)
+        if found is None:
+            text = f"no listed expiry has {dte_min} to {dte_max} days to go"
+            return Refusal("NO_EXPIRY_IN_DTE_BAND", text)
+        return _counted(listed, listed.index(found), leg.expiry_offset or 0)
+    if leg.expiry is None and leg.expiry_offset is not None:
+        return _counted(listed, 0, leg.expiry_offset)
+    wanted = leg.expiry or ordered or next(iter(listed), None)
     if wanted and wanted in listed:
         return wanted
     told = format_expiry(wanted) if wanted else "any"
     return Refusal("EXPIRY_NOT_LISTED", f"expiry {told} is not listed for trading")
+
+
+def _counted(listed: Sequence[date], first: int, offset: int) -> date | Refusal:
+    if first + offset < len(listed):
+        return listed[first + offset]
+    text = f"expiry number {first + offset} is wanted but only {len(listed)} are listed"
+    return Refusal("EXPIRY_OFFSET_BEYOND_LIST", text)

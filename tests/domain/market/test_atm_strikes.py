@@ -119,10 +119,31 @@ def expiry(leg_expiry=None, offset=None, band=(0, 0), ordered=None):
 
 def test_a_legs_own_expiry_goes_before_its_offset_the_band_and_the_orders():
     assert expiry(LISTED[5], 1, (30, 45), LISTED[0]) == LISTED[5]
-    assert expiry(None, 1, (30, 45), LISTED[0]) == LISTED[1]
+    assert expiry(None, 1, (0, 0), LISTED[2]) == LISTED[1]
     assert expiry(None, None, (30, 45), LISTED[0]) == LISTED[4]
     assert expiry(None, None, (0, 0), LISTED[2]) == LISTED[2]
     assert expiry() == LISTED[0]
+
+
+@pytest.mark.parametrize(
+    ("today", "short", "long"),
+    [
+        (date(2026, 11, 24), date(2026, 12, 1), date(2026, 12, 8)),  # the front expires today
+        (date(2026, 11, 23), date(2026, 12, 1), date(2026, 12, 8)),  # and tomorrow
+        (date(2026, 11, 19), date(2026, 11, 24), date(2026, 12, 1)),
+    ],
+)
+def test_a_calendar_sells_the_expiry_of_its_band_and_buys_the_one_after(today, short, long):
+    def found(offset):
+        leg = Leg(Kind.CALL, "BUY", offset="ATM", expiry_offset=offset)
+        return expiry_of_leg(leg, LISTED, today, dte_min=5, dte_max=10, ordered=None)
+
+    assert (found(0), found(1)) == (short, long)
+
+
+def test_no_offset_leads_around_an_empty_band():
+    assert expiry(offset=0, band=(5, 10)).code == "NO_EXPIRY_IN_DTE_BAND"
+    assert expiry(offset=1, band=(5, 10)).code == "NO_EXPIRY_IN_DTE_BAND"
 
 
 def test_an_offset_beyond_the_list_is_an_error_and_never_clamped():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -178,6 +178,17 @@ def test_a_calendar_takes_its_two_expiries_and_has_no_width():
     assert [row.expiry for row in structure.legs] == [FRONT, NEXT]
     assert structure.width == 0
     assert structure.days_to_expiry == pytest.approx(4.2)
+
+
+def test_a_calendar_on_the_day_its_front_expires_is_made_of_the_two_expiries_after():
+    legs = [
+        leg(CE, "BUY", offset="ATM", expiry_offset=1),
+        leg(CE, "SELL", offset="ATM", expiry_offset=0),
+    ]
+    for today in (FRONT, FRONT - timedelta(days=1)):
+        structure = resolve(legs, build(today=today), band=(5, 10)).structure
+        assert [row.expiry for row in structure.legs] == [MONTH, NEXT]
+    assert code(legs, band=(5, 10)) == "NO_EXPIRY_IN_DTE_BAND"
 
 
 def test_the_band_chooses_the_expiry_and_an_empty_one_is_refused():
