@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.intents import STRATEGY_TRAITS, Bias, Refusal, Signal, StrategyType
+from domain.positions import BookSnapshot
 from domain.readings import Phase, Regime, VixFlag
 from domain.settings import Settings
 
@@ -144,6 +145,19 @@ class ActiveStrategy:
     bias: Bias
     margin: Decimal = Decimal(0)
     pending: bool = False
+
+
+def held_strategies(book: BookSnapshot) -> dict[str, ActiveStrategy]:
+    """What stands in the book, by strategy_id; positions that are not ours have none."""
+    held = {}
+    for row in book.open_positions:
+        if row.strategy_id and row.strategy in StrategyType.__members__:
+            strategy = StrategyType(row.strategy)
+            traits = STRATEGY_TRAITS[strategy]
+            held[row.strategy_id] = ActiveStrategy(
+                row.strategy_id, row.underlying, strategy, traits.direction, traits.bias
+            )
+    return held
 
 
 def check_positions(

@@ -1,11 +1,19 @@
-"""What execution last heard of the world: whether an entry may begin, and why not."""
+"""What execution last heard of the world: whether an entry may begin now, later or never."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from domain.clock import seconds
 from domain.freshness import check_freshness
+from domain.gates import (
+    NOT_READ,
+    ActiveStrategy,
+    NakedPolicy,
+    check_positions,
+    check_regime,
+)
 from domain.intents import STRATEGY_TRAITS, Refusal, SizedIntent
 from domain.positions import BookSnapshot
 from domain.readings import FreshnessMark, Regime
@@ -16,10 +24,12 @@ FIRST_MINUTES_S = 900.0  # the opening's prices settle first (`tomic.md` 8.2)
 
 @dataclass
 class Conditions:
-    """The newest of each. No mark blocks; a mode not heard yet is left to the gate."""
+    """The newest of each. No mark and no regime block; a mode not heard yet is left to the gate."""
 
+    policy: NakedPolicy
+    allow_pyramiding: bool = False
     mark: FreshnessMark | None = None
-    regime: Regime | None = None
+    regime: Regime = Regime()
     book: BookSnapshot = BookSnapshot()
     mode: str = ""
     mode_reason: str = ""
@@ -48,13 +58,23 @@ class Conditions:
         if not report.passed:
             code = report.blocking[0]
             return Refusal(code, report.details[code])
-        regime = self.regime
-        if regime and now_ns - regime.as_of_ns > regime.stale_after_s * 1e9:
-            return Refusal("STALE_REGIME", "the regime is older than two of its bars")
+        regime = check_regime(intent.signal, self.regime, now_ns, self.policy)
+        if regime and regime.code in NOT_READ:
+            return regime
         blocked = {f"{leg.exchange}:{leg.symbol}" for leg in intent.structure.legs}
         if blocked & set(self.book.unexplained):
             return Refusal("UNRECONCILED", "the broker's book differs from ours on one of its legs")
         return None
+
+    def refuses(
+        self, intent: SizedIntent, active: Iterable[ActiveStrategy], now_ns: int
+    ) -> Refusal | None:
+        """Why this entry is not to be sent any more: what risk allowed may have changed since
+        (`tomic.md` 8.2, step 5)."""
+        regime = check_regime(intent.signal, self.regime, now_ns, self.policy)
+        if regime and regime.code not in NOT_READ:
+            return regime
+        return check_positions(intent.signal, active, self.allow_pyramiding)
 
     def _outside_entry_hours(self, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """A session that never closes has no such hours."""

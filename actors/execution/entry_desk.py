@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.actor import Context
-from actors.execution.conditions import Conditions
+from actors.execution.entry_checks import EntryChecks, intent_of
 from actors.execution.order_desk import OrderDesk
 from domain.clock import NS_PER_S, seconds
 from domain.errors import StorageFailure
@@ -32,7 +32,7 @@ from domain.intents import Refusal, SizedIntent
 from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus, Purpose
 from domain.positions import structure_notional
 from domain.prices import money
-from messages.codec import from_plain, to_plain
+from messages.codec import to_plain
 from messages.trading import (
     ClearOrder,
     OrderDenied,
@@ -47,10 +47,10 @@ class EntryDesk:
     """State: when the gate was asked about which command."""
 
     def __init__(
-        self, context: Context, store: OrderStore, desk: OrderDesk, conditions: Conditions
+        self, context: Context, store: OrderStore, desk: OrderDesk, checks: EntryChecks
     ) -> None:
         self._context, self._store, self._desk = context, store, desk
-        self._conditions = conditions
+        self._checks = checks
         self._asked: dict[int, int] = {}
         self._owner = f"{context.name}@{context.runtime.data_dir}#"
         self._settings = context.runtime.settings
@@ -184,7 +184,11 @@ class EntryDesk:
         if command.next_retry_ns > now_ns:
             return
         intent = intent_of(command)
-        refusal = self._conditions.holds_back(intent, now_ns) or self._unknown_pending(command)
+        refusal = self._checks.refused(command, intent, now_ns)
+        if refusal:
+            self.fail(command, refusal.code, refusal.text)
+            return
+        refusal = self._checks.held(command, intent, now_ns)
         if refusal:
             self._defer(command, refusal, DEFER_S)
             return
@@ -305,14 +309,6 @@ class EntryDesk:
 
     # -- helpers --
 
-    def _unknown_pending(self, command: CommandRow) -> Refusal | None:
-        for other in self._store.open_commands():
-            same = other.strategy_tag == command.strategy_tag
-            if same and other.status is CommandStatus.UNKNOWN_OUTCOME:
-                text = f"an order of {other.strategy_id} has an unknown outcome"
-                return Refusal("UNKNOWN_OUTCOME", text)
-        return None
-
     def _asked_about(self, command_id: int) -> CommandRow | None:
         """The command whose answer of the gate this is; None for one that came too late."""
         if self._asked.pop(command_id, None) is None:
@@ -343,12 +339,6 @@ class EntryDesk:
 
     def _lease(self) -> int:
         return self._context.now_ns() + seconds(LEASE_S)
-
-
-def intent_of(command: CommandRow) -> SizedIntent:
-    """The intent that an entry command carries."""
-    intent: SizedIntent = from_plain(SizedIntent, json.loads(command.payload))
-    return intent
 
 
 def opened_intent(command: CommandRow, orders: Sequence[OrderRow]) -> SizedIntent:

@@ -16,6 +16,7 @@ from actors.actor import Actor, Context, Timer
 from actors.execution.book_reader import BookReader
 from actors.execution.close_desk import CloseDesk
 from actors.execution.conditions import Conditions
+from actors.execution.entry_checks import EntryChecks
 from actors.execution.entry_desk import EntryDesk
 from actors.execution.guard_keeper import GuardKeeper
 from actors.execution.order_desk import OrderDesk
@@ -24,6 +25,7 @@ from actors.execution.quote_board import QuoteBoard
 from actors.execution.teller import Teller
 from domain.clock import seconds
 from domain.errors import StorageFailure
+from domain.gates import naked_policy
 from domain.orders import CommandStatus
 from domain.positions import unhedged_shorts
 from messages.books import BrokerOrdersRead, BrokerPositionsRead
@@ -74,10 +76,12 @@ class ExecutionAgent(Actor):
     def start(self) -> None:
         context = self.context
         self._store = OrderStore(open_engine(context.runtime.database_url, durable=True))
-        self._conditions = Conditions()
+        settings = context.runtime.settings
+        self._conditions = Conditions(naked_policy(settings), settings.allow_pyramiding)
         desk = OrderDesk(context, self._store, QuoteBoard(context))
         self._desk = desk
-        self._entries = EntryDesk(context, self._store, desk, self._conditions)
+        checks = EntryChecks(self._store, self._conditions)
+        self._entries = EntryDesk(context, self._store, desk, checks)
         self._closes = CloseDesk(context, self._store, desk, self._entries)
         self._guards = GuardKeeper(context, self._store, desk, self._closes)
         self._books = BookReader(context, self._store)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from actors.actor import Context
 from actors.execution.close_desk import CloseDesk
-from actors.execution.entry_desk import entry_shape, intent_of
+from actors.execution.entry_checks import intent_of
+from actors.execution.entry_desk import entry_shape
 from actors.execution.order_desk import OrderDesk
 from domain.execution.flattening import Step, cancellable, in_flight
 from domain.execution.guarding import missing_stops, stray_stops, unsent_stops

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from domain.clock import exchange_time, seconds
-from domain.gates import ActiveStrategy
+from domain.gates import ActiveStrategy, held_strategies
 from domain.intents import STRATEGY_TRAITS, Signal, StrategyType
 from domain.orders import CommandStatus
 from domain.positions import BookSnapshot
@@ -56,7 +56,7 @@ class ActiveEntries:
         self, book: BookSnapshot, evaluating: Iterable[Signal], *, but: str
     ) -> tuple[ActiveStrategy, ...]:
         """All that counts, without the entry of correlation id `but`."""
-        held = _held(book)
+        held = held_strategies(book)
         own = {row.strategy_id for row in self._rows.values() if row.correlation_id == but}
         rows = [
             _from_row(row, pending=key not in held)
@@ -68,29 +68,17 @@ class ActiveEntries:
 
     def count(self, book: BookSnapshot) -> int:
         """Strategies open or on their way."""
-        return len(set(self._rows) | set(_held(book)))
+        return len(set(self._rows) | set(held_strategies(book)))
 
     def sweep(self, book: BookSnapshot, now_ns: int) -> None:
         """Ends entries that are over although nobody told this life of it."""
-        held, old_ns = _held(book), now_ns - seconds(SETTLED_AFTER_S)
+        held, old_ns = held_strategies(book), now_ns - seconds(SETTLED_AFTER_S)
         for key, row in list(self._rows.items()):
             if key in held or row.at_ns > old_ns:
                 continue
             command = self._commands.by_correlation(row.correlation_id)
             if command is None or command["status"] in OVER:
                 self.end(key)
-
-
-def _held(book: BookSnapshot) -> dict[str, ActiveStrategy]:
-    held = {}
-    for row in book.open_positions:
-        if row.strategy_id and row.strategy in StrategyType.__members__:
-            strategy = StrategyType(row.strategy)
-            traits = STRATEGY_TRAITS[strategy]
-            held[row.strategy_id] = ActiveStrategy(
-                row.strategy_id, row.underlying, strategy, traits.direction, traits.bias
-            )
-    return held
 
 
 def _from_row(row: EntryNumber, *, pending: bool) -> ActiveStrategy:

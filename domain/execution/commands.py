@@ -17,11 +17,13 @@ from domain.execution.legging import plan_of
 from domain.execution.pricing import Quote, limit_price
 from domain.execution.slicing import slices
 from domain.execution.unknowns import order_tag
+from domain.gates import ActiveStrategy
 from domain.intents import STRATEGY_TRAITS, ResolvedLeg, SizedIntent
 from domain.orders import (
     CLOSE_COMMAND,
     ENTRY_COMMAND,
     CommandRow,
+    CommandStatus,
     OrderRow,
     OrderStatus,
     Purpose,
@@ -108,6 +110,28 @@ def check_intent(intent: SizedIntent) -> Fault | None:
     if any(leg.naked for leg in plan_of(intent).legs) and not intent.naked_approved:
         return Fault("NAKED_NOT_APPROVED", "a short leg has no cover and naked was not approved")
     return None
+
+
+def active_of(intent: SizedIntent, *, pending: bool) -> ActiveStrategy:
+    """An entry as the position gate counts it."""
+    signal = intent.signal
+    return ActiveStrategy(
+        strategy_id=intent.strategy_id,
+        underlying=intent.structure.underlying,
+        strategy=signal.strategy,
+        direction=signal.direction,
+        bias=STRATEGY_TRAITS[signal.strategy].bias,
+        pending=pending,
+    )
+
+
+def counts_beside(command: CommandRow, other: CommandRow) -> bool:
+    """True when the entry `other` stands, is at work or came first: of two that wait, the earlier
+    one goes."""
+    waits = other.status in (CommandStatus.PENDING, CommandStatus.AWAITING_APPROVAL)
+    if other.command_id == command.command_id:
+        return False
+    return not waits or other.command_id < command.command_id
 
 
 def entry_orders(intent: SizedIntent, command: CommandRow) -> list[OrderRow]:

@@ -31,7 +31,7 @@ from domain.intents import (
     SizedIntent,
     StrategyType,
 )
-from domain.readings import FreshnessMark
+from domain.readings import FreshnessMark, Regime
 from domain.settings import Settings
 from messages.base import Message
 from messages.books import BrokerOrdersRead, BrokerPositionsRead, ReadOrders, ReadPositions
@@ -41,6 +41,7 @@ from messages.trading import (
     OrderCleared,
     OrderDenied,
     OrderProposed,
+    RegimeChanged,
 )
 from persistence.database import MainBase, open_engine
 from persistence.orders import OrderStore
@@ -163,6 +164,9 @@ class Desk:
             command_id=ask.command_id
         )
         self.book_ok = True
+        self.regime = Regime(
+            version=1, vix=14.0, vix_flags=(), as_of_ns=START_NS, stale_after_s=86_400.0
+        )
         self.heard: list[Message] = []
         self.told: list[tuple[str, Message]] = []
         self.dead: set[str] = set()
@@ -192,6 +196,8 @@ class Desk:
         self.contexts[name], self.actors[name] = context, kinds[name](context, settings)
         self.dead.discard(name)
         self.actors[name].start()
+        if name == "execution_agent":
+            context.deliver(self.actors[name], RegimeChanged(regime=self.regime))
         if is_marked:
             self.fresh()
 
@@ -207,6 +213,11 @@ class Desk:
         for name, actor in self.actors.items():
             if name not in self.dead and hasattr(actor, "on_freshness_marked"):
                 self.contexts[name].deliver(actor, FreshnessMarked(mark=mark))
+
+    def turn(self, **changes: Any) -> None:
+        """The regime is another one from now on."""
+        self.regime = replace(self.regime, version=self.regime.version + 1, **changes)
+        self.deliver("execution_agent", RegimeChanged(regime=self.regime))
 
     def propose(self, intent: SizedIntent) -> None:
         self.deliver("execution_agent", OrderProposed(intent=intent))

@@ -9,6 +9,7 @@ import pytest
 from domain.errors import BrokerRejected, NotSent, OutcomeUnknown, RateLimited
 from domain.intents import StrategyType
 from domain.orders import OrderStatus
+from domain.readings import Phase
 from messages.control import ApproveCommand
 from messages.trading import (
     ClearOrder,
@@ -574,6 +575,7 @@ def test_a_quantity_above_the_freeze_goes_in_slices_with_keys_of_their_own(desk)
     from tests.kit.trading_desk import leg
 
     legs = (leg(25500, "C", "BUY", freeze_quantity=2 * LOT + 1),)
+    desk.turn(phase=Phase.BULLISH)
     desk.propose(make_intent(StrategyType.DITM_CALL, legs, quantity=5 * LOT))
     desk.run(3)
 
@@ -584,6 +586,7 @@ def test_a_quantity_above_the_freeze_goes_in_slices_with_keys_of_their_own(desk)
 
 def test_nothing_reaches_a_host_that_is_not_proven_a_sandbox(desk) -> None:
     desk.broker.sandbox = False
+    desk.turn(phase=Phase.BULLISH)
     desk.propose(make_intent(StrategyType.DITM_CALL, LONG_CALL))
     desk.run(3)
 

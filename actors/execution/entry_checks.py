@@ -1,0 +1,54 @@
+"""What an entry is asked each time it is about to be sent: may it go, must it wait, or never."""
+
+from __future__ import annotations
+
+import json
+
+from actors.execution.conditions import Conditions
+from domain.execution.commands import active_of, counts_beside
+from domain.gates import ActiveStrategy, held_strategies
+from domain.intents import Refusal, SizedIntent
+from domain.orders import CommandRow, CommandStatus
+from messages.codec import from_plain
+from persistence.orders import OrderStore
+
+
+class EntryChecks:
+    """Holds no state: the conditions and the rows say it."""
+
+    def __init__(self, store: OrderStore, conditions: Conditions) -> None:
+        self._store, self._conditions = store, conditions
+
+    def refused(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
+        """Why it is never to be sent; None while it may be."""
+        return self._conditions.refuses(intent, self._active_beside(command), now_ns)
+
+    def held(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
+        """Why it must wait; None when it may go."""
+        return self._conditions.holds_back(intent, now_ns) or self._unknown_pending(command)
+
+    def _active_beside(self, command: CommandRow) -> list[ActiveStrategy]:
+        entries = [row for row in self._store.open_commands() if not row.is_exit]
+        entries += self._store.standing_entries()
+        active = [
+            active_of(intent_of(row), pending=row.status is not CommandStatus.DONE)
+            for row in entries
+            if counts_beside(command, row)
+        ]
+        known = {row.strategy_id for row in entries} | {command.strategy_id}
+        held = held_strategies(self._conditions.book)
+        return active + [row for key, row in held.items() if key not in known]
+
+    def _unknown_pending(self, command: CommandRow) -> Refusal | None:
+        for other in self._store.open_commands():
+            same = other.strategy_tag == command.strategy_tag
+            if same and other.status is CommandStatus.UNKNOWN_OUTCOME:
+                text = f"an order of {other.strategy_id} has an unknown outcome"
+                return Refusal("UNKNOWN_OUTCOME", text)
+        return None
+
+
+def intent_of(command: CommandRow) -> SizedIntent:
+    """The intent that an entry command carries."""
+    intent: SizedIntent = from_plain(SizedIntent, json.loads(command.payload))
+    return intent
