@@ -125,6 +125,13 @@ class Purpose(StrEnum):
 
 
 ENTRY_COMMAND, CLOSE_COMMAND = "ORDER_REQUEST", "CLOSE_REQUEST"
+# Why a trade is over, one word each (`tomic.md` 9.5).
+EXIT_WORDS = frozenset(
+    {
+        "tp_hit", "sl_hit", "trail_hit", "time_exit", "delta_cut", "unhedged_cut", "kill",
+        "manual", "external",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.brokers import OrderRequest
 from domain.intents import Refusal, RouteDecision, Signal, SizedIntent, SizingStep
-from domain.orders import Fill
+from domain.orders import Fill, Purpose
 from domain.positions import BookSnapshot
 from domain.readings import Regime
 from messages.base import Message, Overflow
@@ -247,11 +247,14 @@ class OrderCancelled(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderFilled(Message):
-    """An increase of an order's filled quantity; its row in `fills` is already durable."""
+    """An increase of an order's filled quantity; its row in `fills` is already durable. `purpose`
+    is its order's: a CORRECTION was booked, not traded, and costs nothing.
+    """
 
     fill: Fill
     broker: str
     command_id: int
+    purpose: Purpose = Purpose.ENTRY
     latency_ms: float = 0.0
     slippage_ticks: float = 0.0
 
@@ -278,7 +281,11 @@ class StructureOpened(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StructureClosed(Message):
-    """A structure is flat; rupees, P&L before and after charges."""
+    """All that an entry ever filled is flat again; rupees, P&L before and after charges.
+
+    `stood` is False for an entry that was taken back before all its legs stood; `reason` is one of
+    `EXIT_WORDS`, `detail` what else is known of it.
+    """
 
     strategy_id: str
     strategy_tag: str
@@ -286,6 +293,8 @@ class StructureClosed(Message):
     gross: Decimal
     charges: Decimal
     net: Decimal
+    stood: bool = True
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,19 @@ class CommandStore:
         )
         return self._all(COMMANDS, CommandRow, standing)
 
+    def unsettled_entries(self) -> list[CommandRow]:
+        """Ended entries of which something filled and whose result nobody has been told."""
+        traded = select(ORDERS.c.id).where(
+            (ORDERS.c.strategy_id == COMMANDS.c.strategy_id) & (ORDERS.c.filled_quantity > 0)
+        )
+        unsettled = (
+            (COMMANDS.c.event_type == ENTRY_COMMAND)
+            & COMMANDS.c.status.not_in(_OPEN_COMMANDS)
+            & (COMMANDS.c.closed_ns == 0)
+            & traded.exists()
+        )
+        return self._all(COMMANDS, CommandRow, unsettled)
+
     def commands_of(self, strategy_id: str) -> list[CommandRow]:
         """All commands of one strategy, oldest first."""
         return self._all(COMMANDS, CommandRow, COMMANDS.c.strategy_id == strategy_id)

@@ -1,4 +1,4 @@
-"""Tells what stands on disk and has not been told: fills, ended commands, structures closed.
+"""Tells what stands on disk and has not been told: fills, ended commands, results.
 
 A fact is marked as told a moment after its telling, when the mail has surely left: a crash in
 between tells it twice rather than never, under the same ids.
@@ -14,7 +14,7 @@ from domain.charges import order_charges, rates_on
 from domain.clock import exchange_time, seconds
 from domain.execution.closing import holdings
 from domain.intents import Refusal
-from domain.orders import CommandRow, CommandStatus, OrderRow, Purpose
+from domain.orders import EXIT_WORDS, CommandRow, CommandStatus, OrderRow, Purpose
 from domain.prices import money
 from messages.trading import (
     CommandEnded,
@@ -43,7 +43,7 @@ class Teller:
         for command in self._store.ended_untold():
             if self._is_new(("end", command.command_id)):
                 self._tell_end(command)
-        for command in self._store.standing_entries():
+        for command in self._store.unsettled_entries():
             self._tell_closed(command)
         return bool(self._told)
 
@@ -75,11 +75,13 @@ class Teller:
         newest = untold[-1].fill.fill_id
         self._context.tell("position_book", FillsRecorded(last_fill_id=newest))
         for row in untold:
+            order = self._store.order(row.fill.client_order_id)
             self._context.announce(
                 OrderFilled(
                     fill=row.fill,
                     broker=row.broker_name,
                     command_id=row.command_id,
+                    purpose=order.purpose if order else Purpose.ENTRY,
                     latency_ms=float(row.latency_ms),
                     slippage_ticks=float(row.slippage_ticks),
                 )
@@ -114,15 +116,18 @@ class Teller:
         if not self._is_new(("closed", command.command_id)):
             return
         gross, charges = self._result(orders)
+        reason, detail = self._reason(command, orders)
         self._store.drop_guards(command.strategy_id, self._context.now_ns())
         self._context.announce(
             StructureClosed(
                 strategy_id=command.strategy_id,
                 strategy_tag=command.strategy_tag,
-                reason=self._reason(command.strategy_id, orders),
+                reason=reason,
                 gross=gross,
                 charges=charges,
                 net=gross - charges,
+                stood=command.status is CommandStatus.DONE,
+                detail=detail,
             )
         )
 
@@ -138,14 +143,26 @@ class Teller:
                     charges += cost.total
         return money(gross), charges
 
-    def _reason(self, strategy_id: str, orders: list[OrderRow]) -> str:
-        """A stop's word, else that of the close that traded last, else external."""
+    def _reason(self, command: CommandRow, orders: list[OrderRow]) -> tuple[str, str]:
+        """(word, what else is known): a stop's, else that of the close that traded last.
+
+        What a person wrote is `manual`; an entry that was taken back ended by the kill switch, or
+        by what the broker or the market did to its legs.
+        """
         filled = [row for row in orders if row.filled_quantity]
         if any(row.purpose is Purpose.STOP for row in filled):
-            return "sl_hit"
+            return "sl_hit", ""
         closing = [row.command_id for row in filled if row.purpose is Purpose.CLOSE]
-        words = {row.command_id: row.reason for row in self._store.commands_of(strategy_id)}
-        return words.get(closing[-1], "external") if closing else "external"
+        texts = {row.command_id: row.reason for row in self._store.commands_of(command.strategy_id)}
+        if closing and closing[-1] in texts:
+            text = texts[closing[-1]]
+            return (text, "") if text in EXIT_WORDS else ("manual", text)
+        if command.status is CommandStatus.DONE:
+            return "external", ""
+        if command.error_code == "KILLED":
+            return "kill", command.last_error
+        refused = (f"{row.symbol}: {row.error_message}" for row in orders if row.error_message)
+        return "external", next(refused, command.last_error)
 
 
 def _may_fill(row: OrderRow) -> bool:

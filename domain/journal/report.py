@@ -14,7 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 from domain.clock import exchange_time
+from domain.journal.ledger import Ledger
 from domain.journal.sentences import Repeats, decision_line, is_decision, structure_name
+from domain.orders import Fill, Purpose
 
 # What a run's own machine decides, not the market: left out of the hash.
 MEASURED = ("latency_ms",)
@@ -32,7 +34,8 @@ class ReportBuilder:
         self._code_texts: dict[str, str] = {}
         self._phases: list[dict[str, Any]] = []
         self._orders: set[str] = set()
-        self._gross = self._charges = self._net = Decimal(0)
+        self._ledger = Ledger()
+        self._taken_back = 0
         self._lines: list[str] = []
         self._repeats = Repeats()
         self._first_ns = self._last_ns = 0
@@ -56,6 +59,7 @@ class ReportBuilder:
         """The report; `seen` are figures of the run that stand in no fact (ticks, bars,
         timings).
         """
+        gross, charges = self._ledger.gross, self._ledger.charges
         return {
             "from": _when(self._first_ns),
             "to": _when(self._last_ns),
@@ -69,10 +73,11 @@ class ReportBuilder:
             "orders": len(self._orders),
             "fills": self._counts["OrderFilled"],
             "structures_opened": self._counts["StructureOpened"],
-            "structures_closed": self._counts["StructureClosed"],
-            "gross_pnl": str(self._gross),
-            "charges": str(self._charges),
-            "net_pnl": str(self._net),
+            "structures_closed": self._counts["StructureClosed"] - self._taken_back,
+            "entries_taken_back": self._taken_back,
+            "gross_pnl": str(gross),
+            "charges": str(charges),
+            "net_pnl": str(gross - charges),
             "facts": sum(self._counts.values()),
             "decisions": self._decisions,
             "decisions_sha256": self._digest.hexdigest(),
@@ -109,9 +114,11 @@ class ReportBuilder:
         self._orders.add(body["client_order_id"])
 
     def _on_StructureClosed(self, _at_ns: int, body: Mapping[str, Any]) -> None:
-        self._gross += Decimal(body["gross"])
-        self._charges += Decimal(body["charges"])
-        self._net += Decimal(body["net"])
+        self._taken_back += not body["stood"]
+
+    def _on_OrderFilled(self, _at_ns: int, body: Mapping[str, Any]) -> None:
+        fill = Fill(**(body["fill"] | {"price": Decimal(body["fill"]["price"])}))
+        self._ledger.add(fill, Purpose(body["purpose"]))
 
 
 def _when(at_ns: int) -> str:
@@ -143,7 +150,8 @@ def page(report: Mapping[str, Any]) -> list[str]:
     ]
     lines += [
         f"Orders       {report['orders']}, fills {report['fills']}, structures opened "
-        f"{report['structures_opened']}, closed {report['structures_closed']}",
+        f"{report['structures_opened']}, closed {report['structures_closed']}, "
+        f"entries taken back {report['entries_taken_back']}",
         f"P&L          {report['net_pnl']} rupees after {report['charges']} of charges"
         + (f"; open {report['unrealized']}" if report.get("unrealized") not in (None, "0") else ""),
         f"Decisions    {report['decisions']}, sha256 {report['decisions_sha256'][:16]}...",

@@ -146,8 +146,10 @@ def _opened(fact: Fact) -> str:
 
 
 def _closed(fact: Fact) -> str:
+    why = f"{fact['reason']}: {fact['detail']}" if fact["detail"] else fact["reason"]
+    what = "closed" if fact["stood"] else "taken back"
     return (
-        f"execution: {fact['strategy_tag']} closed ({fact['reason']}): {fact['net']} rupees after "
+        f"execution: {fact['strategy_tag']} {what} ({why}): {fact['net']} rupees after "
         f"{fact['charges']} of charges"
     )
 

@@ -400,9 +400,11 @@ def test_an_entry_that_came_to_nothing_unheard_is_swept(life):
     assert not refused(context)
 
 
-def closed(reason, strategy_id="x"):
+def closed(reason, strategy_id="x", stood=True):
     money = {"gross": Decimal(1), "charges": Decimal(0), "net": Decimal(1)}
-    return StructureClosed(strategy_id=strategy_id, strategy_tag="", reason=reason, **money)
+    return StructureClosed(
+        strategy_id=strategy_id, strategy_tag="", reason=reason, stood=stood, **money
+    )
 
 
 def test_three_stops_in_a_row_end_the_day_also_after_a_restart(life):
@@ -415,6 +417,19 @@ def test_three_stops_in_a_row_end_the_day_also_after_a_restart(life):
     context.deliver(again, closed("tp_hit"))
     evaluate(again, context)
     assert len(context.heard(SignalRefused)) == 1
+
+
+def test_an_entry_that_never_stood_ends_no_row_of_stops(life):
+    agent, context = life()
+    for reason, stood in (
+        ("sl_hit", True),
+        ("external", False),
+        ("sl_hit", True),
+        ("sl_hit", True),
+    ):
+        context.deliver(agent, closed(reason, stood=stood))
+    evaluate(agent, context)
+    assert refused(context) == [("rejected_sizing", "STOPS_IN_ROW")]
 
 
 def test_two_stops_in_a_row_halve_the_size(life):
