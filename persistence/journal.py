@@ -63,8 +63,9 @@ class AuditRow(JournalBase):
 
 
 class EntryRow(JournalBase):
-    """One trade with its context (`tomic.md` 9.5); inserted when the structure stands, updated on
-    close.
+    """One trade with its context (`tomic.md` 9.5), from its first fill to its close. NULL is what
+    nobody knows, and until the close what nobody can know yet; `exit_reason` is one of
+    `domain.orders.EXIT_WORDS`, `exit_detail` what a person or the broker said besides.
     """
 
     __tablename__ = "journal_entries"
@@ -78,7 +79,7 @@ class EntryRow(JournalBase):
     exchange: Mapped[str] = mapped_column(String(12))
     direction: Mapped[str] = mapped_column(String(4))
     quantity: Mapped[int]
-    entry_price: Mapped[float]
+    entry_price: Mapped[float | None]
     entry_reason: Mapped[str] = mapped_column(Text)
     entry_reason_meta: Mapped[str] = mapped_column(Text)
     exit_price: Mapped[float | None]
@@ -86,13 +87,21 @@ class EntryRow(JournalBase):
     charges: Mapped[str | None] = mapped_column(String(24))
     pnl: Mapped[str | None] = mapped_column(String(24))
     hold_duration_s: Mapped[int | None] = mapped_column(BigInteger)
-    exit_reason: Mapped[str | None] = mapped_column(String(80))
+    exit_reason: Mapped[str | None] = mapped_column(String(16))
+    exit_detail: Mapped[str | None] = mapped_column(Text)
     regime_phase: Mapped[str] = mapped_column(String(16))
     regime_score: Mapped[int]
     vix_at_entry: Mapped[float]
+    iv_rank: Mapped[float | None]
+    pcr_at_entry: Mapped[float | None]
+    max_pain_dist: Mapped[float | None]
+    zone_freshness: Mapped[float | None]
     sizing_chain: Mapped[str] = mapped_column(Text)
+    kelly_value: Mapped[float | None]
+    sector_heat_pct: Mapped[float | None]
     slippage_ticks: Mapped[float] = mapped_column(default=0.0)
     latency_ms: Mapped[float] = mapped_column(default=0.0)
+    fill_rate: Mapped[float]
     entry_ns: Mapped[int] = mapped_column(BigInteger)
     exit_ns: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -202,15 +211,25 @@ class JournalStore:
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def open_entry(self, values: Mapping[str, Any]) -> None:
-        """A structure stands. A repeat of the same event changes nothing."""
+    def write_entry(self, values: Mapping[str, Any]) -> None:
+        """A trade as it stands: the first word on its event makes its row, each later one renews
+        it."""
+        known = EntryRow.event_id == values["event_id"]
         with self.engine.begin() as connection:
-            stands = select(EntryRow.id).where(EntryRow.event_id == values["event_id"])
-            if connection.execute(stands).first() is None:
+            if connection.execute(select(EntryRow.id).where(known)).first() is None:
                 connection.execute(insert(EntryRow).values(**values))
+            else:
+                connection.execute(update(EntryRow).where(known).values(**values))
 
     def close_entry(
-        self, strategy_id: str, *, at_ns: int, reason: str, amounts: Mapping[str, Decimal]
+        self,
+        strategy_id: str,
+        *,
+        at_ns: int,
+        reason: str,
+        detail: str,
+        exit_price: float | None,
+        amounts: Mapping[str, Decimal],
     ) -> bool:
         """A structure is flat: gross, charges and net in rupees. False when no open entry
         stands.
@@ -228,6 +247,8 @@ class JournalStore:
                 .values(
                     exit_ns=at_ns,
                     exit_reason=reason,
+                    exit_detail=detail,
+                    exit_price=exit_price,
                     hold_duration_s=(at_ns - row.entry_ns) // 1_000_000_000,
                     gross=str(amounts["gross"]),
                     charges=str(amounts["charges"]),

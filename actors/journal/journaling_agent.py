@@ -1,6 +1,7 @@
 """journaling_agent: each trade with its context, and how trades do over time.
 
-Hears StructureOpened, OrderFilled, CommandEnded, StructureClosed. Tells nobody; reports the rolling
+Hears OrderFilled, StructureOpened, StructureClosed; reads what was wanted and what filled from the
+order tables, so that any of them finds the whole trade. Tells nobody; reports the rolling
 performance.
 """
 
@@ -9,73 +10,67 @@ from __future__ import annotations
 import json
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from actors.actor import Actor
 from domain.clock import exchange_time, iso_utc
+from domain.intents import SizedIntent
 from domain.journal.performance import ClosedTrade, by_strategy, metrics
-from messages.codec import to_plain
-from messages.trading import (
-    CommandEnded,
-    OrderFilled,
-    StructureClosed,
-    StructureOpened,
-)
+from domain.journal.trade import trade_row
+from messages.codec import from_plain
+from messages.trading import OrderFilled, StructureClosed, StructureOpened
 from persistence.database import open_engine
 from persistence.journal import JournalStore
+from persistence.orders import OrderStore
 
 
 class JournalingAgent(Actor):
-    """Writes journal entries; one row a structure."""
+    """Writes journal entries; one row a structure, from its first fill on."""
 
     def start(self) -> None:
-        self._store = JournalStore(open_engine(self.context.runtime.journal_url))
-        self._worst: dict[str, tuple[float, float]] = {}  # of structures not yet open: ticks, ms
+        runtime = self.context.runtime
+        self._store = JournalStore(open_engine(runtime.journal_url))
+        self._orders = OrderStore(open_engine(runtime.database_url))
         self._report()
-
-    def on_structure_opened(self, message: StructureOpened) -> None:
-        intent = message.intent
-        self._store.open_entry(
-            {
-                "event_id": f"{intent.idempotency_key}:journal",
-                "correlation_id": intent.correlation_id,
-                "strategy_id": intent.strategy_id,
-                "strategy_tag": intent.strategy_tag,
-                "instrument": intent.signal.instrument,
-                "exchange": intent.structure.legs[0].exchange if intent.structure.legs else "",
-                "direction": intent.signal.direction,
-                "quantity": intent.quantity,
-                "entry_price": intent.structure.credit,
-                "entry_reason": intent.entry_reason,
-                "entry_reason_meta": json.dumps(intent.signal.extras, sort_keys=True),
-                "regime_phase": intent.regime_phase,
-                "regime_score": intent.regime_score,
-                "vix_at_entry": intent.vix,
-                "sizing_chain": json.dumps(to_plain(intent.sizing)),
-                "entry_ns": message.at_ns,
-            }
-        )
-        ticks, latency_ms = self._worst.pop(intent.strategy_id, (0.0, 0.0))
-        self._store.add_execution(intent.strategy_id, ticks, latency_ms)
 
     def on_order_filled(self, message: OrderFilled) -> None:
-        """Legs fill before their structure stands: until then their worst figures wait here."""
         strategy_id = message.fill.strategy_id
-        ticks, latency_ms = self._worst.get(strategy_id, (0.0, 0.0))
-        self._worst[strategy_id] = (
-            max(ticks, message.slippage_ticks),
-            max(latency_ms, message.latency_ms),
-        )
+        self._write(strategy_id)
         self._store.add_execution(strategy_id, message.slippage_ticks, message.latency_ms)
 
-    def on_command_ended(self, message: CommandEnded) -> None:
-        self._worst.pop(message.strategy_id, None)
+    def on_structure_opened(self, message: StructureOpened) -> None:
+        self._write(message.intent.strategy_id)
 
     def on_structure_closed(self, message: StructureClosed) -> None:
+        exit_price = self._write(message.strategy_id)
         amounts = {"gross": message.gross, "charges": message.charges, "net": message.net}
         self._store.close_entry(
-            message.strategy_id, at_ns=message.at_ns, reason=message.reason, amounts=amounts
+            message.strategy_id,
+            at_ns=message.at_ns,
+            reason=message.reason,
+            detail=message.detail,
+            exit_price=exit_price,
+            amounts=amounts,
         )
         self._report()
+
+    def _write(self, strategy_id: str) -> float | None:
+        """The row as it stands now; gives what was paid or got after the entry, per unit."""
+        entry = next(
+            (row for row in self._orders.commands_of(strategy_id) if not row.is_exit), None
+        )
+        fills = self._orders.fills_of_strategy(strategy_id)
+        if entry is None or not fills:
+            return None
+        intent: SizedIntent = from_plain(SizedIntent, json.loads(entry.payload))
+        row = trade_row(intent, self._orders.orders_of_strategy(strategy_id))
+        exit_price: float | None = row.pop("exit_price")
+        plain: dict[str, Any] = {
+            key: json.dumps(row.pop(key), sort_keys=True)
+            for key in ("entry_reason_meta", "sizing_chain")
+        }
+        self._store.write_entry({**row, **plain, "entry_ns": fills[0].at_ns})
+        return exit_price
 
     def _report(self) -> None:
         trades = [

@@ -75,15 +75,25 @@ ENTRY = {
     "instrument": "NIFTY", "exchange": "NFO", "direction": "SELL", "quantity": 65,
     "entry_price": 45.0, "entry_reason": "why", "entry_reason_meta": "{}",
     "regime_phase": "CONGESTION", "regime_score": 0, "vix_at_entry": 16.0, "sizing_chain": "[]",
+    "fill_rate": 1.0,
     "entry_ns": 1_000_000_000,
 }  # fmt: skip
 
 
+def test_a_trade_is_written_once_and_renewed_until_its_close(store: JournalStore) -> None:
+    store.write_entry(ENTRY)
+    store.write_entry(ENTRY | {"quantity": 130, "entry_price": 44.5})
+    (row,) = store.entries()
+    assert (row["quantity"], row["entry_price"], row["exit_price"]) == (130, 44.5, None)
+    assert row["pcr_at_entry"] is None
+
+
 def test_a_trade_is_opened_once_and_closed_once(store: JournalStore) -> None:
     amounts = {"gross": Decimal("100.00"), "charges": Decimal("20.50"), "net": Decimal("79.50")}
-    store.open_entry(ENTRY)
-    store.open_entry(ENTRY)
-    assert store.close_entry("S", at_ns=61_000_000_000, reason="tp_hit", amounts=amounts)
-    assert not store.close_entry("S", at_ns=99_000_000_000, reason="again", amounts=amounts)
+    end = {"reason": "tp_hit", "detail": "", "exit_price": 20.5, "amounts": amounts}
+    store.write_entry(ENTRY)
+    store.write_entry(ENTRY)
+    assert store.close_entry("S", at_ns=61_000_000_000, **end)
+    assert not store.close_entry("S", at_ns=99_000_000_000, **end | {"reason": "external"})
     (row,) = store.entries()
     assert (row["pnl"], row["exit_reason"], row["hold_duration_s"]) == ("79.50", "tp_hit", 60)

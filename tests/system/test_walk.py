@@ -140,7 +140,11 @@ def test_the_closed_trade_is_journaled_with_its_charges(trading: TradingSystem, 
         return next((row for row in trades if row["strategy_id"] == found and row["exit_ns"]), None)
 
     trade = wait_for(closed, "the exit is journaled")
-    assert trade["exit_reason"] == "drill"
+    assert (trade["exit_reason"], trade["exit_detail"]) == ("manual", "drill")
+    assert trade["entry_price"] > 0
+    assert trade["exit_price"] > 0
+    made = (trade["entry_price"] - trade["exit_price"]) * trade["quantity"]
+    assert float(trade["gross"]) == pytest.approx(made, abs=1)
     assert float(trade["charges"]) > 0
     assert float(trade["pnl"]) == pytest.approx(float(trade["gross"]) - float(trade["charges"]))
 

@@ -1,76 +1,118 @@
-"""A trade's row has the execution of its entry, though legs fill before the structure stands."""
+"""Every trade has its row from its first fill on, with what it cost and what it came to."""
 
 from __future__ import annotations
 
-from decimal import Decimal
-from pathlib import Path
-from types import SimpleNamespace
+import json
 from typing import Any
 
 import pytest
 
 from actors.journal.journaling_agent import JournalingAgent
-from domain.orders import Fill
-from messages.trading import CommandEnded, OrderFilled, StructureOpened
+from domain.errors import BrokerRejected
+from messages.trading import CloseStructure, OrderFilled, StructureClosed, StructureOpened
 from persistence.database import JournalBase, open_engine
 from persistence.journal import JournalStore
-from tests.kit.recording_context import RecordingContext, make_runtime
+from tests.kit.recording_context import RecordingContext
+from tests.kit.trading_desk import LOT, Desk, make_intent
+
+HEARD = (OrderFilled, StructureOpened, StructureClosed)
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> RecordingContext:
-    runtime = make_runtime(tmp_path)
-    JournalBase.metadata.create_all(open_engine(runtime.journal_url))
-    return RecordingContext("journaling_agent", runtime)
+def desk(tmp_path, monkeypatch):
+    found = Desk(tmp_path, monkeypatch)
+    JournalBase.metadata.create_all(open_engine(found.runtime.journal_url))
+    return found
 
 
-@pytest.fixture
-def agent(context: RecordingContext) -> JournalingAgent:
-    actor = JournalingAgent(context, None)
-    actor.start()
-    return actor
-
-
-def filled(strategy_id: str, ticks: float, latency_ms: float) -> OrderFilled:
-    fill = Fill(1, "k", strategy_id, 0, "NFO", "CE1", "NRML", "BUY", 65, Decimal("101.5"), 5)
-    return OrderFilled(
-        fill=fill, broker="alpha", command_id=1, latency_ms=latency_ms, slippage_ticks=ticks
-    )
-
-
-def opened(strategy_id: str) -> StructureOpened:
-    signal = SimpleNamespace(instrument="NIFTY", direction="SELL", extras={})
-    intent: Any = SimpleNamespace(
-        idempotency_key=f"{strategy_id}:entry", correlation_id="c", strategy_id=strategy_id,
-        strategy_tag="T", signal=signal, structure=SimpleNamespace(legs=(), credit=86.0),
-        quantity=65, entry_reason="", regime_phase="CONGESTION", regime_score=0, vix=14.0,
-        sizing=(),
-    )  # fmt: skip
-    return StructureOpened(intent=intent, command_id=1, at_ns=9)
-
-
-def executions(context: RecordingContext) -> list[tuple[float, float]]:
-    rows = JournalStore(open_engine(context.runtime.journal_url)).entries()
-    return [(row["slippage_ticks"], row["latency_ms"]) for row in rows]
-
-
-def test_the_worst_of_its_fills_stands_in_the_row(
-    context: RecordingContext, agent: JournalingAgent
-) -> None:
-    for message in (filled("S", 2.0, 40.0), filled("S", 1.0, 90.0), opened("S")):
+def journal(desk: Desk, *messages: Any) -> list[dict[str, Any]]:
+    """The rows after an agent heard these; all that the desk announced when none is given."""
+    context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
+    agent = JournalingAgent(context, None)
+    agent.start()
+    for message in messages or [one for one in desk.heard if isinstance(one, HEARD)]:
         context.deliver(agent, message)
-    assert executions(context) == [(2.0, 90.0)]
-    context.deliver(agent, filled("S", 5.0, 10.0))
-    assert executions(context) == [(5.0, 90.0)]
+    return JournalStore(open_engine(desk.runtime.journal_url)).entries()
 
 
-def test_fills_of_a_structure_that_never_stood_are_forgotten(
-    context: RecordingContext, agent: JournalingAgent
-) -> None:
-    context.deliver(agent, filled("S", 2.0, 40.0))
-    ended = CommandEnded(
-        command_id=1, correlation_id="c", strategy_id="S", status="FAILED", is_exit=False
-    )
-    context.deliver(agent, ended)
-    context.deliver(agent, opened("S"))
-    assert executions(context) == [(0.0, 0.0)]
+def trade(desk: Desk, reason: str = "tp_hit") -> dict[str, Any]:
+    """A spread that was opened and closed."""
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    close = CloseStructure(strategy_id=intent.strategy_id, reason=reason, key="c", by="me")
+    desk.deliver("execution_agent", close)
+    desk.run(5)
+    (row,) = journal(desk)
+    return row
+
+
+def test_the_first_fill_makes_the_row(desk) -> None:
+    desk.broker.script = lambda request: request.quantity if request.action == "BUY" else 0
+    desk.propose(make_intent())
+    desk.run(1)
+    (fill,) = desk.announced(OrderFilled)
+    (row,) = journal(desk, fill)
+    assert (row["quantity"], row["fill_rate"], row["entry_ns"]) == (LOT, 0.5, fill.fill.at_ns)
+    assert row["entry_price"] < 0  # so far only the hedge was paid for
+    assert row["exit_price"] is None
+
+
+def test_prices_are_those_of_the_fills_and_give_the_result(desk) -> None:
+    row = trade(desk)
+    filled = {r.client_order_id: r for r in desk.store.orders_of_strategy(row["strategy_id"])}
+    assert len(filled) == 4
+    entry = sum(-r.average_price * r.signed_filled for r in filled.values() if not r.is_exit)
+    assert row["entry_price"] == pytest.approx(float(entry) / LOT)
+    made = (row["entry_price"] - row["exit_price"]) * row["quantity"]
+    assert float(row["gross"]) == pytest.approx(made, abs=0.01)
+
+
+def test_a_loss_of_an_entry_that_never_stood_is_in_the_journal(desk) -> None:
+    def refuse_shorts(request):
+        if request.symbol.endswith("25500PE"):
+            raise BrokerRejected("not allowed")
+        return request.quantity
+
+    desk.broker.script = refuse_shorts
+    desk.propose(make_intent())
+    desk.run(10)
+    (row,) = journal(desk)
+    assert float(row["pnl"]) < 0
+    assert (row["exit_reason"], row["quantity"], row["fill_rate"]) == ("external", LOT, 0.5)
+    assert "not allowed" in row["exit_detail"]
+    made = (row["entry_price"] - row["exit_price"]) * row["quantity"]
+    assert float(row["gross"]) == pytest.approx(made, abs=0.01)
+
+
+def test_its_close_alone_finds_a_trade_whose_fills_nobody_heard(desk) -> None:
+    trade(desk)
+    with open_engine(desk.runtime.journal_url).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM journal_entries")
+    (row,) = journal(desk, *desk.announced(StructureClosed))
+    assert row["exit_reason"] == "tp_hit"
+    assert row["pnl"] is not None
+
+
+def test_a_persons_words_stand_beside_the_reason(desk) -> None:
+    row = trade(desk, reason="budget day")
+    assert (row["exit_reason"], row["exit_detail"]) == ("manual", "budget day")
+
+
+def test_the_worst_of_its_fills_stands_in_the_row(desk) -> None:
+    row = trade(desk)
+    fills = desk.announced(OrderFilled)
+    assert row["slippage_ticks"] == max(0.0, *(fill.slippage_ticks for fill in fills))
+    assert row["latency_ms"] == max(fill.latency_ms for fill in fills)
+
+
+def test_a_message_told_twice_is_one_row(desk) -> None:
+    trade(desk)
+    assert len(journal(desk)) == 1
+
+
+def test_the_reason_of_an_entry_is_kept_with_its_size_and_its_regime(desk) -> None:
+    row = trade(desk)
+    meta = json.loads(row["entry_reason_meta"])
+    assert (meta["sizing_final_units"], meta["sizing_final_lots"]) == (LOT, 1)
+    assert (meta["regime_phase"], meta["strategy_type"]) == ("CONGESTION", "BULL_PUT_SPREAD")
