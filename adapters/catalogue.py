@@ -12,9 +12,11 @@ from adapters.openalgo.stream import OpenAlgoStream
 from adapters.ports import BrokerPort, FeedStream, ReplayMarket
 from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
+from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.recording import read_recording
 from adapters.sandbox.server import SandboxServer
 from domain.brokers import BrokerEndpoint, Capabilities
+from domain.calendar import ExchangeCalendar
 from domain.errors import ConfigurationFault
 from domain.instruments import InstrumentIndex
 
@@ -70,13 +72,15 @@ def open_sandbox(
     always_open: bool,
     scenario: str,
     seed: int,
+    calendars: Mapping[str, ExchangeCalendar],
     replay: Path | None = None,
     history: Path | None = None,
 ) -> SandboxServer:
     """The embedded exchange, bound but not yet serving: an instance a broker, at its endpoint's
     ports.
 
-    A replay is stepped through the control port. Raises ConfigurationFault for a taken port.
+    `calendars` are the runtime's; a segment it does not trade keeps its shipped one. A replay is
+    stepped through the control port. Raises ConfigurationFault for a taken port.
     """
     instances = tuple(
         InstanceConfig(
@@ -97,6 +101,7 @@ def open_sandbox(
         seed=seed,
         data_dir=data_dir,
         control_port=control_port,
+        calendars={**shipped_calendars(), **calendars},
     )
     return SandboxServer(config)
 

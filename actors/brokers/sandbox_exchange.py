@@ -42,13 +42,15 @@ class SandboxExchange(Actor):
         folder = runtime.data_dir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         plan = runtime.replay
+        instances = runtime.sandbox_instances()
         self._server = open_sandbox(
-            [row for row in runtime.brokers if row.sandbox],
-            runtime.keys,
+            [row for row, _ in instances.values()],
+            {name: key for name, (_, key) in instances.items()},
             control_port=runtime.control_port,
             always_open=settings.always_open and plan is None,
             scenario=settings.scenario,
             seed=settings.seed,
+            calendars=runtime.calendars,
             # A replay begins with empty books, whatever an earlier one left.
             data_dir=folder if plan is None else None,
             replay=plan.file if plan else None,

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.sandbox.hours import seed_calendars
+from adapters.sandbox.hours import shipped_calendars
 from domain.calendar import ExchangeCalendar
 from domain.errors import ConfigurationFault
 
@@ -80,7 +80,7 @@ class SandboxConfig:
     tick_interval_s: float = 1.0
     start_ns: int = 0
     scenario: str = "calm"
-    calendars: Mapping[str, ExchangeCalendar] = field(default_factory=seed_calendars)
+    calendars: Mapping[str, ExchangeCalendar] = field(default_factory=shipped_calendars)
     account: AccountSettings = field(default_factory=AccountSettings)
     limits: RateLimits = field(default_factory=RateLimits)
     source: PriceSource | None = None

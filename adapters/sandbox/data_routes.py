@@ -310,20 +310,21 @@ def analyzer_toggle(instance: Instance, fields: Fields) -> Answer:
 
 
 def holidays(instance: Instance, fields: Fields) -> Answer:
-    """Days of a year on which segments stay closed."""
+    """Days of a year on which segments stay closed, or trade though the day is none."""
     year = int(fields["year"]) if fields["year"] else instance.market.now().year
     calendars = instance.market.calendars.values()
-    names = {day: why for row in calendars for day, why in row.holidays.items()}
+    names = dict.fromkeys((day for row in calendars for day in row.special), "Special session")
+    names |= {day: why for row in calendars for day, why in row.holidays.items()}
     data: list[dict[str, Any]] = []
     for day in sorted(day for day in names if day.year == year):
-        shut = [row.exchange for row in calendars if day in row.holidays]
+        shut = [row.exchange for row in calendars if row.session(day) is None]
         special = [row for row in calendars if day in row.special]
         data.append(
             {
                 "date": day.isoformat(),
                 "description": names[day],
                 "holiday_type": "SPECIAL_SESSION" if special else "TRADING_HOLIDAY",
-                "closed_exchanges": [] if special else shut,
+                "closed_exchanges": shut,
                 "open_exchanges": [
                     _hours_of(instance.market, row.exchange, day) for row in special
                 ],

@@ -24,7 +24,7 @@ from adapters.sandbox.history import (
     daily_start_ns,
     minute_bars,
 )
-from adapters.sandbox.hours import HOME_EXCHANGE, midnight_ns, seed_calendars
+from adapters.sandbox.hours import HOME_EXCHANGE, midnight_ns, shipped_calendars
 from adapters.sandbox.instruments import listings_of
 from adapters.sandbox.past import Past
 from adapters.sandbox.price_source import Level, Quote, ladder
@@ -64,7 +64,7 @@ class GeneratedMarket:
         calendars: Mapping[str, ExchangeCalendar] | None = None,
     ) -> None:
         plan = scenario_of(scenario)
-        self._calendars = calendars or seed_calendars()
+        self._calendars = calendars or shipped_calendars()
         self._past = Past(
             seed,
             start_ns,

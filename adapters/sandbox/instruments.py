@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import count
 
-from adapters.sandbox.hours import seed_calendars
+from adapters.sandbox.hours import shipped_calendars
 from domain.calendar import ExchangeCalendar
 from domain.instruments import Kind, Listing, future_symbol, option_symbol
 
@@ -88,7 +88,7 @@ def listings_of(
     `levels` (name to price) overrides the seed's where strikes are centred.
     """
     centre = seed_levels() | dict(levels or {})
-    known = calendars or seed_calendars()
+    known = calendars or shipped_calendars()
     ids = count(1)
     rows = [volatility_listing(next(ids))]
     rows += [index_listing(seed, next(ids)) for seed in INDICES]

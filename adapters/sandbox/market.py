@@ -40,6 +40,9 @@ class Market:
         self.clock = clock
         self.calendars = calendars
         self.always_open = always_open
+        self._segments = sorted(
+            {HOME_EXCHANGE.get(row.exchange, row.exchange) for row in source.index.by_id.values()}
+        )
 
     def now_ns(self) -> int:
         """The exchange's time."""
@@ -76,9 +79,11 @@ class Market:
         return self.calendars[HOME_EXCHANGE.get(exchange, exchange)]
 
     def is_trading(self) -> bool:
-        """True while any segment trades, or always when always open."""
+        """True while a segment that lists something trades, or always when always open."""
         now_ns = self.now_ns()
-        return self.always_open or any(row.is_open(now_ns) for row in self.calendars.values())
+        return self.always_open or any(
+            self.calendars[name].is_open(now_ns) for name in self._segments
+        )
 
     def expires_ns(self, listing: Listing) -> int | None:
         """When a contract stops trading, as option mathematics and `expiry_ts` use it."""

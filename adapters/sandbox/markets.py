@@ -21,7 +21,9 @@ def build_source(config: SandboxConfig) -> PriceSource:
     if config.replay is not None:
         from adapters.sandbox.recorded import RecordedMarket
 
-        return RecordedMarket(config.replay, history_dir=config.history_dir)
+        return RecordedMarket(
+            config.replay, calendars=config.calendars, history_dir=config.history_dir
+        )
     from adapters.sandbox.generator import GeneratedMarket
 
     return GeneratedMarket(

@@ -6,7 +6,7 @@ and `derived` says so. There is no intraday history before the first row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +23,7 @@ from adapters.sandbox.history import (
     minute_bars,
     read_daily,
 )
-from adapters.sandbox.hours import seed_calendars
+from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.instruments import (
     INDEX_SEEDS,
     IndexSeed,
@@ -35,6 +35,7 @@ from adapters.sandbox.price_source import BOOK_LOTS, Level, Quote, book, ladder
 from adapters.sandbox.recording import Recording, Row, read_recording
 from adapters.sandbox.volatility_index import ChainPrices, volatility_index
 from domain.brokers import HistoryBar
+from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_MINUTE, exchange_time
 from domain.errors import BadMarketData
 from domain.instruments import InstrumentIndex, Listing
@@ -57,7 +58,12 @@ class RecordedMarket:
     derived = DERIVED
 
     def __init__(
-        self, path: Path, *, history_dir: Path | None = None, underlying: str = ""
+        self,
+        path: Path,
+        *,
+        calendars: Mapping[str, ExchangeCalendar] | None = None,
+        history_dir: Path | None = None,
+        underlying: str = "",
     ) -> None:
         recording = read_recording(Path(path))
         seed = _seed_of(Path(path), underlying)
@@ -68,7 +74,8 @@ class RecordedMarket:
         self.day = exchange_time(self.start_ns).date()
         listings = _listings(recording, seed)
         self.index = InstrumentIndex(listings)
-        self._ticks = _ticks(recording, listings, seed)
+        closes = _closes(listings, calendars or shipped_calendars())
+        self._ticks = _ticks(recording, listings, seed=seed, closes=closes)
         self._next = 0
         self._seen: dict[int, Quote] = {}
 
@@ -156,11 +163,12 @@ def _listings(recording: Recording, seed: IndexSeed) -> list[Listing]:
     return rows
 
 
-def _ticks(recording: Recording, listings: list[Listing], seed: IndexSeed) -> np.ndarray:
+def _ticks(
+    recording: Recording, listings: list[Listing], *, seed: IndexSeed, closes: dict[date, int]
+) -> np.ndarray:
     """Ticks of options, underlying and volatility index, in time order."""
     rows = recording.rows
     ids = {(row.expiry, row.strike, row.kind): row.listing_id for row in listings if row.expiry}
-    closes = _closes(listings)
     options = np.zeros(len(rows), dtype=TICK_DTYPE)
     options["listing"] = [ids[row.contract] for row in rows]
     options["ts_ns"] = [row.at_ns for row in rows]
@@ -178,9 +186,8 @@ def _ticks(recording: Recording, listings: list[Listing], seed: IndexSeed) -> np
     return ticks[np.argsort(ticks["ts_ns"], kind="stable")]
 
 
-def _closes(listings: list[Listing]) -> dict[date, int]:
+def _closes(listings: list[Listing], calendars: Mapping[str, ExchangeCalendar]) -> dict[date, int]:
     """When the contracts of each expiry end."""
-    calendars = seed_calendars()
     by_expiry = {row.expiry: row for row in listings if row.expiry}
     return {expiry: closing_ns(row, calendars) for expiry, row in by_expiry.items()}
 

@@ -1,12 +1,14 @@
 """actors.brokers.sandbox_exchange: the exchange runs, answers, and ends with its actor."""
 
 import socket
+from datetime import date, time
 
 import pytest
 
 from actors.brokers.sandbox_exchange import ExchangeSettings, SandboxExchange
 from adapters.catalogue import open_broker
 from domain.brokers import BrokerEndpoint
+from domain.calendar import ExchangeCalendar, SessionHours
 from domain.errors import NotSent
 from tests.kit.recording_context import RecordingContext, make_runtime
 
@@ -52,6 +54,16 @@ def test_a_broker_is_reached_at_its_endpoint_while_the_actor_lives(runtime):
     with pytest.raises(NotSent):
         broker.ping()
     broker.close()
+
+
+def test_the_exchange_keeps_the_calendars_of_the_runtime(runtime):
+    hours = SessionHours(date(2020, 1, 1), time(8, 0), time(12, 0), time(11, 0), time(11, 30))
+    runtime.calendars = {"NFO": ExchangeCalendar("NFO", (hours,))}
+    exchange = SandboxExchange(RecordingContext("sandbox_exchange", runtime), ExchangeSettings())
+    calendars = exchange._server.market.calendars
+    exchange.stop()
+    assert calendars["NFO"].session(date(2026, 12, 25)) is not None
+    assert calendars["MCX"].session(date(2026, 12, 25)) is None
 
 
 def test_an_exchange_that_does_not_answer_ends_its_actor(runtime):

@@ -374,12 +374,20 @@ def test_holidays_and_timings_are_the_exchanges_own(client: api) -> None:
         -1
     ].items()
     hours = {row["exchange"]: row for row in client.timings(date="2026-11-20")["data"]}
-    # 09:15 in India is 03:45 UTC; derivatives close at 15:40 since August 2026.
+    # 09:15 in India is 03:45 UTC; cash ends at 15:35 and derivatives at 15:40 since August 2026.
     assert hours["NSE"]["start_time"] == 1_795_146_300_000
-    assert hours["NSE"]["end_time"] - hours["NSE"]["start_time"] == 375 * 60_000
-    assert hours["NFO"]["end_time"] - hours["NSE"]["end_time"] == 10 * 60_000
+    assert hours["NSE"]["end_time"] - hours["NSE"]["start_time"] == 380 * 60_000
+    assert hours["NFO"]["end_time"] - hours["NSE"]["end_time"] == 5 * 60_000
+    assert hours["MCX"]["end_time"] - hours["MCX"]["start_time"] == 870 * 60_000
     assert client.timings(date="2026-11-21")["data"] == []
     assert "Invalid date format. Use YYYY-MM-DD" in client.timings(date="21-11-2026")["message"]
+
+
+def test_a_budget_day_on_a_sunday_is_told_as_a_special_session(client: api) -> None:
+    (sunday,) = (row for row in client.holidays(year=2026)["data"] if row["date"] == "2026-02-01")
+    assert sunday["holiday_type"] == "SPECIAL_SESSION"
+    assert {row["exchange"] for row in sunday["open_exchanges"]} == {"NSE", "BSE", "NFO", "BFO"}
+    assert set(sunday["closed_exchanges"]) == {"CDS", "BCD", "NCDEX", "MCX"}
 
 
 def test_the_deprecated_strike_step_still_resolves(client: api) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from adapters.sandbox.clocks import SteppedClock
 from adapters.sandbox.config import AccountSettings, parse_instance
 from adapters.sandbox.day import keep_appointments
 from adapters.sandbox.exchange import Exchange
-from adapters.sandbox.hours import seed_calendars
+from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.market import Market
 from adapters.sandbox.store import Store
 from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns
 from domain.errors import ConfigurationFault, DatabaseTooNew, StorageFailure
+from launch.build import read_calendars
 from tests.kit.sandbox_bench import MONTHLY, START_NS, WEEKLY, HandMarket
 
 CALL = "NIFTY26NOV2625950CE"  # 180 in the bench's market: 30 inside, 150 of time value
@@ -42,7 +43,7 @@ class Floor:
     ) -> None:
         self.source = HandMarket()
         self.clock = SteppedClock(start_ns)
-        market = Market(self.source, self.clock, seed_calendars(), always_open=always_open)
+        market = Market(self.source, self.clock, shipped_calendars(), always_open=always_open)
         self.account = Account(settings or AccountSettings(), 0)
         self.exchange = Exchange(self.account, market, Store(path))
 
@@ -403,6 +404,22 @@ def test_intraday_orders_end_and_positions_close_at_the_segments_square_off() ->
     floor.go_to(2026, 11, 20, 15, 15)
     assert (floor.quantity(), resting.status) == (0, "cancelled")
     assert floor.quantity(product="CNC") == 10
+
+
+def test_prices_rest_once_the_listed_segments_closed_whatever_commodities_do() -> None:
+    floor = Floor()
+    market = floor.exchange.market
+    assert market.is_trading()
+    floor.go_to(2026, 11, 20, 16, 0)
+    assert market.calendars["MCX"].is_open(market.now_ns())
+    assert not market.is_trading()
+
+
+def test_the_exchange_alone_keeps_the_same_hours_as_the_runtime(root: Path) -> None:
+    alone, runtime = shipped_calendars(), read_calendars(root / "calendars")
+    assert {name: alone[name] for name in runtime} == runtime
+    assert set(runtime) == {"NSE", "BSE", "NFO", "BFO"}
+    assert alone["NFO"].session(date(2026, 2, 1)) is not None
 
 
 def test_an_intraday_order_after_square_off_is_refused_unless_it_reduces() -> None:
