@@ -60,10 +60,12 @@ def naked_policy(settings: Settings) -> NakedPolicy:
 
 
 def check_regime(
-    signal: Signal, regime: Regime, now_ns: int, policy: NakedPolicy, collared: bool = True
+    signal: Signal, regime: Regime, now_ns: int, policy: NakedPolicy
 ) -> Refusal | None:
-    """The regime gate in the order of `tomic.md` 7.4. `collared` is for a risk reversal with its
-    put bought back further out."""
+    """The regime gate in the order of `tomic.md` 7.4.
+
+    Its rule 9 needs no look here: a risk reversal without its collar is no valid signal (7.2).
+    """
     if regime.version == 0:
         return Refusal("REGIME_UNKNOWN", "no regime has been read yet")
     age_s = (now_ns - regime.as_of_ns) / 1e9
@@ -76,7 +78,6 @@ def check_regime(
         _vix_rules(signal, regime)
         or _phase_rules(signal, regime)
         or _naked_rules(signal, regime, policy)
-        or _collar_rule(signal, regime, collared)
     )
 
 
@@ -120,15 +121,6 @@ def _naked_rules(signal: Signal, regime: Regime, policy: NakedPolicy) -> Refusal
         return Refusal(
             "NAKED_NOT_ACKNOWLEDGED",
             f"{name} with real money needs TOMIC_NAKED_LIVE_ACK",
-        )
-    return None
-
-
-def _collar_rule(signal: Signal, regime: Regime, collared: bool) -> Refusal | None:
-    uncollared = signal.strategy is StrategyType.RISK_REVERSAL and not collared
-    if uncollared and VixFlag.DEFINED_RISK_ONLY in regime.vix_flags:
-        return Refusal(
-            "DEFINED_RISK_ONLY", f"VIX {regime.vix:.1f}: a risk reversal needs its put bought back"
         )
     return None
 

@@ -30,8 +30,8 @@ SELLERS = (S.BULL_PUT_SPREAD, S.BEAR_CALL_SPREAD, S.IRON_CONDOR, S.JADE_LIZARD, 
            S.SHORT_STRADDLE, S.RISK_REVERSAL)  # fmt: skip
 
 
-def code(strategy, regime, policy=OPEN, now_ns=START_NS, collared=True):
-    refusal = check_regime(a_signal(strategy), regime, now_ns, policy, collared)
+def code(strategy, regime, policy=OPEN, now_ns=START_NS):
+    refusal = check_regime(a_signal(strategy), regime, now_ns, policy)
     return refusal.code if refusal else ""
 
 
@@ -103,12 +103,11 @@ def test_naked_premium_needs_every_one_of_its_switches(change, expected):
     assert code(S.SHORT_STRANGLE, a_regime(), replace(OPEN, **change)) == expected
 
 
-def test_defined_risk_only_blocks_naked_and_uncollared():
+def test_defined_risk_only_blocks_naked_premium():
     high = a_regime(Phase.CONGESTION, VixFlag.DEFINED_RISK_ONLY)
     assert code(S.SHORT_STRANGLE, high) == "DEFINED_RISK_ONLY"
     assert code(S.IRON_CONDOR, high) == ""
     assert code(S.RISK_REVERSAL, high) == ""
-    assert code(S.RISK_REVERSAL, high, collared=False) == "DEFINED_RISK_ONLY"
 
 
 def active(strategy=S.IRON_CONDOR, direction="SELL", bias=Bias.NEUTRAL, underlying="NIFTY", **more):

@@ -85,6 +85,22 @@ def test_a_whole_signal_passes(signal):
     assert check_signal(signal, START_NS) is None
 
 
+@pytest.mark.parametrize(
+    "collar",
+    [[], [a_leg("BUY", "PE", offset="ATM")], [a_leg("BUY", "PE", offset="OTM3", expiry_offset=0)]],
+    ids=["none", "closer to the money", "earlier"],
+)
+def test_a_risk_reversal_without_its_collar_is_no_signal_in_any_regime(collar):
+    legs = (
+        a_leg("SELL", "PE", offset="OTM1", expiry_offset=1),
+        a_leg("BUY", "CE", offset="OTM1", expiry_offset=1),
+        *collar,
+    )
+    refusal = check_signal(a_signal(S.RISK_REVERSAL, legs), START_NS)
+    assert refusal is not None
+    assert refusal.code == "LEGS_INVALID"
+
+
 def spread(long, short):
     return legs_fault(S.BULL_PUT_SPREAD, (long, short))
 
