@@ -8,9 +8,10 @@ from __future__ import annotations
 from actors.actor import Context
 from domain.clock import seconds
 from domain.execution.book import change_of, changes, ended_with_its_day, missing
-from domain.execution.unknowns import Finding, next_poll_ns, resolve
+from domain.execution.unknowns import Finding, holds_entry, next_poll_ns, resolve
+from domain.intents import Refusal
 from domain.order_changes import BookChange
-from domain.orders import OrderRow, OrderStatus
+from domain.orders import CommandRow, OrderRow, OrderStatus
 from messages.books import BrokerOrdersRead, ReadOrders
 from persistence.orders import OrderStore
 
@@ -19,24 +20,36 @@ IN_FLIGHT_EVERY_S = 0.5  # `tomic.md` 8.7
 
 
 class BookReader:
-    """State: since when an order has been missing from its book; when was asked, and is next."""
+    """State: since when an order has been missing from its book; when was asked, and is next; which
+    books this life has read, and which orders several rows of them look like."""
 
     def __init__(self, context: Context, store: OrderStore) -> None:
         self._context, self._store = context, store
         self._missing: dict[str, int] = {}
         self._next_poll: dict[str, int] = {}
         self._asked: dict[str, int] = {}
+        self._read: set[str] = set()
+        self._ambiguous: set[str] = set()
+
+    def holds(self, entry: CommandRow) -> Refusal | None:
+        """Why an entry must wait for what is not known of orders; a book not read yet is unread."""
+        unknown = [row for row in self._store.unfinished() if row.needs_reconcile]
+        unread = {row.broker_name for row in unknown} - self._read
+        return holds_entry(entry, unknown, ambiguous=self._ambiguous, unreadable=unread)
 
     def take(self, message: BrokerOrdersRead) -> list[BookChange]:
         """Writes what the book says anew, in one transaction; returns the refusals it brought."""
         live = self._store.unfinished(message.broker)
         if not message.ok:
+            self._read.discard(message.broker)
             unknown = [row for row in live if row.needs_reconcile]
             if unknown:
                 text = f"{len(unknown)} order(s) of unknown outcome, and the book of "
                 text += f"{message.broker} cannot be read: {message.reason}"
                 self._context.alert("CRITICAL", text, f"book:{message.broker}")
             return []
+        self._read.add(message.broker)
+        self._ambiguous -= {row.client_order_id for row in live}
         now_ns = self._context.now_ns()
         ids = [order.order_id for order in message.orders]
         ours = self._store.by_broker_ids(message.broker, ids)
@@ -94,6 +107,7 @@ class BookReader:
         elif found.finding is Finding.SEVERAL:
             text = f"{row.symbol} {row.action} {row.quantity} at {row.broker_name}: {found.reason};"
             key = f"unknown:{row.client_order_id}"
+            self._ambiguous.add(row.client_order_id)
             self._context.alert("CRITICAL", f"{text} a person must decide", key)
         return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from actors.execution.book_reader import BookReader
 from actors.execution.conditions import Conditions
 from domain.execution.commands import active_of, counts_beside
 from domain.gates import ActiveStrategy, held_strategies
@@ -14,10 +15,10 @@ from persistence.orders import OrderStore
 
 
 class EntryChecks:
-    """Holds no state: the conditions and the rows say it."""
+    """Holds no state: the conditions, the books and the rows say it."""
 
-    def __init__(self, store: OrderStore, conditions: Conditions) -> None:
-        self._store, self._conditions = store, conditions
+    def __init__(self, store: OrderStore, conditions: Conditions, books: BookReader) -> None:
+        self._store, self._conditions, self._books = store, conditions, books
 
     def refused(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it is never to be sent; None while it may be."""
@@ -25,7 +26,7 @@ class EntryChecks:
 
     def held(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it must wait; None when it may go."""
-        return self._conditions.holds_back(intent, now_ns) or self._unknown_pending(command)
+        return self._conditions.holds_back(intent, now_ns) or self._books.holds(command)
 
     def _active_beside(self, command: CommandRow) -> list[ActiveStrategy]:
         entries = [row for row in self._store.open_commands() if not row.is_exit]
@@ -38,14 +39,6 @@ class EntryChecks:
         known = {row.strategy_id for row in entries} | {command.strategy_id}
         held = held_strategies(self._conditions.book)
         return active + [row for key, row in held.items() if key not in known]
-
-    def _unknown_pending(self, command: CommandRow) -> Refusal | None:
-        for other in self._store.open_commands():
-            same = other.strategy_tag == command.strategy_tag
-            if same and other.status is CommandStatus.UNKNOWN_OUTCOME:
-                text = f"an order of {other.strategy_id} has an unknown outcome"
-                return Refusal("UNKNOWN_OUTCOME", text)
-        return None
 
 
 def intent_of(command: CommandRow) -> SizedIntent:

@@ -80,11 +80,11 @@ class ExecutionAgent(Actor):
         self._conditions = Conditions(naked_policy(settings), settings.allow_pyramiding)
         desk = OrderDesk(context, self._store, QuoteBoard(context))
         self._desk = desk
-        checks = EntryChecks(self._store, self._conditions)
+        self._books = BookReader(context, self._store)
+        checks = EntryChecks(self._store, self._conditions, self._books)
         self._entries = EntryDesk(context, self._store, desk, checks)
         self._closes = CloseDesk(context, self._store, desk, self._entries)
         self._guards = GuardKeeper(context, self._store, desk, self._closes)
-        self._books = BookReader(context, self._store)
         self._people = PersonDesk(context, self._store)
         self._teller = Teller(context, self._store)
         self._entries.take_back()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.brokers import BrokerOrder
 from domain.clock import seconds
-from domain.orders import OrderRow
+from domain.intents import Refusal
+from domain.orders import CommandRow, OrderRow
 
 POLLS_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 GRACE_S = 30.0
@@ -90,6 +91,31 @@ def resolve(
     if read_started_ns >= row.sent_ns + seconds(GRACE_S):
         return Resolution(Finding.ABSENT, reason="it is not in the broker's book after the grace")
     return Resolution(Finding.NOT_YET, reason="not in the broker's book yet")
+
+
+def holds_entry(
+    entry: CommandRow,
+    unknown: Iterable[OrderRow],
+    *,
+    ambiguous: Collection[str],
+    unreadable: Collection[str],
+) -> Refusal | None:
+    """Why an entry must wait for orders of unknown fate (`data_pipeline.md` 8, `tomic.md` 16).
+
+    `ambiguous` are keys of orders that several rows of a book look like, `unreadable` the brokers
+    whose book could not be read last.
+    """
+    for row in unknown:
+        order = f"{row.action} {row.quantity} {row.symbol} at {row.broker_name}"
+        if row.client_order_id in ambiguous and row.underlying == entry.underlying:
+            text = f"several orders in the book look like {order}: a person must decide"
+            return Refusal("SEVERAL_CANDIDATES", text)
+        if row.broker_name == entry.broker_name and row.broker_name in unreadable:
+            text = f"the order book cannot be read, and nobody knows whether {order} arrived"
+            return Refusal("BOOK_UNREADABLE", text)
+        if row.strategy_tag == entry.strategy_tag:
+            return Refusal("UNKNOWN_OUTCOME", f"nobody knows yet whether {order} arrived")
+    return None
 
 
 def _names_another(tag: str) -> bool:

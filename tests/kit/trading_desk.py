@@ -331,12 +331,12 @@ def denied(code: str, retry_after_s: float = 0.0) -> Callable[[ClearOrder], Mess
 def fresh_mark(now_ns: int) -> FreshnessMark:
     """Everything a NIFTY entry depends on was seen this moment."""
     symbols = [leg_symbol(strike, kind) for strike in range(25000, 27001, 50) for kind in "CP"]
-    quotes = {"NIFTY": now_ns} | dict.fromkeys(symbols, now_ns)
+    quotes = {"NIFTY": now_ns, "BANKNIFTY": now_ns} | dict.fromkeys(symbols, now_ns)
     return FreshnessMark(
         as_of_ns=now_ns,
         expires_ns=now_ns + seconds(5),
         quotes_ns=quotes,
-        iv_ns={"NIFTY": now_ns},
+        iv_ns={"NIFTY": now_ns, "BANKNIFTY": now_ns},
         vix_ns=now_ns,
         switched_ns=0,
         gate_open=True,
@@ -383,25 +383,26 @@ def make_intent(
     number: int = 1,
     quantity: int = LOT,
     naked_approved: bool = False,
+    underlying: str = "NIFTY",
 ) -> SizedIntent:
     """A sized intent; `number` makes another one of the same kind."""
-    tag = f"TOMIC_{strategy.value}_NIFTY"
+    tag = f"TOMIC_{strategy.value}_{underlying}"
     strategy_id = f"{tag}_20261120_{number}"
     return SizedIntent(
         strategy_id=strategy_id,
         strategy_tag=tag,
         idempotency_key=f"{strategy_id}:entry",
-        correlation_id=f"volatility_agent:NIFTY:{number}",
+        correlation_id=f"volatility_agent:{underlying}:{number}",
         signal=Signal(
-            correlation_id=f"volatility_agent:NIFTY:{number}",
+            correlation_id=f"volatility_agent:{underlying}:{number}",
             source="volatility_agent",
-            instrument="NIFTY",
+            instrument=underlying,
             strategy=strategy,
             direction="SELL",
             bias=Bias.NEUTRAL,
         ),
         structure=ResolvedStructure(
-            underlying="NIFTY",
+            underlying=underlying,
             spot=25950.0,
             legs=legs,
             credit=20.0,

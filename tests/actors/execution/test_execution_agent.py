@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -31,8 +32,22 @@ from tests.kit.trading_desk import (
     STRANGLE,
     Desk,
     denied,
+    leg,
     make_intent,
 )
+
+OTHER = (leg(25600, "P", "SELL"), leg(25400, "P", "BUY"))
+
+
+def lose_only(strike: str):
+    """Nobody answers for orders of that strike; all others fill."""
+
+    def script(request):
+        if request.symbol.endswith(strike):
+            raise OutcomeUnknown("timed out")
+        return request.quantity
+
+    return script
 
 
 @pytest.fixture
@@ -113,8 +128,6 @@ def test_the_same_proposal_twice_is_one_order(desk) -> None:
 
 
 def test_a_signal_evaluated_twice_finds_its_first_row(desk) -> None:
-    from dataclasses import replace
-
     first = make_intent(number=1)
     again = replace(make_intent(number=2), correlation_id=first.correlation_id)
     desk.propose(first)
@@ -380,11 +393,7 @@ def test_several_like_orders_wait_for_a_person(desk) -> None:
 
     def lose_twice(request):
         if len(desk.broker.requests) == 1:
-            from dataclasses import replace
-
-            desk.broker.book["HAND"] = replace(
-                desk.broker.book.get("HAND") or _by_hand(request, desk.now_ns)
-            )
+            desk.broker.book["HAND"] = _by_hand(request, desk.now_ns)
             raise OutcomeUnknown("timed out")
         return request.quantity
 
@@ -408,21 +417,60 @@ def _by_hand(request, now_ns):
     )  # fmt: skip
 
 
-def test_another_entry_of_the_strategy_waits_while_an_outcome_is_unknown(desk) -> None:
+def test_no_entry_goes_to_a_broker_whose_book_hides_the_fate_of_an_order(desk) -> None:
     desk.broker.arrives = False
     desk.book_ok = False
-
-    def lose(request):
-        raise OutcomeUnknown("timed out")
-
-    desk.broker.script = lose
+    desk.broker.script = lose_only("25300PE")
     desk.propose(make_intent(number=1))
     desk.run(2)
-    desk.propose(make_intent(number=2))
+    desk.propose(make_intent(number=1, underlying="BANKNIFTY", legs=OTHER))
+    desk.run(5)
+    assert len(desk.broker.requests) == 1
+    assert "BOOK_UNREADABLE" in desk.store.command(2).last_error
+
+    desk.book_ok = True
+    desk.run(5)
+    assert desk.statuses()[1] == "DONE"
+
+
+def test_a_new_life_lets_no_entry_go_before_it_has_read_the_book(desk) -> None:
+    desk.broker.arrives = False
+    desk.book_ok = False
+    desk.broker.script = lose_only("25300PE")
+    desk.propose(make_intent(number=1))
+    desk.run(2)
+    desk.kill("execution_agent")
+    desk.begin("execution_agent")
+    desk.propose(make_intent(number=1, underlying="BANKNIFTY", legs=OTHER))
     desk.run(15)
 
     assert len(desk.broker.requests) == 1
     assert desk.statuses() == ["UNKNOWN_OUTCOME", "FAILED"]
+    assert "BOOK_UNREADABLE" in desk.announced(CommandEnded)[-1].refusal.text
+
+
+def test_an_outcome_with_several_candidates_halts_its_underlying_and_no_other(desk) -> None:
+    desk.broker.carries_tag = False
+    desk.broker.arrives = False
+    lose = lose_only("25300PE")
+
+    def lose_beside_a_stranger(request):
+        if request.symbol.endswith("25300PE"):
+            for number in (1, 2):
+                by_hand = replace(_by_hand(request, desk.now_ns), order_id=f"HAND{number}")
+                desk.broker.book[by_hand.order_id] = by_hand
+        return lose(request)
+
+    desk.broker.script = lose_beside_a_stranger
+    desk.propose(make_intent(number=1))
+    desk.run(3)
+    call = make_intent(StrategyType.GAMMA_CAPTURE, (CONDOR[3], CONDOR[1]), number=2)
+    desk.propose(replace(call, signal=replace(call.signal, direction="BUY")))
+    desk.propose(make_intent(number=1, underlying="BANKNIFTY", legs=OTHER))
+    desk.run(8)
+
+    assert desk.statuses() == ["UNKNOWN_OUTCOME", "PENDING", "DONE"]
+    assert "SEVERAL_CANDIDATES" in desk.store.command(2).last_error
 
 
 def test_naked_shorts_get_a_stop_at_twice_their_credit(desk) -> None:
@@ -572,8 +620,6 @@ def test_an_approval_nobody_gives_expires_after_a_minute(tmp_path, monkeypatch) 
 
 
 def test_a_quantity_above_the_freeze_goes_in_slices_with_keys_of_their_own(desk) -> None:
-    from tests.kit.trading_desk import leg
-
     legs = (leg(25500, "C", "BUY", freeze_quantity=2 * LOT + 1),)
     desk.turn(phase=Phase.BULLISH)
     desk.propose(make_intent(StrategyType.DITM_CALL, legs, quantity=5 * LOT))
