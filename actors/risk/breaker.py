@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 from actors.actor import Actor, Context, Timer
 from domain.clock import NS_PER_S, exchange_time
-from domain.risk.breaker import KILL, Action, Flatten, Kill, Limits, Question, Tripped
+from domain.risk.breaker import KILL, Action, Flatten, Kill, Limits, Question, Tripped, loosened
 from domain.risk.breakers import RULES, UnhedgedExposure
 from messages.books import BrokerConnectionChanged, MarginRead
 from messages.lifecycle import NodeRestarted
@@ -40,7 +41,8 @@ ANSWERED = ("broker_reject", "broker_rate_limit")
 
 @dataclass(frozen=True)
 class BreakerSettings:
-    """`rule` is a name of domain.risk.breakers.RULES; the limits are those of `tomic.md` 10.1."""
+    """`rule` is a name of domain.risk.breakers.RULES; limits may be tighter than `tomic.md` 10.1,
+    never looser."""
 
     rule: str = ""
     loss_share_max: float = 0.06
@@ -59,8 +61,12 @@ class BreakerSettings:
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {self.rule!r}")
         for field in fields(self)[1:]:
-            if getattr(self, field.name) <= 0:
-                raise ValueError(f"{field.name} must be greater than 0")
+            value = getattr(self, field.name)
+            if not 0 < value < inf:
+                raise ValueError(f"{field.name} must be a number greater than 0, not {value}")
+        looser = loosened(self.limits())
+        if looser:
+            raise ValueError(f"{looser}: a breaker may only be tightened")
 
     def limits(self) -> Limits:
         """As the rules take them: shares of money as Decimal."""

@@ -2,7 +2,8 @@
 
 Hears ClearOrder, verdicts, the session, brokers, reconciliation, restarts, PauseTrading and
 ResumeTrading. Tells WeighOrder; announces OrderCleared, OrderDenied and TradingModeChanged. Fails
-closed: silence is a denial, and what is not known halts. Exits pass at once, in every mode.
+closed: silence is a denial; what is not known, or not there, halts. Exits pass at once, in every
+mode.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from domain.clock import exchange_time, iso_utc
 from domain.intents import Refusal
 from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
 from domain.risk.trading_mode import HALTED, TradingState
+from domain.safety import BREAKER_PREFIX, CONNECTION_RULE, standing_breakers
 from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
 from messages.lifecycle import BranchGaveUp, NodeRestarted
@@ -33,8 +35,7 @@ from persistence.database import open_engine
 from persistence.latches import Latch, read_latch, write_latch
 
 LATCH = "kill"
-BREAKER = "breaker."
-CONNECTION = "breaker.connection."
+CONNECTION = f"{BREAKER_PREFIX}{CONNECTION_RULE}."
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,12 @@ class BreakerGate(Actor):
         super().__init__(context, settings)
         runtime = context.runtime
         self._broker = execution_broker(runtime, settings.broker)
-        self._state = TradingState(needs_sandbox=runtime.settings.mode == "sandbox")
+        breakers = standing_breakers(runtime.tree.walk())
+        self._state = TradingState(
+            needs_sandbox=runtime.settings.mode == "sandbox", breakers=breakers
+        )
         self._state.broker(self._broker)
-        self._breakers = [n.name for n in runtime.tree.walk() if n.name.startswith(BREAKER)]
+        self._breakers = sorted(row.name for row in breakers)
         self._inquiries: dict[int, Inquiry] = {}
         self._resumes = 0
         self._told = ("", False, "")
@@ -158,6 +162,10 @@ class BreakerGate(Actor):
         self._kill(f"{message.reason} (by {message.by})")
 
     def on_resume_trading(self, message: ResumeTrading) -> None:
+        missing = self._state.missing(self._broker)
+        if missing:
+            self._answer(message, cleared=False, reason=missing)
+            return
         if not self._state.broker(self._broker).reconciled:
             because = self._state.broker(self._broker).unreconciled_because
             self._answer(message, cleared=False, reason=f"not reconciled: {because}")

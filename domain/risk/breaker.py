@@ -8,7 +8,7 @@ down and hands it to `restore` before the first question. All times are passed i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -20,7 +20,8 @@ CLEAR, DENY, DEFER, KILL = "clear", "deny", "defer", "kill"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Every limit a breaker has, with the default of `tomic.md` 10.1, 2.3 and 8.3."""
+    """Every limit a breaker has, with the default of `tomic.md` 10.1, 2.3 and 8.3; they may only be
+    tightened."""
 
     loss_share_max: Decimal = Decimal("0.06")
     orders_max: int = 30
@@ -33,6 +34,21 @@ class Limits:
     failures_to_open: int = 3
     cool_down_s: float = 30.0
     timeouts_to_kill: int = 5
+
+
+LOOSEST = Limits()
+TIGHTER_WHEN_GREATER = ("orders_window_s", "cool_down_s")
+
+
+def loosened(limits: Limits) -> str:
+    """The first limit that is looser than the specification allows, in a sentence; or none."""
+    for row in fields(Limits):
+        value, bound = getattr(limits, row.name), getattr(LOOSEST, row.name)
+        if row.name in TIGHTER_WHEN_GREATER and value < bound:
+            return f"{row.name} must be at least {bound}, not {value}"
+        if row.name not in TIGHTER_WHEN_GREATER and value > bound:
+            return f"{row.name} must be at most {bound}, not {value}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

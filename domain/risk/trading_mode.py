@@ -1,9 +1,9 @@
 """The gate's mode: active, reducing (exits only) or halted, from what is known; unknown means
 halted.
 
-Kill latch, a start and an open reconciliation halt; a closed session or a broker that is away or
-not proven a sandbox only reduces: exits pass in every mode (`style.md` 2, 14; `tomic.md` 10.3,
-8.9).
+Kill latch, a missing breaker, a start and an open reconciliation halt; a closed session or a broker
+that is away or not proven a sandbox only reduces: exits pass in every mode (`style.md` 2, 14;
+`tomic.md` 10.3, 8.9).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from domain.clock import NS_PER_S
 from domain.intents import Refusal
 from domain.positions import keeps_books
+from domain.safety import StandingBreaker, missing_breakers
 
 ACTIVE, REDUCING, HALTED = "active", "reducing", "halted"
 # The proof is renewed every 60 s (`tomic.md` 8.9); one missed renewal is forgiven, two are not.
@@ -37,6 +38,7 @@ class TradingState:
     """All the gate decides its mode by. `needs_sandbox` in sandbox mode."""
 
     needs_sandbox: bool
+    breakers: frozenset[StandingBreaker] = frozenset()
     killed: bool = False
     kill_reason: str = ""
     killed_ns: int = 0
@@ -53,6 +55,9 @@ class TradingState:
         view = self.broker(broker)
         if self.killed:
             return Refusal("KILLED", f"trading is stopped: {self.kill_reason}")
+        missing = self.missing(broker)
+        if missing:
+            return Refusal("BREAKER_MISSING", missing)
         if not view.reconciled:
             return Refusal("NOT_RECONCILED", f"{broker}: {view.unreconciled_because}")
         if not self.session_open:
@@ -61,12 +66,17 @@ class TradingState:
             return Refusal("BROKER_AWAY", f"{broker} is not connected: {view.reason}")
         return self._proof(broker, view, now_ns)
 
+    def missing(self, broker: str) -> str:
+        """The breakers an entry at that broker would have to do without, in a sentence; or none."""
+        names = [f"{row.name} (rule {row.rule})" for row in missing_breakers(self.breakers, broker)]
+        return f"the topology runs without {', '.join(names)}" if names else ""
+
     def mode(self, broker: str, now_ns: int) -> tuple[str, str]:
         """(mode, why) as the system's execution broker makes it."""
         refusal = self.refusal(broker, now_ns)
         if refusal is None:
             return ACTIVE, ""
-        halts = refusal.code in ("KILLED", "NOT_RECONCILED")
+        halts = refusal.code in ("KILLED", "BREAKER_MISSING", "NOT_RECONCILED")
         return (HALTED if halts else REDUCING), refusal.text
 
     def reopen(self, node: str, reason: str, at_ns: int) -> bool:

@@ -19,6 +19,7 @@ from domain.intents import (
 )
 from domain.positions import Position
 from domain.readings import MarginState, Phase, Regime, VixFlag
+from domain.supervision.topology import Node
 from tests.kit.recording_context import START_NS
 
 EXPIRY = date(2026, 12, 29)
@@ -27,6 +28,18 @@ BREAKERS = [f"breaker.{rule}" for rule in RULES] + [
     "breaker.connection.alpha",
     "breaker.connection.beta",
 ]
+
+
+def breaker_nodes() -> tuple[Node, ...]:
+    """The nodes of BREAKERS, each with its rule and its broker."""
+    parts = [name.split(".")[1:] for name in BREAKERS]
+    return tuple(
+        Node(".".join(["breaker", rule, *broker]), actor="x", instance="".join(broker),
+             settings={"rule": rule})
+        for rule, *broker in parts
+    )  # fmt: skip
+
+
 LOT = 65
 
 

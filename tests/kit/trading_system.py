@@ -32,7 +32,10 @@ ENTRIES_MAX, FILLED_WITHIN_S = 4, 20.0
 READY_WITHIN_S = 120.0  # a few seconds, on a machine that does nothing else
 # Drills make in a minute what a day makes: neither pace nor intensity is what they are about.
 ROOM_FOR_DRILLS = {
-    "settings: {rule: order_rate}": "settings: {rule: order_rate, orders_max: 1000}",
+    "actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: order_rate}": (
+        "tests.kit.roomy_breaker.RoomyBreaker, heartbeat_s: 1,"
+        " settings: {rule: order_rate, orders_max: 1000}"
+    ),
     "  max_restarts: 3": "  max_restarts: 30",
 }
 SIGNALS_MAX, BETWEEN_SIGNALS_S = 6, 6.5  # the web takes ten signals a minute

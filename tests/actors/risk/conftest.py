@@ -8,7 +8,7 @@ from domain.brokers import BrokerEndpoint
 from domain.supervision.topology import Node
 from persistence.database import MainBase, open_engine
 from tests.kit.recording_context import make_runtime
-from tests.kit.risk_makers import BREAKERS
+from tests.kit.risk_makers import breaker_nodes
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def runtime(tmp_path):
 
     found = make_runtime(
         tmp_path,
-        tree=Node("root", children=tuple(Node(name, actor="x") for name in BREAKERS)),
+        tree=Node("root", children=breaker_nodes()),
         brokers=tuple(
             BrokerEndpoint(name, "", "", feed=True, executes=True, label=name)
             for name in ("alpha", "beta")

@@ -183,7 +183,16 @@ def test_its_part_of_the_status_is_live(life):
     assert context.reports[-1]["tripped"] is False
 
 
-@pytest.mark.parametrize("wrong", [{"rule": "luck"}, {"rule": "order_rate", "orders_max": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rule": "luck"},
+        {"rule": "order_rate", "orders_max": 0},
+        {"rule": "daily_max_loss", "loss_share_max": 50.0},
+        {"rule": "daily_max_loss", "loss_share_max": float("nan")},
+        {"rule": "order_rate", "orders_window_s": float("inf")},
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         BreakerSettings(**wrong)

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from actors.risk.breaker_gate import BreakerGate, GateSettings
+from domain.supervision.topology import Node
 from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
 from messages.lifecycle import BranchGaveUp, NodeRestarted
@@ -23,7 +24,7 @@ from messages.trading import (
 )
 from persistence.latches import read_latch
 from tests.kit.recording_context import START_NS, RecordingContext
-from tests.kit.risk_makers import BREAKERS
+from tests.kit.risk_makers import BREAKERS, breaker_nodes
 
 ASKED = [*BREAKERS[:5], "breaker.connection.alpha"]
 EXIT, ENTRY = True, False
@@ -121,6 +122,18 @@ def test_silence_is_a_denial_that_names_who(life):
     assert "breaker.daily_max_loss" in refused.refusal.text
     answer(gate, context, ASKED[:1])
     assert not context.heard(OrderCleared)
+
+
+@pytest.mark.parametrize("kept", [(), breaker_nodes()[1:], breaker_nodes()[:5]])
+def test_an_entry_is_denied_where_a_breaker_of_its_broker_does_not_stand(life, runtime, kept):
+    runtime.tree = Node("root", children=kept)
+    gate, context = life()
+    assert mode(context) == "halted"
+    ask(gate, context)
+    assert denied(context) == [(7, "BREAKER_MISSING")]
+    ask(gate, context, EXIT, 8)
+    assert [row.command_id for row in context.heard(OrderCleared)] == [8]
+    assert "the topology runs without breaker." in resume(gate, context).reason
 
 
 def test_an_exit_waits_for_nobody_in_any_mode(life):

@@ -8,7 +8,7 @@ import pytest
 
 from domain.positions import BookSnapshot
 from domain.readings import MarginState
-from domain.risk.breaker import Flatten, Kill, Question, Tripped
+from domain.risk.breaker import Flatten, Kill, Limits, Question, Tripped, loosened
 from domain.risk.breakers import (
     RULES,
     Connection,
@@ -18,6 +18,7 @@ from domain.risk.breakers import (
     PerUnderlying,
     UnhedgedExposure,
 )
+from domain.safety import CONNECTION_RULE, SAFETY_RULES
 from tests.kit.recording_context import START_NS
 from tests.kit.risk_makers import a_position
 
@@ -300,3 +301,34 @@ def test_every_breaker_tells_its_status(name):
     assert status["tripped"] is False
     assert {"message", "since"} < set(status)
     assert any(key.startswith(("threshold", "timeout")) for key in status)
+
+
+def test_every_rule_that_must_stand_is_a_rule_there_is():
+    assert set(RULES) == {*SAFETY_RULES, CONNECTION_RULE}
+
+
+@pytest.mark.parametrize(
+    ("looser", "bound"),
+    [
+        ({"loss_share_max": Decimal(50)}, "at most 0.06"),
+        ({"orders_max": 31}, "at most 30"),
+        ({"orders_window_s": 59.0}, "at least 60"),
+        ({"notional_x_max": Decimal("5.1")}, "at most 5"),
+        ({"underlying_share_max": Decimal("0.31")}, "at most 0.30"),
+        ({"underlying_capital_floor": Decimal("0.21")}, "at most 0.20"),
+        ({"unhedged_after_s": 6.0}, "at most 5"),
+        ({"flatten_again_s": 2.0}, "at most 1"),
+        ({"failures_to_open": 4}, "at most 3"),
+        ({"cool_down_s": 1.0}, "at least 30"),
+        ({"timeouts_to_kill": 6}, "at most 5"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_no_limit_may_be_looser_than_the_specification(looser, bound):
+    assert bound in loosened(Limits(**looser))
+
+
+def test_a_limit_may_be_tighter():
+    assert loosened(Limits()) == ""
+    tighter = Limits(loss_share_max=Decimal("0.03"), orders_max=10, orders_window_s=120.0)
+    assert loosened(tighter) == ""
