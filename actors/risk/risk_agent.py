@@ -1,8 +1,9 @@
 """Risk: sizes a signal or refuses it; every answer has a code and a sentence (`tomic.md` 7).
 
-Hears EvaluateSignal, InjectSignal and what it must know: regime, freshness, margin, the book, the
-mode. Tells ResolveLegs to chain_keeper and QuoteMargin to account_sync; announces OrderProposed or
-SignalRefused. Injections and the numbers of entries are rows, so that no life forgets them.
+Hears EvaluateSignal, InjectSignal, what becomes of its orders, and what it must know: regime,
+freshness, margin, the book, the mode. Tells ResolveLegs to chain_keeper and QuoteMargin to
+account_sync; announces OrderProposed or SignalRefused. Injections and the numbers of entries are
+rows, so that no life forgets them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from domain.positions import BookSnapshot
 from domain.readings import FreshnessMark, MarginState, Regime
 from domain.risk.evaluation import (
     BREAKER,
+    INVALID,
     SIZING,
     Approval,
     Block,
@@ -47,6 +49,7 @@ from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
     EvaluateSignal,
+    OrderDenied,
     OrderProposed,
     PositionChanged,
     ProposalRecorded,
@@ -118,8 +121,9 @@ class RiskAgent(Actor):
         self._broker = execution_broker(runtime, settings.broker)
         self._policy = naked_policy(runtime.settings)
         self._heard = Heard()
-        self._log = EvaluationLog()
+        self._log = EvaluationLog(runtime.settings.signal_enqueue_cooldown_s)
         self._pending: dict[str, Pending] = {}
+        self._proposed: dict[str, Signal] = {}  # until execution has their rows
         self._injected: dict[str, Signal] = {}
         self._stops: tuple[str, int] = ("", 0)
 
@@ -228,17 +232,29 @@ class RiskAgent(Actor):
             self._propose(pending, pending.structure, message.total, outcome)
 
     def on_proposal_recorded(self, message: ProposalRecorded) -> None:
-        if message.duplicate:
-            self._log.counters["duplicate"] += 1
+        number, signal = message.correlation_id, self._proposed.pop(message.correlation_id, None)
         if message.refusal:
             self._entries.end(message.strategy_id)
+            self._log.not_recorded(number, message.refusal)
+            if signal:
+                said = SignalRefused(signal=signal, result=INVALID, refusal=message.refusal)
+                self.context.announce(said)
+        else:
+            self._log.recorded(number, message.command_id, message.duplicate)
         result = {"result": "enqueued", "strategy_id": message.strategy_id}
         if message.refusal:
             refusal = message.refusal
             result = {"result": "refused", "code": refusal.code, "reason": refusal.text}
-        self._end_injection(message.correlation_id, result)
+        self._end_injection(number, result)
+        self._report()
+
+    def on_order_denied(self, message: OrderDenied) -> None:
+        self._log.denied(message.command_id, message.refusal, message.retry_after_s)
+        self._report()
 
     def on_command_ended(self, message: CommandEnded) -> None:
+        self._log.ended(message.command_id, message.status, message.refusal)
+        self._report()
         if message.status == "FAILED" and not message.is_exit:
             self._entries.end(message.strategy_id)
 
@@ -328,6 +344,7 @@ class RiskAgent(Actor):
         )
         sentence = f"{sizing.lots} lots: {sizing.steps[-1].reason}"
         self._finish(signal, ("enqueued", "", sentence), sizing.steps, sizing.units, sizing.lots)
+        self._proposed[signal.correlation_id] = signal
         self.context.announce(OrderProposed(intent=intent))
 
     def _refuse(self, signal: Signal, block: Block) -> None:
@@ -378,4 +395,4 @@ class RiskAgent(Actor):
         self._report()
 
     def _report(self) -> None:
-        self.context.report(self._log.body(len(self._pending)))
+        self.context.report(self._log.body(len(self._pending.keys() | self._injected.keys())))

@@ -19,7 +19,6 @@ from domain.orders import CommandStatus
 from domain.readings import Regime
 from domain.routing.conflicts import REJECT
 from domain.routing.cycle import EnqueueTable, GuardLimits, Guards, RejectStreaks, SessionView
-from domain.routing.evaluations import EvaluationLog
 from domain.routing.quality import (
     CycleResult,
     FeedView,
@@ -28,7 +27,6 @@ from domain.routing.quality import (
     loop_status,
     quality_snapshot,
 )
-from messages.books import MarginRead
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import (
@@ -43,7 +41,6 @@ from messages.trading import (
     EvaluateSignal,
     OrderProposed,
     PositionChanged,
-    ProposalRecorded,
     RegimeChanged,
     RouteSignals,
     ScanCompleted,
@@ -110,7 +107,6 @@ class SignalLoop(Actor):
         self._guards = Guards(0, GuardLimits.of(keys, settings.opening_block_s))
         self._table = EnqueueTable(keys.signal_enqueue_cooldown_s, settings.evaluation_deadline_s)
         self._streaks = RejectStreaks(keys.signal_reject_alert_threshold)
-        self._evaluations = EvaluationLog(keys.signal_enqueue_cooldown_s)
         self._risk_rejects: list[tuple[str, str]] = []
         self._canonical = next(iter(context.runtime.feed_sequence), "")
         self._feeds: dict[str, FeedView] = {}
@@ -208,9 +204,6 @@ class SignalLoop(Actor):
 
     def on_position_changed(self, message: PositionChanged) -> None:
         self._view = replace(self._view, book=message.book)
-
-    def on_margin_read(self, message: MarginRead) -> None:
-        self._view = replace(self._view, margin=message.margin)
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
         if message.name == RISK:
@@ -316,24 +309,11 @@ class SignalLoop(Actor):
     # -- what became of signals --
 
     def on_order_proposed(self, message: OrderProposed) -> None:
-        intent, now_ns = message.intent, self.context.now_ns()
-        self._table.accepted(intent.signal, now_ns)
-        evaluation = self._view.evaluation(intent.signal, "enqueued", "accepted", now_ns=now_ns)
-        self._evaluations.add(
-            replace(evaluation, units=intent.quantity, lots=intent.lots, sizing=intent.sizing)
-        )
+        self._table.accepted(message.intent.signal, self.context.now_ns())
 
     def on_signal_refused(self, message: SignalRefused) -> None:
-        signal, refusal = message.signal, message.refusal
-        self._table.refused(signal.correlation_id)
-        self._risk_rejects.append((signal.instrument, refusal.code))
-        now_ns, text = self.context.now_ns(), refusal.text
-        evaluation = self._view.evaluation(signal, message.result, text, now_ns=now_ns)
-        self._evaluations.add(replace(evaluation, sizing=message.sizing))
-
-    def on_proposal_recorded(self, message: ProposalRecorded) -> None:
-        if message.refusal:
-            self._table.refused(message.correlation_id)
+        self._table.refused(message.signal.correlation_id)
+        self._risk_rejects.append((message.signal.instrument, message.refusal.code))
 
     def on_command_ended(self, message: CommandEnded) -> None:
         if not message.is_exit and message.status not in STILL_ALIVE:
@@ -372,13 +352,7 @@ class SignalLoop(Actor):
 
     def _report(self, result: CycleResult) -> dict[str, Any]:
         guards = self._now()
-        self._snapshot = quality_snapshot(
-            result,
-            guards,
-            self._view,
-            evaluations=self._evaluations,
-            pending=self._table.pending_count,
-        )
+        self._snapshot = quality_snapshot(result, guards, self._view)
         self.context.report(self._snapshot | {"signal_loop": loop_status(guards, self._figures)})
         return self._snapshot
 

@@ -189,11 +189,6 @@ class EnqueueTable:
         self._accepted_ns: dict[str, int] = {}
         self._commands: dict[str, str] = {}
 
-    @property
-    def pending_count(self) -> int:
-        """Signals that risk has not answered yet."""
-        return len(self._with_risk)
-
     def hold(self, signal: Signal, now_ns: int, open_tags: Collection[str]) -> Refusal | None:
         """Why this signal is not sent on; None when it may be."""
         key, tag = dedupe_key(signal), strategy_tag(signal)

@@ -10,10 +10,9 @@ from typing import Any
 from domain.clock import EXCHANGE_ZONE, NS_PER_S, exchange_time, iso_utc
 from domain.intents import Refusal, RouteDecision, Signal
 from domain.positions import BookSnapshot
-from domain.readings import MarginState, Regime
+from domain.readings import Regime
 from domain.routing.conflicts import ACCEPT, DEFER, REJECT, SNIPER, decision_row, priority_of
 from domain.routing.cycle import Guards, dedupe_key
-from domain.routing.evaluations import Evaluation, EvaluationLog
 
 REASONS_MAX = 12
 TOP_MAX = 5
@@ -87,11 +86,10 @@ class FeedView:
 
 @dataclass(frozen=True, slots=True)
 class LoopView:
-    """The last that the loop heard of market, book, money and feed."""
+    """The last that the loop heard of market, book and feed."""
 
     regime: Regime = field(default_factory=Regime)
     book: BookSnapshot = field(default_factory=BookSnapshot)
-    margin: MarginState | None = None
     feed: FeedView = field(default_factory=FeedView)
 
     @property
@@ -103,22 +101,6 @@ class LoopView:
     def position_count(self) -> int:
         """Open strategies, not legs."""
         return len({row.strategy_id for row in self.book.open_positions})
-
-    def evaluation(self, signal: Signal, result: str, reason: str, *, now_ns: int) -> Evaluation:
-        """Risk's word on a signal, beside what was known then."""
-        return Evaluation(
-            at_ns=now_ns,
-            instrument=signal.instrument,
-            strategy=signal.strategy.value,
-            direction=signal.direction,
-            result=result,
-            reason=reason,
-            regime_phase=self.regime.phase.value,
-            regime_vix=self.regime.vix,
-            free_margin_share=self.margin.free_share if self.margin else None,
-            positions=self.position_count,
-            correlation_id=signal.correlation_id,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +136,10 @@ def loop_status(guards: Guards, figures: LoopFigures) -> dict[str, Any]:
     }
 
 
-def quality_snapshot(
-    result: CycleResult,
-    guards: Guards,
-    view: LoopView,
-    *,
-    evaluations: EvaluationLog,
-    pending: int,
-) -> dict[str, Any]:
-    """All keys of 13.4, JSON-ready; `cached` is False: who hands out an older one says so."""
+def quality_snapshot(result: CycleResult, guards: Guards, view: LoopView) -> dict[str, Any]:
+    """All keys of 13.4 but `risk`, JSON-ready: risk tells its own part itself. `cached` is False:
+    who hands out an older one says so.
+    """
     now_ns = guards.now_ns
     readiness = list(result.inputs.get("volatility_readiness", ()))
     return {
@@ -183,30 +160,22 @@ def quality_snapshot(
             "open_positions": view.position_count,
         },
         "router": dict(result.diagnostics),
-        "risk": {
-            "pending_signals": pending,
-            "counters": dict(evaluations.counters),
-            "recent_evaluations": evaluations.rows(),
-        },
         "agent_inputs": {
             "sniper_readiness": list(result.inputs.get("sniper_readiness", ())),
             "volatility_readiness": readiness,
             "volatility_snapshots": list(result.inputs.get("volatility_snapshots", ())),
         },
         "diagnostics": {
-            "no_action_reasons": no_action_reasons(
-                result, guards, view.feed, evaluations=evaluations
-            ),
-            "notes": [{"code": note.code, "text": note.text} for note in result.notes],
+            "no_action_reasons": no_action_reasons(result, guards, view.feed),
+            "holds": [_refusal_row(hold) for hold in guards.entry_holds()],
+            "notes": [_refusal_row(note) for note in result.notes],
         },
         "signals": _signals(result, view.regime),
     }
 
 
-def no_action_reasons(
-    result: CycleResult, guards: Guards, feed: FeedView, *, evaluations: EvaluationLog
-) -> list[str]:
-    """At most 12 sentences: guards, session, feed, inputs, signals, router, risk, in this order."""
+def no_action_reasons(result: CycleResult, guards: Guards, feed: FeedView) -> list[str]:
+    """At most 12 sentences: guards, session, feed, inputs, signals, router, in this order."""
     holds = guards.entry_holds()
     session_codes = ("MARKET_CLOSED", "OPENING_BLOCK")
     reasons = [hold.text for hold in holds if hold.code not in session_codes]
@@ -227,11 +196,6 @@ def no_action_reasons(
     reasons += [f"router: {reason} (x{count})" for reason, count in sorted(blocked.items())]
     holds_of_signals = [refusal.text for _, refusal in result.held if refusal not in holds]
     reasons += [f"held: {text}" for text in holds_of_signals]
-    if evaluations.newest:
-        newest = evaluations.newest[0]
-        reasons.append(
-            f"risk, last: {newest.instrument} {newest.strategy} {newest.result}: {newest.reason}"
-        )
     return list(dict.fromkeys(reasons))[:REASONS_MAX]
 
 
@@ -326,6 +290,7 @@ def _signals(result: CycleResult, regime: Regime) -> dict[str, Any]:
         "dedupe_skipped_count": len(result.held),
         "enqueued_keys": [dedupe_key(one) for one in result.enqueued],
         "dedupe_keys": [dedupe_key(one) for one, _ in result.held],
+        "held": [_held_row(one, hold) for one, hold in result.held],
         "top_sniper": [_sniper_row(one) for one in _strongest(snipers)],
         "top_volatility": [_volatility_row(one) for one in _strongest(others)],
         "top_routed": [_routed_row(one, priority) for one, priority in routed[:TOP_MAX]],
@@ -335,6 +300,19 @@ def _signals(result: CycleResult, regime: Regime) -> dict[str, Any]:
 
 def _strongest(signals: Sequence[Signal]) -> list[Signal]:
     return sorted(signals, key=lambda one: (-one.strength, one.instrument, one.strategy))[:TOP_MAX]
+
+
+def _refusal_row(refusal: Refusal) -> dict[str, Any]:
+    return {"code": refusal.code, "text": refusal.text}
+
+
+def _held_row(signal: Signal, hold: Refusal) -> dict[str, Any]:
+    return {
+        "instrument": signal.instrument,
+        "strategy_type": signal.strategy.value,
+        "direction": signal.direction,
+        **_refusal_row(hold),
+    }
 
 
 def _sniper_row(signal: Signal) -> dict[str, Any]:

@@ -192,6 +192,29 @@ def test_a_scan_that_nobody_answers_gives_the_cached_one_with_a_word(
     assert data["message"] == "the signal loop did not answer"
 
 
+def test_the_quality_of_signals_shows_risks_own_part(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    evaluation = {
+        "instrument": "NIFTY", "strategy_type": "IRON_CONDOR", "result": "blocked_breaker",
+        "code": "GROSS_NOTIONAL", "reason": "six times the capital",
+    }  # fmt: skip
+    risk = {
+        "pending_signals": 2,
+        "counters": {"duplicate": 1, "blocked_breaker": 1},
+        "recent_evaluations": [evaluation],
+    }
+    gateway.report("risk_agent", risk)
+    reasons = {"no_action_reasons": [f"reason {number}" for number in range(12)]}
+    gateway.report("signal_loop", {"generated_at": "t", "diagnostics": reasons})
+    url = "/tomic/signals/quality?run_scan=false"
+    data = client.get(url, headers=HEADERS).json()["data"]
+    assert data["risk"] == risk
+    said = data["diagnostics"]["no_action_reasons"]
+    assert said[-1] == "risk, last: NIFTY IRON_CONDOR blocked_breaker: six times the capital"
+    assert len(said) == 12
+
+
 def test_an_unknown_path_and_a_wrong_method_speak_the_same_envelope(client: TestClient) -> None:
     for answer in (
         client.get("/tomic/nosuch", headers=HEADERS),

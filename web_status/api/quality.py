@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from web_status.api.status import aged, market_bridge
+from web_status.api.status import aged, body_of, market_bridge
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway
 from web_status.replies import Reply
@@ -21,6 +21,8 @@ CACHED_S = 60.0
 SCAN_WITHIN_S = 6.0
 TRUE = ("true", "1", "yes", "on")
 FALSE = ("false", "0", "no", "off")
+REASONS_MAX = 12
+UNHEARD: dict[str, Any] = {"pending_signals": 0, "counters": {}, "recent_evaluations": []}
 LOOP_STATUS = "signal_loop"  # rides in the loop's report, and belongs to /tomic/status
 
 
@@ -48,14 +50,28 @@ async def get_signal_quality(
 
 
 def _reply(gateway: Gateway, snapshot: Mapping[str, Any]) -> Response:
-    """The snapshot, its feed beside the whole status of feed and bridge as they are now."""
+    """The snapshot with risk's own part, and with the whole status of feed and bridge as they are
+    now.
+    """
     data = dict(snapshot)
+    if "diagnostics" in data:
+        data["risk"] = UNHEARD | dict(body_of(gateway.parts(), "risk_agent"))
+        data["diagnostics"] = _with_risks_word(data["diagnostics"], data["risk"])
     if "feed" in data:
         data["feed"] = {
             "ws": data["feed"].get("ws", {}) | aged(gateway, "feed_selector"),
             "bridge": data["feed"].get("bridge", {}) | market_bridge(gateway),
         }
     return Reply({"status": "success", "data": data})
+
+
+def _with_risks_word(diagnostics: Mapping[str, Any], risk: Mapping[str, Any]) -> dict[str, Any]:
+    """The reasons why nothing happened end with the newest evaluation (`tomic.md` 13.4)."""
+    reasons = list(diagnostics["no_action_reasons"])
+    for row in risk["recent_evaluations"][:1]:
+        what = f"{row['instrument']} {row['strategy_type']} {row['result']}"
+        reasons = [*reasons[: REASONS_MAX - 1], f"risk, last: {what}: {row['reason']}"]
+    return {**diagnostics, "no_action_reasons": reasons}
 
 
 def _cached(gateway: Gateway) -> dict[str, Any]:

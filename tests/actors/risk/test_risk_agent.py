@@ -24,6 +24,7 @@ from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
     EvaluateSignal,
+    OrderDenied,
     OrderProposed,
     PositionChanged,
     ProposalRecorded,
@@ -438,6 +439,90 @@ def test_two_stops_in_a_row_halve_the_size(life):
         context.deliver(agent, closed("sl_hit"))
     whole(agent, context)
     assert context.heard(OrderProposed)[0].intent.lots == 1
+
+
+def recorded(agent, context, **fields):
+    said = {"correlation_id": SIGNAL.correlation_id, "command_id": 7, "strategy_id": ID} | fields
+    context.deliver(agent, ProposalRecorded(**said))
+
+
+def shown(context):
+    """(result, code) of the newest evaluation, and the counters that are not zero."""
+    row, counters = context.reports[-1]["recent_evaluations"][0], context.reports[-1]["counters"]
+    return (row["result"], row["code"]), {name: n for name, n in counters.items() if n}
+
+
+def test_a_denial_of_the_gate_is_the_outcome_of_its_signal(life):
+    agent, context = life()
+    whole(agent, context)
+    recorded(agent, context)
+    refusal = Refusal("GROSS_NOTIONAL", "six times the capital")
+    context.deliver(agent, OrderDenied(command_id=7, refusal=refusal))
+    ended = CommandEnded(
+        command_id=7, correlation_id=SIGNAL.correlation_id, strategy_id=ID, status="FAILED",
+        is_exit=False, refusal=refusal,
+    )  # fmt: skip
+    context.deliver(agent, ended)
+    counted = {"evaluated": 1, "blocked_breaker": 1}
+    assert shown(context) == (("blocked_breaker", "GROSS_NOTIONAL"), counted)
+
+
+def test_an_order_that_waits_or_fails_shows_its_code(life):
+    agent, context = life()
+    whole(agent, context)
+    recorded(agent, context)
+    throttled = Refusal("ORDER_RATE", "30 orders in a minute")
+    context.deliver(agent, OrderDenied(command_id=7, refusal=throttled, retry_after_s=3.0))
+    assert shown(context)[0] == ("enqueued", "ORDER_RATE")
+    refusal = Refusal("STALE", "not sent within its time")
+    ended = CommandEnded(
+        command_id=7, correlation_id=SIGNAL.correlation_id, strategy_id=ID, status="FAILED",
+        is_exit=False, refusal=refusal,
+    )  # fmt: skip
+    context.deliver(agent, ended)
+    assert shown(context) == (("enqueued", "STALE"), {"evaluated": 1, "enqueued": 1})
+    row = context.reports[-1]["recent_evaluations"][0]
+    assert row["reason"] == "its order ended failed: not sent within its time"
+
+
+def test_what_execution_does_not_take_is_a_refusal_that_everyone_hears(life):
+    agent, context = life()
+    whole(agent, context)
+    recorded(agent, context, command_id=0, refusal=Refusal("STORAGE", "disk full"))
+    assert refused(context) == [("invalid_signal", "STORAGE")]
+    assert shown(context)[0] == ("invalid_signal", "STORAGE")
+
+
+def test_a_proposal_that_stood_already_counts_as_a_duplicate(life):
+    agent, context = life()
+    whole(agent, context)
+    recorded(agent, context, duplicate=True)
+    assert context.reports[-1]["counters"]["duplicate"] == 1
+
+
+def test_an_equal_refusal_is_counted_each_time_and_listed_once_a_cooldown(life):
+    agent, context = life()
+    for number in range(3):
+        evaluate(agent, context, replace(SIGNAL, direction="BUY", correlation_id=f"n{number}"))
+    body = context.reports[-1]
+    assert body["counters"]["invalid_signal"] == 3
+    assert len(body["recent_evaluations"]) == 1
+    context.advance(300)
+    evaluate(agent, context, replace(SIGNAL, direction="BUY"))
+    assert len(context.reports[-1]["recent_evaluations"]) == 2
+
+
+def test_an_injected_signal_is_pending_until_its_row_stands(life):
+    agent, context = life()
+    inject(agent, context)
+    assert context.reports[-1]["pending_signals"] == 1
+    again, context = life()
+    again._report()
+    assert context.reports[-1]["pending_signals"] == 1
+    context.advance(10)
+    whole(again, context)
+    recorded(again, context)
+    assert context.reports[-1]["pending_signals"] == 0
 
 
 def inject(agent, context, signal=None, request="r1", **payload):

@@ -10,9 +10,8 @@ from domain.clock import seconds
 from domain.instruments import Kind
 from domain.intents import Bias, Refusal, RouteDecision, Signal, StrategyType
 from domain.positions import BookSnapshot, Position
-from domain.readings import MarginState, Phase, Regime, VixFlag
+from domain.readings import Phase, Regime, VixFlag
 from domain.routing.cycle import GuardLimits, Guards, SessionView
-from domain.routing.evaluations import EvaluationLog
 from domain.routing.quality import (
     CycleResult,
     FeedView,
@@ -45,17 +44,14 @@ def decision(action, code="ONLY_VOL"):
     return RouteDecision("VOLATILITY", "NIFTY", "IRON_CONDOR", action, code, f"NIFTY: {code}", 90.0)
 
 
-def reasons(result=None, guards=READY, feed=LIVE, log=None):
+def reasons(result=None, guards=READY, feed=LIVE):
     result = result or CycleResult(signals=(a_signal(),))
-    return no_action_reasons(result, guards, feed, evaluations=log or EvaluationLog(300))
+    return no_action_reasons(result, guards, feed)
 
 
 def snapshot(result=None, guards=READY, **view):
     fields = {"regime": Regime(version=1, phase=Phase.CONGESTION, as_of_ns=NOW), "feed": LIVE}
-    return quality_snapshot(
-        result or CycleResult(), guards, LoopView(**(fields | view)),
-        evaluations=EvaluationLog(300), pending=0,
-    )  # fmt: skip
+    return quality_snapshot(result or CycleResult(), guards, LoopView(**(fields | view)))
 
 
 def test_nothing_to_say_when_all_is_well():
@@ -63,8 +59,6 @@ def test_nothing_to_say_when_all_is_well():
 
 
 def test_reasons_come_in_the_order_of_the_way():
-    log = EvaluationLog(300)
-    log.add(LoopView().evaluation(a_signal(), "invalid_signal", "credit too thin", now_ns=NOW))
     guards = replace(READY, started_ns=0, session=SessionView(reason="weekend"))
     feed = replace(LIVE, state="down", reason="socket closed", listings=0)
     inputs = {"volatility_readiness": [
@@ -75,7 +69,7 @@ def test_reasons_come_in_the_order_of_the_way():
         decisions=(decision("REJECT", "SECTOR_HEAT"), decision("ACCEPT")),
         inputs=inputs,
     )
-    assert reasons(result, guards, feed, log) == [
+    assert reasons(result, guards, feed) == [
         "trading is stopped: nobody has started it",
         "the market is closed: weekend",
         "the feed of alpha is down: socket closed",
@@ -85,7 +79,6 @@ def test_reasons_come_in_the_order_of_the_way():
         "no signal in this cycle",
         "NIFTY: no premium edge",
         "router: NIFTY: SECTOR_HEAT (x1)",
-        "risk, last: NIFTY IRON_CONDOR invalid_signal: credit too thin",
     ]
 
 
@@ -143,7 +136,7 @@ def test_snapshot_is_plain_json_and_travels():
     assert decode(encode(message)) == message
 
 
-def test_positions_are_counted_by_strategy_and_margin_as_percent():
+def test_positions_are_counted_by_strategy():
     leg = Position(
         symbol="A", exchange="NFO", product="NRML", direction="SELL", quantity=65,
         average_price=Decimal(1), strategy_id="s1", strategy_tag="TOMIC_X_NIFTY", strategy="X",
@@ -152,23 +145,27 @@ def test_positions_are_counted_by_strategy_and_margin_as_percent():
     )  # fmt: skip
     view = LoopView(
         book=BookSnapshot(positions=(leg, replace(leg, leg_no=1))),
-        margin=MarginState("alpha", Decimal(1), Decimal(30), Decimal(10), 1),
     )
     assert (view.position_count, view.open_tags) == (1, {"TOMIC_X_NIFTY"})
-    log = EvaluationLog(300)
-    log.add(view.evaluation(a_signal(), "enqueued", "accepted", now_ns=NOW))
-    (row,) = log.rows()
-    assert (row["free_margin_pct"], row["total_positions"]) == (75.0, 1)
 
 
-def test_equal_refusal_is_listed_again_after_the_cooldown():
-    log = EvaluationLog(300)
-    for at_s in (0, 299, 300, 301):
-        log.add(
-            LoopView().evaluation(a_signal(), "blocked_regime", "no", now_ns=NOW + seconds(at_s))
-        )
-    assert [row.at_ns - NOW for row in log.newest] == [seconds(300), 0]
-    assert log.counters["blocked_regime"] == 4
+def test_what_is_held_shows_its_code_beside_its_key():
+    held = ((a_signal(), Refusal("COOLDOWN", "accepted lately")),)
+    found = snapshot(CycleResult(signals=(a_signal(),), held=held))["signals"]
+    assert found["dedupe_keys"] == ["NIFTY:IRON_CONDOR:SELL"]
+    assert found["held"] == [
+        {
+            "instrument": "NIFTY", "strategy_type": "IRON_CONDOR", "direction": "SELL",
+            "code": "COOLDOWN", "text": "accepted lately",
+        }
+    ]  # fmt: skip
+
+
+def test_what_holds_the_whole_loop_shows_its_code():
+    diagnostics = snapshot(guards=replace(READY, mode="halted", mode_reason="books differ"))[
+        "diagnostics"
+    ]
+    assert [hold["code"] for hold in diagnostics["holds"]] == ["MODE_HALTED"]
 
 
 def test_loop_status_before_the_first_cycle():
