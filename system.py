@@ -163,6 +163,8 @@ def run(built: Built, lock: Lock) -> int:
     shared = shared_of(runtime)
     say(_picture(runtime.tree))
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
+    for note in built.notes:
+        say(f"note: {note}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
     warm_up(runtime.database_url, runtime.journal_url)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from domain.brokers import BrokerEndpoint
+from domain.brokers import FEED_KEY, BrokerEndpoint
 from domain.calendar import ExchangeCalendar
 from domain.settings import Settings
 from domain.supervision.topology import Node
@@ -29,13 +29,15 @@ class ReplayPlan:
 class Runtime:
     """Everything joined by system.py before the first fork; read-only ever after.
 
-    `run_dir` is a private folder (mode 0700, short path) for the bus's sockets. `control_port` is
-    the sandbox exchange's, 0 where there is none.
+    `brokers` has where each broker's orders go, `feeds` where its market data comes from. `run_dir`
+    is a private folder (mode 0700, short path) for the bus's sockets. `control_port` is the sandbox
+    exchange's, 0 where there is none.
     """
 
     settings: Settings
     tree: Node
     brokers: tuple[BrokerEndpoint, ...]
+    feeds: tuple[BrokerEndpoint, ...]
     feed_sequence: tuple[str, ...]
     calendars: Mapping[str, ExchangeCalendar]
     data_dir: Path
@@ -50,9 +52,35 @@ class Runtime:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def broker(self, name: str) -> BrokerEndpoint:
-        """The endpoint of that name; KeyError for a name that stands in no `brokers:` row."""
-        return next((row for row in self.brokers if row.name == name), None) or self._unknown(name)
+        """Where its orders, books and money are; `keys[name]` opens it. KeyError for a name that
+        stands in no `brokers:` row."""
+        return _row(self.brokers, name)
 
-    @staticmethod
-    def _unknown(name: str) -> BrokerEndpoint:
-        raise KeyError(f"no broker {name!r} in the brokers block")
+    def feed(self, name: str) -> BrokerEndpoint:
+        """Where its ticks, history and instrument master come from; KeyError as above."""
+        return _row(self.feeds, name)
+
+    def feed_key(self, name: str) -> str:
+        """What opens the socket of its feed; empty when there is none."""
+        return self.keys.get(FEED_KEY + name, "")
+
+    def reading_key(self, name: str) -> str:
+        """What opens the REST of its feed: on a server that also takes orders, the key for them."""
+        rest_url = self.feed(name).rest_url
+        trades = next((row.name for row in self.brokers if row.rest_url == rest_url), "")
+        return self.keys.get(trades, "") or self.feed_key(name)
+
+    def sandbox_instances(self) -> dict[str, tuple[BrokerEndpoint, str]]:
+        """(endpoint, key) of each broker that the embedded exchange serves in one role or both."""
+        feeds = {row.name: (row, self.feed_key(row.name)) for row in self.feeds if row.sandbox}
+        orders = {
+            row.name: (row, self.keys.get(row.name, "")) for row in self.brokers if row.sandbox
+        }
+        return feeds | orders
+
+
+def _row(rows: tuple[BrokerEndpoint, ...], name: str) -> BrokerEndpoint:
+    for row in rows:
+        if row.name == name:
+            return row
+    raise KeyError(f"no broker {name!r} in the brokers block")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+FEED_KEY = "feed:"  # before a broker's name: the key of its feed, beside that of its orders
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -27,7 +29,8 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class BrokerEndpoint:
-    """One row of the `brokers:` block (`multibroker.md` 2). Its key never travels."""
+    """Where a broker is reached in one of its roles: at first its row of the `brokers:` block
+    (`multibroker.md` 2). Its key never travels."""
 
     name: str
     rest_url: str

@@ -13,14 +13,15 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from actors.runtime import ReplayPlan, Runtime
 from adapters.catalogue import recording_interval_ns
-from domain.brokers import BrokerEndpoint
+from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
 from domain.settings import Settings, read_settings
+from domain.supervision.endpoints import Endpoints, read_endpoints
 from domain.supervision.topology import Node, Topology
 from launch import environment as env
 from launch.topology_file import load_topology
@@ -38,6 +39,7 @@ class Built:
 
     runtime: Runtime
     new_api_key: str
+    notes: tuple[str, ...] = ()
 
 
 def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
@@ -56,14 +58,16 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     plan = _replay_plan(arguments)
     new_api_key = env.ensure_api_key(variables, env_file)
     execution_broker = _execution_broker(topology)
-    brokers = _with_endpoint_keys(topology, settings, execution_broker)
     if plan:
-        brokers, settings = _on_free_ports(brokers, settings)
-    sandbox = any(broker.sandbox for broker in brokers)
-    keys = env.broker_keys(topology, brokers, variables, execution_broker)
-    keys |= _sandbox_keys(data_dir, brokers)
+        places = _replayed(topology)
+        if _taken("127.0.0.1", settings.http_port):
+            settings = dataclasses.replace(settings, http_port=free_port())
+    else:
+        places = read_endpoints(topology, settings, variables, execution_broker)
+    sandbox = any(row.sandbox for row in (*places.brokers, *places.feeds))
+    keys = places.keys | _sandbox_keys(data_dir, places)
     keys["http"] = variables[env.API_KEY]
-    _check_ports(brokers, settings)
+    _check_ports(places, settings)
     urls = {
         group: settings.database_url or f"sqlite:///{data_dir / file}"
         for group, file in DATABASES.items()
@@ -71,10 +75,11 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     migrate(urls)
     return Built(
         Runtime(
-            settings=_starting(settings, sandbox),
+            settings=_starting(settings, places, execution_broker),
             tree=_tree(topology.tree, sandbox, plan is not None),
-            brokers=brokers,
-            feed_sequence=topology.feed_sequence,
+            brokers=places.brokers,
+            feeds=places.feeds,
+            feed_sequence=places.feed_sequence,
             calendars=read_calendars(ROOT / "calendars"),
             data_dir=data_dir,
             run_dir=Path(tempfile.mkdtemp(prefix="tomic-")),
@@ -88,6 +93,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             keys=keys,
         ),
         new_api_key,
+        places.notes,
     )
 
 
@@ -153,49 +159,29 @@ def _execution_broker(topology: Topology) -> str:
     return name
 
 
-def _with_endpoint_keys(
-    topology: Topology, settings: Settings, execution_broker: str
-) -> tuple[BrokerEndpoint, ...]:
-    """TOMIC_EXECUTION_REST and TOMIC_FEED_*_WS point a role at another server (`tomic.md` 2.2)."""
-    rows = {row.name: row for row in topology.brokers}
-
-    def point(name: str, **urls: str) -> None:
-        if name in rows and any(urls.values()):
-            given = {key: url for key, url in urls.items() if url}
-            rows[name] = dataclasses.replace(rows[name], sandbox=False, **given)
-
-    point(execution_broker, rest_url=settings.execution_rest)
-    for name, url in zip(
-        topology.feed_sequence, (settings.feed_primary_ws, settings.feed_fallback_ws), strict=False
-    ):
-        point(name, websocket_url=url)
-    return tuple(rows.values())
-
-
-def _on_free_ports(
-    brokers: tuple[BrokerEndpoint, ...], settings: Settings
-) -> tuple[tuple[BrokerEndpoint, ...], Settings]:
-    """A replay must run beside a live system: its sandbox takes free ports, its HTTP too if need
-    be.
-    """
-    moved = tuple(
+def _replayed(topology: Topology) -> Endpoints:
+    """A replay trades on our own exchange alone, wherever the environment points, and runs beside
+    a live system: on free ports."""
+    rows = tuple(
         dataclasses.replace(
             row,
-            rest_url=_with_port(row.rest_url, free_port()),
-            websocket_url=_with_port(row.websocket_url, free_port()),
+            rest_url=f"http://127.0.0.1:{free_port()}",
+            websocket_url=f"ws://127.0.0.1:{free_port()}",
+            sandbox=True,
         )
-        if row.sandbox
-        else row
-        for row in brokers
+        for row in topology.brokers
     )
-    if _taken("127.0.0.1", settings.http_port):
-        settings = dataclasses.replace(settings, http_port=free_port())
-    return moved, settings
+    return Endpoints(rows, rows, topology.feed_sequence)
 
 
-def _starting(settings: Settings, sandbox: bool) -> Settings:
-    """On the sandbox the runtime starts trading by itself (`design.md` 9)."""
-    return dataclasses.replace(settings, auto_start=True) if sandbox else settings
+def _starting(settings: Settings, places: Endpoints, execution_broker: str) -> Settings:
+    """On the sandbox the runtime starts trading by itself (`design.md` 9); in a live mode only what
+    executes there counts."""
+    counted = places.brokers
+    if settings.mode != "sandbox":
+        counted = tuple(row for row in counted if row.name == execution_broker)
+    by_itself = any(row.sandbox for row in counted)
+    return dataclasses.replace(settings, auto_start=True) if by_itself else settings
 
 
 def _tree(root: Node, sandbox: bool, replay: bool) -> Node:
@@ -220,30 +206,32 @@ def _tree(root: Node, sandbox: bool, replay: bool) -> Node:
     return dataclasses.replace(root, children=tuple(kept))
 
 
-def _sandbox_keys(data_dir: Path, brokers: tuple[BrokerEndpoint, ...]) -> dict[str, str]:
-    """Keys of our own instances: made once, kept where only the user can read them."""
-    names = [broker.name for broker in brokers if broker.sandbox]
+def _sandbox_keys(data_dir: Path, places: Endpoints) -> dict[str, str]:
+    """Keys of our own instances, for each role: made once, kept where only the user can read
+    them."""
+    roles = {row.name: row.name for row in places.brokers if row.sandbox}
+    roles |= {FEED_KEY + row.name: row.name for row in places.feeds if row.sandbox}
     path = data_dir / "sandbox" / "keys.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    if any(name not in kept for name in names):
-        kept |= {name: secrets.token_hex(32) for name in names if name not in kept}
+    if any(name not in kept for name in roles.values()):
+        kept |= {name: secrets.token_hex(32) for name in roles.values() if name not in kept}
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
             json.dump(kept, file)
-    return {name: kept[name] for name in names}
+    return {role: kept[name] for role, name in roles.items()}
 
 
-def _check_ports(brokers: tuple[BrokerEndpoint, ...], settings: Settings) -> None:
+def _check_ports(places: Endpoints, settings: Settings) -> None:
     if _taken("127.0.0.1", settings.http_port):
         raise ConfigurationFault(
             f"port {settings.http_port} is in use; --http-port or TOMIC_HTTP_PORT picks another"
         )
-    for broker in brokers:
-        for url in (broker.rest_url, broker.websocket_url) if broker.sandbox else ():
+    for row in dict.fromkeys((*places.brokers, *places.feeds)):
+        for url in (row.rest_url, row.websocket_url) if row.sandbox else ():
             port = urlsplit(url).port or 0
             if _taken("127.0.0.1", port):
                 raise ConfigurationFault(
-                    f"port {port} of the sandbox instance {broker.name} is in use; "
+                    f"port {port} of the sandbox instance {row.name} is in use; "
                     f"change its row under brokers in the topology"
                 )
 
@@ -274,8 +262,3 @@ def _taken(host: str, port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def _with_port(url: str, port: int) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))

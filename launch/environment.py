@@ -1,16 +1,13 @@
-"""The environment: variables over the .env file, the API key of the first run, keys of brokers."""
+"""The environment: variables over the .env file, and the API key of the first run."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from domain.brokers import BrokerEndpoint
 from domain.errors import ConfigurationFault
-from domain.supervision.topology import Topology
 
 API_KEY = "TOMIC_API_KEY"
 _LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$")
@@ -72,35 +69,3 @@ def ensure_api_key(environment: dict[str, str], env_file: Path) -> str:
         ) from None
     environment[API_KEY] = made
     return made
-
-
-def broker_keys(
-    topology: Topology,
-    brokers: Iterable[BrokerEndpoint],
-    environment: Mapping[str, str],
-    execution_broker: str,
-) -> dict[str, str]:
-    """The API key of each broker that is not ours (`multibroker.md` 2, `tomic.md` 2.1); absent =
-    none. `brokers` is where each of them is by now, after every override.
-    """
-    shared = environment.get("OPENALGO_API_KEY") or environment.get("API_KEY", "")
-    execution = environment.get("TOMIC_EXECUTION_API_KEY") or shared
-    feed = environment.get("TOMIC_FEED_API_KEY") or execution
-    primary = environment.get("TOMIC_FEED_PRIMARY_API_KEY") or feed
-    fallback = environment.get("TOMIC_FEED_FALLBACK_API_KEY") or primary
-    keys = {}
-    for broker in brokers:
-        if broker.sandbox:
-            continue
-        prefix = f"MULTI_BROKER_{broker.name.upper()}_"
-        own = environment.get(prefix + "OPENALGO_API_KEY") or environment.get(prefix + "APIKEY")
-        named = environment.get(topology.key_variables.get(broker.name) or "", "")
-        by_role = shared
-        if broker.name == execution_broker:
-            by_role = execution
-        elif broker.name in topology.feed_sequence:
-            by_role = primary if broker.name == topology.feed_sequence[0] else fallback
-        key = own or named or by_role
-        if key:
-            keys[broker.name] = key
-    return keys

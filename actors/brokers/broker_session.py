@@ -36,6 +36,9 @@ class BrokerSession(Actor):
         runtime = context.runtime
         self._endpoint = runtime.broker(context.instance)
         self._broker = open_broker(self._endpoint, runtime.keys.get(context.instance, ""))
+        self._reader = open_broker(
+            runtime.feed(context.instance), runtime.reading_key(context.instance)
+        )
         self._state, self._reason = "", ""
         self._proven, self._proven_ns = False, 0
         self._prove_at_ns = 0
@@ -54,6 +57,7 @@ class BrokerSession(Actor):
 
     def stop(self) -> None:
         self._broker.close()
+        self._reader.close()
 
     # -- the connection --
 
@@ -126,7 +130,7 @@ class BrokerSession(Actor):
         day = self._today()
         rows = self._store.rows_loaded(day)
         if rows == 0:
-            self.context.work(self._broker.listings, lambda result: self._listed(result, day))
+            self.context.work(self._reader.listings, lambda result: self._listed(result, day))
             return
         self._loaded_day = day
         self._tell_loaded(rows, day)

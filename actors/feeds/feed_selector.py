@@ -123,13 +123,13 @@ class FeedSelector(Actor):
         state = view.state if view else "down"
         last_ns = self._tick_ns[self._canonical]
         fallback = self._canonical != self._sequence[0]
-        has_key = bool(self.context.runtime.keys.get(self._canonical))
+        has_key = bool(self.context.runtime.feed_key(self._canonical))
         self.context.report({
             "connected": bool(view and view.connected),
             "authenticated": bool(view and view.connected),
             "canonical": self._canonical,
             "state": state,
-            "url": self.context.runtime.broker(self._canonical).websocket_url,
+            "url": self.context.runtime.feed(self._canonical).websocket_url,
             "using_fallback": fallback,
             "subscribed_symbols": view.listings if view else 0,
             "mode": "auto",

@@ -44,7 +44,7 @@ class Shard(Actor):
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
-        self._endpoint = context.runtime.broker(context.instance)
+        self._endpoint = context.runtime.feed(context.instance)
         self._replays = context.runtime.replay is not None
         self._index = InstrumentIndex(())
         self._stream: FeedStream | None = None
@@ -107,7 +107,7 @@ class Shard(Actor):
         self._carried = {}
         self._stream = open_stream(
             self._endpoint,
-            self.context.runtime.keys.get(self._endpoint.name, ""),
+            self.context.runtime.feed_key(self._endpoint.name),
             self._index,
             clock=self.context.now_ns,
             steps=self._replays,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from domain.brokers import BrokerEndpoint
 from domain.supervision.values import derived_websocket_url, is_int, is_url, value_fault
+from domain.supervision.whole import feed_faults, tree_faults
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 GROUPS = ("brokers", "exec_brokers", "feed_brokers")
@@ -29,6 +30,7 @@ DEFAULT_KEYS = frozenset({
     "restart", "max_restarts", "window_s", "backoff_s", "shutdown_s", "heartbeat_s",
     "max_handler_s", "mailbox_max", "pause_on_kill",
 })  # fmt: skip
+FLAG_KEYS = frozenset({"handles_orders", "requires_sandbox"})
 TOP_KEYS = frozenset({"brokers", "feed_auto_sequence", "defaults", "tree"})
 BROKER_KEYS = frozenset(
     {"rest", "ws", "feed", "exec", "label", "adapter", "api_key_env", "sandbox"}
@@ -142,6 +144,7 @@ def read_topology(
             reader.fault(
                 parsed["tree"], "actor", "the root must be a supervisor: strategy and children"
             )
+        reader.whole(nodes, groups["exec_brokers"])
     if reader.faults:
         raise TopologyFaults(reader.faults)
     return Topology(nodes[0], tuple(brokers), variables, tuple(sequence))
@@ -153,7 +156,7 @@ class _Reader:
     def __init__(self, check_actor: SettingsCheck) -> None:
         self.faults: list[Fault] = []
         self._check_actor = check_actor
-        self._row_of: dict[str, int] = {}
+        self._row_of: dict[str, Mapped] = {}
 
     def fault(self, where: Mapped, key: str, text: str) -> None:
         lines = getattr(where, "key_lines", {})
@@ -197,10 +200,14 @@ class _Reader:
 
     def _broker(self, name: str, row: Mapped, overrides: Mapping[str, str]) -> BrokerEndpoint:
         prefix = f"MULTI_BROKER_{name.upper()}_"
-        rest = str(overrides.get(prefix + "URL", row.get("rest", ""))).rstrip("/")
-        websocket = str(overrides.get(prefix + "WS_URL", row.get("ws", ""))).rstrip("/")
-        if prefix + "URL" in overrides and prefix + "WS_URL" not in overrides:
-            websocket = derived_websocket_url(rest)
+        moved, moved_socket = overrides.get(prefix + "URL"), overrides.get(prefix + "WS_URL")
+        is_sandbox = row.get("sandbox") is True and not moved
+        rest = str(moved or row.get("rest", "")).rstrip("/")
+        websocket = str(row.get("ws", "")).rstrip("/")
+        if moved_socket and not is_sandbox:
+            websocket = moved_socket.rstrip("/")
+        elif moved and is_url(rest, ("http", "https")):
+            websocket = derived_websocket_url(rest, overrides.get("WEBSOCKET_PORT", ""))
         for key, url, schemes in (
             ("rest", rest, ("http", "https")),
             ("ws", websocket, ("ws", "wss")),
@@ -222,27 +229,16 @@ class _Reader:
             executes=row.get("exec") is True,
             label=str(row.get("label", name)),
             adapter=str(row.get("adapter", "openalgo")),
-            sandbox=row.get("sandbox") is True and prefix + "URL" not in overrides,
+            sandbox=is_sandbox,
         )
 
     def sequence(self, parsed: Mapped, brokers: list[BrokerEndpoint]) -> list[str]:
-        wanted = parsed.get("feed_auto_sequence")
-        if wanted is None:
-            return [row.name for row in brokers if row.feed]
-        if not isinstance(wanted, list) or not wanted:
-            self.fault(
-                parsed, "feed_auto_sequence", "feed_auto_sequence must be a list of broker names"
-            )
-            return []
-        able = {row.name for row in brokers if row.feed}
-        for name in wanted:
-            if name not in able:
-                self.fault(
-                    parsed,
-                    "feed_auto_sequence",
-                    f"feed_auto_sequence: {name!r} is no broker with feed: true",
-                )
-        return [str(name) for name in wanted]
+        feeds = [row.name for row in brokers if row.feed]
+        given = parsed.get("feed_auto_sequence")
+        wanted = feeds if given is None else given
+        for text in feed_faults(wanted, feeds) if brokers else ():
+            self.fault(parsed, "feed_auto_sequence" if feeds else "brokers", text)
+        return [str(name) for name in wanted] if isinstance(wanted, list) else []
 
     # -- nodes --
 
@@ -269,6 +265,15 @@ class _Reader:
             self._node(row, defaults, groups, found, full)
             for found, full in self._instances(row, name, groups, instance)
         ]
+
+    def whole(self, nodes: list[Node], executing: list[str]) -> None:
+        """What only shows when all nodes are known."""
+        everyone = [node for root in nodes for node in root.walk()]
+        for name, key, text in tree_faults(everyone, executing):
+            row = self._row_of[name]
+            settings = row.get("settings")
+            where = settings if isinstance(settings, Mapped) and key in settings else row
+            self.fault(where, key, f"node {name}: {text}")
 
     def _instances(
         self, row: Mapped, name: str, groups: Mapping[str, list[str]], instance: str
@@ -308,10 +313,9 @@ class _Reader:
         name: str,
     ) -> Node:
         if name in self._row_of:
-            self.fault(
-                row, "name", f"node name {name!r} stands twice, first in line {self._row_of[name]}"
-            )
-        self._row_of.setdefault(name, getattr(row, "line", 0))
+            first = self._row_of[name].line
+            self.fault(row, "name", f"node name {name!r} stands twice, first in line {first}")
+        self._row_of.setdefault(name, row)
         actor, strategy, children = row.get("actor"), row.get("strategy"), row.get("children")
         settings = row.get("settings", {})
         if actor and (strategy or children):
@@ -342,8 +346,6 @@ class _Reader:
             instance=instance,
             effect_if_down=str(row.get("effect_if_down", "")),
             requires=str(row.get("requires", "")),
-            requires_sandbox=row.get("requires_sandbox") is True,
-            handles_orders=row.get("handles_orders") is True,
             settings=dict(settings) if isinstance(settings, Mapping) else {},
             **values,
         )
@@ -359,7 +361,7 @@ class _Reader:
     def _values(self, row: Mapped, defaults: Mapped, name: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for fact in dataclasses.fields(Node):
-            if fact.name not in DEFAULT_KEYS:
+            if fact.name not in DEFAULT_KEYS | FLAG_KEYS:
                 continue
             source = row if fact.name in row else defaults
             if fact.name not in source:

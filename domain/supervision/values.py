@@ -8,19 +8,38 @@ from urllib.parse import urlsplit
 RESTARTS = ("permanent", "transient", "temporary")
 
 
-def derived_websocket_url(rest_url: str) -> str:
-    """The WebSocket of an OpenAlgo instance from its REST base (`multibroker.md` 2)."""
+_WEBSOCKET_PORTS = {5000: 8765, 5001: 8766, 5002: 8767, 5500: 8865, 5501: 8866, 5502: 8867}
+# An instance's two ports go up together (`tomic.md` 2.2).
+_REST_PORTS = {8765 + number: 5000 + number for number in range(100)} | {
+    socket: rest for rest, socket in _WEBSOCKET_PORTS.items()
+}
+
+
+def derived_websocket_url(rest_url: str, other_port: str = "") -> str:
+    """The WebSocket of an OpenAlgo instance from its REST base (`multibroker.md` 2); `other_port`
+    is that of a REST port without a usual partner."""
     parts = urlsplit(rest_url)
-    ports = {5000: 8765, 5001: 8766, 5002: 8767, 5500: 8865, 5501: 8866, 5502: 8867}
     scheme = "wss" if parts.scheme == "https" else "ws"
-    return f"{scheme}://{parts.hostname}:{ports.get(parts.port or 0, 8765)}"
+    port = _WEBSOCKET_PORTS.get(parts.port or 0, other_port or 8765)
+    return f"{scheme}://{parts.hostname}:{port}"
+
+
+def rest_of_websocket(url: str) -> str:
+    """The REST base of an OpenAlgo instance from its WebSocket: the usual partner of its port, or
+    the same host behind a web server; empty when the port tells nothing."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "wss" else "http"
+    if parts.port in (None, 80, 443):
+        return f"{scheme}://{parts.netloc}"
+    port = _REST_PORTS.get(parts.port)
+    return f"{scheme}://{parts.hostname}:{port}" if port else ""
 
 
 def value_fault(key: str, value: Any) -> str:
     """The rule a node key's value breaks; empty when it keeps it."""
     if key == "restart":
         return "" if value in RESTARTS else f"must be one of {', '.join(RESTARTS)}"
-    if key == "pause_on_kill":
+    if key in ("pause_on_kill", "handles_orders", "requires_sandbox"):
         return "" if isinstance(value, bool) else "must be true or false"
     if key == "backoff_s":
         fits = (

@@ -187,8 +187,8 @@ class RecordingContext:
 
 
 def make_runtime(data_dir: Path, **overrides: Any) -> Any:
-    """A Runtime for one actor under test: its databases in `data_dir`, default settings, no
-    keys.
+    """A Runtime for one actor under test: its databases in `data_dir`, default settings, no keys; a
+    broker's feed is where its orders go.
     """
     from domain.settings import Settings
 
@@ -209,4 +209,7 @@ def make_runtime(data_dir: Path, **overrides: Any) -> Any:
         "replay": None,
         "keys": {},
     }
-    return SimpleNamespace(**(fields | overrides))
+    runtime = SimpleNamespace(**(fields | overrides))
+    runtime.feed = lambda name: runtime.broker(name)
+    runtime.feed_key = runtime.reading_key = lambda name: runtime.keys.get(name, "")
+    return runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationFault
+from domain.supervision.endpoints import INSTANCE_KEYS
 from launch.build import Built, build_runtime, data_folder, free_port
 from launch.command_line import parse
 from tests.kit.recorded_session import write_session
@@ -17,8 +19,9 @@ from tests.kit.recorded_session import write_session
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOMIC_API_KEY", "TOMIC_DATA_DIR", "MULTI_BROKER_DHAN_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("TOMIC_", "MULTI_BROKER_")) or name in (*INSTANCE_KEYS, "API_KEY"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -52,7 +55,10 @@ def test_the_sandbox_keeps_its_keys_and_the_first_run_shows_the_http_key_once(
     assert first.new_api_key
     assert not second.new_api_key
     assert first.runtime.keys == second.runtime.keys
-    assert set(first.runtime.keys) == {"zerodha", "dhan", "kotak", "http"}
+    assert set(first.runtime.keys) == {
+        *("zerodha", "dhan", "kotak", "http"),
+        *("feed:zerodha", "feed:dhan", "feed:kotak"),
+    }
 
 
 def test_no_key_shows_in_the_runtimes_own_words(topology: Path) -> None:
@@ -84,14 +90,84 @@ def test_with_no_sandbox_broker_the_exchange_leaves_the_tree(
     assert not runtime.settings.auto_start
 
 
-def test_the_execution_role_can_be_pointed_at_any_server(
+def test_the_feed_alone_moves_to_the_server_that_the_environment_names(
     topology: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOMIC_EXECUTION_REST", "http://desk.example:5002/")
+    plain = build(topology).runtime
     monkeypatch.setenv("TOMIC_FEED_PRIMARY_WS", "ws://feed.example:8767")
+    monkeypatch.setenv("TOMIC_FEED_PRIMARY_API_KEY", "feed key")
+    runtime = build(topology).runtime
+    assert runtime.feed("zerodha").websocket_url == "ws://feed.example:8767"
+    assert runtime.feed("zerodha").rest_url == "http://feed.example:5002"
+    assert runtime.feed_key("zerodha") == runtime.reading_key("zerodha") == "feed key"
+    assert runtime.broker("zerodha") == plain.broker("zerodha")
+    assert runtime.keys["zerodha"] == plain.keys["zerodha"]
+    served = runtime.sandbox_instances()
+    assert served["zerodha"] == (plain.broker("zerodha"), plain.keys["zerodha"])
+
+
+def test_execution_alone_moves_to_the_server_that_the_environment_names(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = build(topology).runtime
+    monkeypatch.setenv("TOMIC_EXECUTION_REST", "http://desk.example:5002/")
+    monkeypatch.setenv("TOMIC_EXECUTION_API_KEY", "execution key")
     runtime = build(topology).runtime
     assert runtime.broker("zerodha").rest_url == "http://desk.example:5002"
-    assert runtime.broker("zerodha").websocket_url == "ws://feed.example:8767"
+    assert runtime.keys["zerodha"] == "execution key"
+    assert runtime.feed("zerodha") == plain.feed("zerodha")
+    assert runtime.reading_key("zerodha") == plain.reading_key("zerodha")
+    assert runtime.sandbox_instances() == plain.sandbox_instances()
+
+
+def test_feed_and_execution_each_have_their_server_and_its_key(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in {
+        "TOMIC_EXECUTION_REST": "http://desk.example:5000",
+        "TOMIC_EXECUTION_API_KEY": "execution key",
+        "TOMIC_FEED_PRIMARY_WS": "ws://feed.example:8767",
+        "TOMIC_FEED_PRIMARY_API_KEY": "primary key",
+        "TOMIC_FEED_FALLBACK_WS": "ws://other.example:8766",
+        "TOMIC_FEED_FALLBACK_API_KEY": "fallback key",
+    }.items():
+        monkeypatch.setenv(key, value)
+    runtime = build(topology).runtime
+    assert runtime.keys["zerodha"] == "execution key"
+    assert runtime.reading_key("zerodha") == runtime.feed_key("zerodha") == "primary key"
+    assert runtime.reading_key("dhan") == runtime.feed_key("dhan") == "fallback key"
+    assert runtime.feed("dhan").rest_url == "http://other.example:5001"
+    assert set(runtime.sandbox_instances()) == {"kotak", "dhan"}
+    assert runtime.feed_sequence == ("zerodha", "dhan")
+
+
+def test_what_is_of_another_market_is_told_and_stands_aside(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MULTI_BROKER_ZERODHA_URL", "http://desk.example:5002")
+    built = build(topology)
+    assert built.runtime.feed_sequence == ("zerodha",)
+    assert [note[:27] for note in built.notes] == ["feed dhan stands aside: it "]
+
+
+def test_a_live_mode_starts_by_itself_only_where_orders_go_to_the_sandbox(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOMIC_MODE", "full_auto")
+    assert build(topology).runtime.settings.auto_start
+    monkeypatch.setenv("MULTI_BROKER_ZERODHA_URL", "http://desk.example:5002")
+    assert not build(topology).runtime.settings.auto_start
+
+
+def test_a_replay_never_leaves_our_own_exchange(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOMIC_EXECUTION_REST", "http://desk.example:5002")
+    monkeypatch.setenv("MULTI_BROKER_DHAN_URL", "http://desk.example:5001")
+    session = write_session(topology.parent / "day.csv", minutes=3)
+    runtime = build(topology, "--replay", str(session)).runtime
+    assert all(row.sandbox for row in (*runtime.brokers, *runtime.feeds))
+    assert not any("example" in row.rest_url for row in runtime.brokers)
 
 
 def test_a_replay_gets_an_empty_folder_ports_of_its_own_and_a_stepper(topology: Path) -> None:

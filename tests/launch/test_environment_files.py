@@ -1,4 +1,4 @@
-"""The .env file, the key of the first run, and which key opens which broker."""
+"""The .env file, the key of the first run, and the list of settings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from domain.brokers import BrokerEndpoint
 from domain.errors import ConfigurationFault
 from domain.settings import Settings
-from domain.supervision.topology import Node, Topology
 from launch.configuration import env_example, mask, rows
-from launch.environment import broker_keys, ensure_api_key, read_env_file
+from launch.environment import ensure_api_key, read_env_file
 
 
 def write(path: Path, text: str) -> Path:
@@ -48,47 +46,6 @@ def test_the_first_run_makes_a_key_that_only_the_user_can_read(tmp_path: Path) -
 def test_a_short_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault, match="32 to 256 characters, it has 5"):
         ensure_api_key({"TOMIC_API_KEY": "short"}, tmp_path / ".env")
-
-
-def endpoint(name: str, *, sandbox: bool = False) -> BrokerEndpoint:
-    return BrokerEndpoint(
-        name, f"http://{name}:1", f"ws://{name}:2", True, True, name, sandbox=sandbox
-    )
-
-
-def topology(*brokers: BrokerEndpoint) -> Topology:
-    variables = {"gamma": "GAMMA_SECRET"}
-    return Topology(Node("root"), brokers, variables, ("alpha", "beta"))
-
-
-def test_each_broker_gets_the_nearest_key() -> None:
-    environment = {
-        "API_KEY": "shared",
-        "TOMIC_EXECUTION_API_KEY": "execution",
-        "TOMIC_FEED_FALLBACK_API_KEY": "fallback",
-        "GAMMA_SECRET": "named",
-        "MULTI_BROKER_DELTA_APIKEY": "own",
-    }
-    brokers = [endpoint(name) for name in ("alpha", "beta", "gamma", "delta", "zeta")]
-    keys = broker_keys(topology(*brokers), brokers, environment, "zeta")
-    assert keys == {
-        "alpha": "execution",
-        "beta": "fallback",
-        "gamma": "named",
-        "delta": "own",
-        "zeta": "execution",
-    }
-
-
-def test_our_own_sandbox_never_gets_a_real_key() -> None:
-    rows = [endpoint("alpha", sandbox=True)]
-    assert broker_keys(topology(*rows), rows, {"API_KEY": "k"}, "alpha") == {}
-
-
-def test_a_sandbox_broker_that_is_pointed_elsewhere_gets_the_key_of_there() -> None:
-    moved = [endpoint("alpha")]
-    found = broker_keys(topology(endpoint("alpha", sandbox=True)), moved, {"API_KEY": "k"}, "alpha")
-    assert found == {"alpha": "k"}
 
 
 def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:

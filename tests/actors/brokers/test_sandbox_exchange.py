@@ -33,8 +33,13 @@ def runtime(tmp_path):
         "Alpha",
         sandbox=True,
     )
+    key = "c0de" * 16
     return make_runtime(
-        tmp_path, brokers=(endpoint,), keys={"alpha": "c0de" * 16}, control_port=control
+        tmp_path,
+        brokers=(endpoint,),
+        sandbox_instances=lambda: {"alpha": (endpoint, key)},
+        keys={"alpha": key},
+        control_port=control,
     )
 
 
