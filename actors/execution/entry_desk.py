@@ -233,7 +233,7 @@ class EntryDesk:
                 underlying=command.underlying,
                 notional=structure_notional(sides),
                 margin=intent.margin_required,
-                leg_orders=len(self._store.orders_of(command.command_id)),
+                leg_orders=len(self._orders(command)),
                 is_exit=False,
                 reply_to=self._context.name,
             ),
@@ -252,7 +252,7 @@ class EntryDesk:
                 self._store.move(command, command.status, lease_expires_ns=self._lease()) or command
             )
         intent = intent_of(command)
-        orders = self._store.orders_of(command.command_id)
+        orders = self._orders(command)
         # A close does not wait for an unknown entry: what it took off is not unwound once more.
         whole = self._store.orders_of_strategy(command.strategy_id)
         closing = [row for row in whole if row.purpose is Purpose.CLOSE]
@@ -269,10 +269,10 @@ class EntryDesk:
         )
         if step.end:
             status, text = step.end
-            code = (
-                command.error_code or _code_of(orders) if status is not CommandStatus.DONE else ""
-            )
-            self._end(command, status, code, command.last_error or text)
+            code = "" if status is CommandStatus.DONE else _code_of(orders)
+            if command.abort_requested and status is not CommandStatus.DEAD_LETTER:
+                code, text = command.error_code, command.last_error
+            self._end(command, status, code, text)
             return step.phase
         command = self._mark_unknown(command, orders)
         self._desk.carry_out(step, command, lambda leg_no: entry_shape(intent, leg_no, command))
@@ -318,8 +318,12 @@ class EntryDesk:
         return command if waits and command and not command.cleared_ns else None
 
     def _has_left(self, command: CommandRow) -> bool:
+        return any(row.status is not OrderStatus.WAITING for row in self._orders(command))
+
+    def _orders(self, command: CommandRow) -> list[OrderRow]:
+        """Its orders since it was made, or since a person had it tried again."""
         rows = self._store.orders_of(command.command_id)
-        return any(row.status is not OrderStatus.WAITING for row in rows)
+        return [row for row in rows if row.created_ns >= command.created_ns]
 
     def _answer(self, intent: SizedIntent, command_id: int, **fields: Any) -> None:
         self._context.tell(

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from actors.actor import Context
 from actors.execution.close_desk import closing_shape
+from actors.execution.entry_checks import intent_of
 from domain.clock import seconds
+from domain.execution.commands import entry_orders, keeps_from_again
 from domain.execution.flattening import in_flight
 from domain.order_changes import BookChange
 from domain.orders import CommandStatus, OrderRow, OrderStatus, Purpose
@@ -41,6 +43,14 @@ class PersonDesk:
         if command.error_code.upper() in NEVER_AGAIN:
             return 409, f"{command.error_code}: the broker's answer would be the same"
         now_ns = self._context.now_ns()
+        if not command.is_exit:
+            orders = self._store.orders_of(command.command_id)
+            refusal = keeps_from_again(command, orders)
+            if refusal:
+                return 409, refusal
+            again = max(row.attempt for row in orders) + 1
+            anew = replace(command, created_ns=now_ns)
+            self._store.add_orders(entry_orders(intent_of(command), anew, again))
         ttl_s = self._context.runtime.settings.max_queue_age_s
         expires = 0 if command.is_exit or not ttl_s else now_ns + seconds(ttl_s)
         self._store.move(
@@ -50,6 +60,9 @@ class PersonDesk:
             created_ns=now_ns,
             valid_until_ns=expires,
             next_retry_ns=0,
+            last_error="",
+            error_code="",
+            abort_requested=False,
             told=False,
         )
         return 200, f"command {command.command_id} is tried again"

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from domain.brokers import OrderRequest
 from domain.clock import seconds
+from domain.execution.closing import holdings
 from domain.execution.flattening import OrderDraft
 from domain.execution.legging import plan_of
 from domain.execution.pricing import Quote, limit_price
@@ -134,7 +135,7 @@ def counts_beside(command: CommandRow, other: CommandRow) -> bool:
     return not waits or other.command_id < command.command_id
 
 
-def entry_orders(intent: SizedIntent, command: CommandRow) -> list[OrderRow]:
+def entry_orders(intent: SizedIntent, command: CommandRow, attempt: int = 0) -> list[OrderRow]:
     """The first attempt of every leg, in slices, WAITING; prices are set when they go."""
     rows = []
     for leg in plan_of(intent).legs:
@@ -144,11 +145,20 @@ def entry_orders(intent: SizedIntent, command: CommandRow) -> list[OrderRow]:
             action=leg.action,
             quantity=intent.quantity * leg.ratio,
             purpose=Purpose.ENTRY,
-            attempt=0,
+            attempt=attempt,
             price_type="MARKET",
         )
         rows += draft_rows(draft, template, command, now_ns=command.created_ns)
     return rows
+
+
+def keeps_from_again(command: CommandRow, orders: Sequence[OrderRow]) -> str:
+    """Why a person may not have a dead entry tried again, empty when nothing of it ever filled."""
+    if any(holdings(orders).values()):
+        return f"a part of it stands; close {command.strategy_id} instead"
+    if any(row.filled_quantity for row in orders):
+        return "a part of it filled and was taken back; a new signal is weighed anew"
+    return ""
 
 
 def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> OrderRow:

@@ -21,6 +21,7 @@ from domain.execution.flattening import (
     flatten,
     in_flight,
 )
+from domain.execution.outcomes import USED_UP
 from domain.execution.slicing import whole_lots
 from domain.instruments import Kind
 from domain.intents import STRATEGY_TRAITS, LeggingPolicy, SizedIntent
@@ -323,14 +324,18 @@ def _group_step(moment: _Moment, parts: list[LegProgress]) -> Step | None:
     return Step(phase="OPENING") if live else None
 
 
+def _failed_row(moment: _Moment) -> OrderRow | None:
+    """The row whose failure ended the entry; those withdrawn because of it have no kind."""
+    entries = [row for row in moment.orders if row.purpose is Purpose.ENTRY]
+    faulty = [row for row in entries if row.error_kind]
+    faulty += [row for row in entries if row.error_message]
+    return faulty[0] if faulty else None
+
+
 def _failure(moment: _Moment) -> str:
-    reasons = [
-        f"leg {row.leg_no} {row.symbol}: {row.error_message or row.error_kind}"
-        for row in moment.orders
-        if row.purpose is Purpose.ENTRY and (row.error_message or row.error_kind)
-    ]
-    if reasons:
-        return reasons[0]
+    row = _failed_row(moment)
+    if row:
+        return f"leg {row.leg_no} {row.symbol}: {row.error_message or row.error_kind}"
     if moment.late and not moment.last_sent_ns:
         return "it waited too long to be sent"
     return "it was given up" if moment.abort else "a leg was not filled in time"
@@ -366,6 +371,9 @@ def _settle(moment: _Moment, reason: str) -> Step:
     if live:
         return Step(phase="UNWINDING")
     if size == 0:
-        return Step(end=(CommandStatus.FAILED, reason), phase="FAILED")
+        row = _failed_row(moment)
+        dead = row is not None and row.error_kind in USED_UP and not moment.abort
+        status = CommandStatus.DEAD_LETTER if dead else CommandStatus.FAILED
+        return Step(end=(status, _failure(moment) if dead else reason), phase="FAILED")
     part = "" if size == moment.plan.quantity else f"{size} of {moment.plan.quantity} units stand"
     return Step(end=(CommandStatus.DONE, part), phase="OPEN")

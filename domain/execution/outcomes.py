@@ -12,6 +12,8 @@ from domain.errors import BrokerFailure, BrokerRejected, NotSent, RateLimited
 from domain.order_changes import SendingAnswer
 from domain.orders import OrderStatus
 
+# Tries that are used up prove nothing against the order itself: a person may have it tried again.
+USED_UP = ("not_sent", "broker_rate_limit")
 NOT_SENT_TRIES, NOT_SENT_AGAIN_S = 3, 2.0
 RATE_LIMIT_TRIES, RATE_LIMIT_AGAIN_S = 5, 1.0
 

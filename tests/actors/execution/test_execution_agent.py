@@ -261,9 +261,9 @@ def test_shorts_never_go_beyond_what_the_hedge_filled(desk) -> None:
     ("failure", "times", "status"),
     [
         (NotSent, 2, "DONE"),
-        (NotSent, 3, "FAILED"),
+        (NotSent, 3, "DEAD_LETTER"),
         (RateLimited, 4, "DONE"),
-        (RateLimited, 5, "FAILED"),
+        (RateLimited, 5, "DEAD_LETTER"),
     ],
 )
 def test_only_what_was_not_taken_is_sent_again(desk, failure, times, status) -> None:
@@ -281,7 +281,7 @@ def test_only_what_was_not_taken_is_sent_again(desk, failure, times, status) -> 
 
     assert desk.statuses() == [status]
     assert len(set(tries[:times])) == 1
-    assert len(tries) == (times if status == "FAILED" else times + 2)
+    assert len(tries) == (times + 2 if status == "DONE" else times)
 
 
 def test_an_unknown_order_that_arrived_is_adopted_and_never_sent_again(desk) -> None:
