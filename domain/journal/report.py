@@ -32,6 +32,7 @@ class ReportBuilder:
         self._signals: Counter[str] = Counter()
         self._codes: Counter[str] = Counter()
         self._code_texts: dict[str, str] = {}
+        self._refused: set[tuple[Any, str]] = set()
         self._phases: list[dict[str, Any]] = []
         self._orders: set[str] = set()
         self._ledger = Ledger()
@@ -91,11 +92,20 @@ class ReportBuilder:
         self._decisions += 1
 
     def _collect_refusals(self, body: Mapping[str, Any]) -> None:
-        refusals = [body["refusal"]] if body.get("refusal") else []
-        refusals += body.get("notes") or []
-        for refusal in refusals:
-            self._codes[refusal["code"]] += 1
-            self._code_texts.setdefault(refusal["code"], refusal["text"])
+        """A signal or an order that is refused, deferred and ended for one reason counts once; what
+        a scan finds wanting counts each scan, but for those that people asked for.
+        """
+        found = [] if body.get("dry") else list(body.get("notes") or [])
+        refusal = body.get("refusal")
+        if refusal:
+            subject = body.get("command_id") or body.get("signal", {}).get("correlation_id")
+            once = (subject, refusal["code"])
+            if subject is None or once not in self._refused:
+                found.append(refusal)
+                self._refused.add(once)
+        for row in found:
+            self._codes[row["code"]] += 1
+            self._code_texts.setdefault(row["code"], row["text"])
 
     def _on_RegimeChanged(self, at_ns: int, body: Mapping[str, Any]) -> None:
         regime = body["regime"]

@@ -68,3 +68,49 @@ def test_what_was_booked_and_not_traded_costs_nothing() -> None:
     )
     assert Decimal(report["gross_pnl"]) == 130
     assert Decimal(report["charges"]) == cost("BUY", 65, "50")
+
+
+RATE = {"code": "ORDER_RATE", "text": "30 orders in a minute"}
+LOSS = {"code": "DAILY_MAX_LOSS", "text": "6.1 % of capital are lost"}
+SIGNAL = {
+    "source": "VOLATILITY", "instrument": "NIFTY", "strategy": "IRON_CONDOR", "correlation_id": "c1"
+}  # fmt: skip
+
+
+def ended(command_id: int, refusal: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    body = {
+        "command_id": command_id, "correlation_id": f"c{command_id}", "strategy_id": "S",
+        "status": "FAILED", "is_exit": False, "refusal": refusal,
+    }  # fmt: skip
+    return "CommandEnded", body
+
+
+def denied(command_id: int, refusal: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    return "OrderDenied", {"command_id": command_id, "refusal": refusal}
+
+
+def test_an_entry_that_the_gate_denied_is_one_refusal() -> None:
+    refusals = report_of(denied(1, LOSS), ended(1, LOSS), denied(2, LOSS))["refusals"]
+    assert refusals == {"DAILY_MAX_LOSS": {"count": 2, "example": LOSS["text"]}}
+
+
+def test_an_order_that_was_deferred_thrice_is_one_refusal() -> None:
+    refusals = report_of(*[denied(1, RATE)] * 3, ended(1, LOSS))["refusals"]
+    assert {code: row["count"] for code, row in refusals.items()} == {
+        "ORDER_RATE": 1,
+        "DAILY_MAX_LOSS": 1,
+    }
+
+
+def test_each_signal_counts_for_itself() -> None:
+    refused = [
+        ("SignalRefused", {"signal": SIGNAL | {"correlation_id": name}, "refusal": LOSS})
+        for name in ("c1", "c2", "c2")
+    ]
+    assert report_of(*refused)["refusals"]["DAILY_MAX_LOSS"]["count"] == 2
+
+
+def test_a_scan_that_people_asked_for_refuses_nothing() -> None:
+    scan = {"source": "volatility_agent", "dry": False, "notes": [RATE]}
+    report = report_of(("ScanCompleted", scan), ("ScanCompleted", scan | {"dry": True}))
+    assert report["refusals"]["ORDER_RATE"]["count"] == 1
