@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.safety import SAFETY_RULES
 from domain.supervision.topology import Topology, TopologyFaults
 from domain.supervision.values import derived_websocket_url
 from launch.topology_file import load_topology
@@ -92,6 +93,24 @@ def test_a_quicker_heartbeat_tightens_the_handler_limit_with_it(tmp_path: Path) 
         (f"{{name: leaf, actor: {DIRECTORY}, backoff_s: [5, 1]}}", "[first, max]"),
         (f"{{name: leaf, actor: {DIRECTORY}, pause_on_kill: maybe}}", "true or false"),
         (
+            f"{{name: leaf, actor: {DIRECTORY}, handles_orders: perhaps}}",
+            "handles_orders 'perhaps' must be true or false",
+        ),
+        (
+            f"{{name: leaf, actor: {DIRECTORY}, requires_sandbox: perhaps}}",
+            "requires_sandbox 'perhaps' must be true or false",
+        ),
+        (
+            "{name: signal_loop, actor: actors.routing.signal_loop.SignalLoop, "
+            "settings: {scanners: [volatility_agnet]}}",
+            "scanners: 'volatility_agnet' is no node of the tree",
+        ),
+        (
+            "{name: execution_agent, actor: actors.execution.execution_agent.ExecutionAgent, "
+            "settings: {broker: nobody}}",
+            "broker 'nobody' is no broker with exec: true",
+        ),
+        (
             f"{{name: leaf, actor: {DIRECTORY}, heartbeat_s: 2, max_handler_s: 2}}",
             "max_handler_s 2 must be below heartbeat_s 2",
         ),
@@ -114,6 +133,8 @@ def test_a_fault_of_a_node_is_named_with_its_line(tmp_path: Path, child: str, wo
         ("brokers: {alpha: {rest: 'http://h:1', ws: 'ws://h:1'}}\n", 1, "h:1 is already alpha's"),
         ("brokers: {alpha: {rest: 'http://h:1', ws: 'ws://h:2', feed: x}}\n", 1, "true or false"),
         (BROKERS + "feed_auto_sequence: [beta]\n", 4, "'beta' is no broker with feed: true"),
+        (BROKERS + "feed_auto_sequence: [alpha, alpha]\n", 4, "'alpha' stands twice"),
+        (BROKERS.replace("feed: true, ", ""), 1, "no broker has feed: true"),
         (BROKERS + "extra: 1\n", 4, "unknown key 'extra'"),
         (BROKERS + "defaults: {mailbox_max: none}\n", 4, "whole number of 1 or more"),
         (BROKERS + "defaults: {actor: x}\n", 4, "defaults: unknown key 'actor'"),
@@ -124,6 +145,75 @@ def test_a_fault_of_the_head_is_named_with_its_line(
 ) -> None:
     found = faults(tmp_path, tree(LEAF, head=head))
     assert any(words in text and (line in (0, at)) for at, text in found), found
+
+
+def test_feeds_without_an_order_stand_in_for_each_other_as_they_are_declared(
+    tmp_path: Path,
+) -> None:
+    head = BROKERS.replace("alpha", "zulu").replace("exec: true}", "exec: true, feed: true}")
+    head = head.replace("feed: true, exec: true, feed: true", "feed: true, exec: true")
+    assert read(tmp_path, tree(LEAF, head=head)).feed_sequence == ("zulu", "beta")
+
+
+BREAKER = "actors.risk.breaker.Breaker"
+SAFE = [
+    "{name: execution_agent, actor: actors.execution.execution_agent.ExecutionAgent, "
+    "settings: {broker: alpha}}",
+    "{name: breaker_gate, actor: actors.risk.breaker_gate.BreakerGate}",
+    f"{{name: breaker.connection, for_each: exec_brokers, actor: {BREAKER}, "
+    "settings: {rule: connection}}",
+    *(
+        f"{{name: breaker.{rule}, actor: {BREAKER}, settings: {{rule: {rule}}}}}"
+        for rule in SAFETY_RULES
+    ),
+]
+
+
+def test_a_tree_that_trades_with_its_gate_and_all_its_breakers_is_sound(tmp_path: Path) -> None:
+    assert read(tmp_path, tree(*SAFE)).tree.find("breaker.connection.alpha")
+
+
+@pytest.mark.parametrize(
+    ("gone", "needed"),
+    [
+        ("breaker_gate", "breaker_gate"),
+        ("breaker.connection", "breaker.connection.alpha with rule connection for broker alpha"),
+        *((f"breaker.{rule}", f"breaker.{rule} with rule {rule}") for rule in SAFETY_RULES),
+    ],
+)
+def test_a_tree_that_trades_without_its_gate_or_a_breaker_is_refused(
+    tmp_path: Path, gone: str, needed: str
+) -> None:
+    kept = [row for row in SAFE if f"name: {gone}," not in row]
+    [(line, text)] = faults(tmp_path, tree(*kept))
+    assert (line, text.endswith(f"needs the node {needed}")) == (8, True), text
+
+
+def test_a_breaker_that_runs_another_rule_or_serves_no_broker_is_refused_at_its_line(
+    tmp_path: Path,
+) -> None:
+    swapped = [row.replace("{rule: daily_max_loss}", "{rule: order_rate}") for row in SAFE]
+    [(line, text)] = faults(tmp_path, tree(*swapped))
+    assert (line, text) == (11, "node breaker.daily_max_loss: it must run rule daily_max_loss")
+    alone = [
+        row.replace("breaker.connection, for_each: exec_brokers", "breaker.connection.alpha")
+        for row in SAFE
+    ]
+    [(line, text)] = faults(tmp_path, tree(*alone))
+    assert (line, "rule connection for broker alpha" in text) == (10, True), text
+
+
+def test_a_limit_looser_than_the_specification_is_refused(tmp_path: Path) -> None:
+    loose = [
+        row.replace("{rule: daily_max_loss}", "{rule: daily_max_loss, loss_share_max: 50}")
+        for row in SAFE
+    ]
+    [(line, text)] = faults(tmp_path, tree(*loose))
+    assert (line, "loss_share_max must be at most 0.06, not 50" in text) == (11, True), text
+
+
+def test_a_tree_that_does_not_trade_needs_no_breaker(tmp_path: Path) -> None:
+    assert read(tmp_path, tree(LEAF, SAFE[1])).tree.find("breaker_gate")
 
 
 def test_a_name_that_stands_twice_is_found_at_its_second_line(tmp_path: Path) -> None:
