@@ -112,6 +112,26 @@ class FeedStateChanged(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CarriageChanged(Message):
+    """All listings of a feed that no socket of it carries now, and since when each is not heard
+    (`since_ns` runs beside); none: all are carried.
+    """
+
+    FACT = False
+    broker: str
+    listing_ids: tuple[int, ...]
+    since_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotWanted(Message):
+    """To a feed, then to its shards: ticks were missed, so ask for what each listing stands at."""
+
+    FACT = False
+    OVERFLOW = Overflow.NEWEST_WINS
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeedSwitched(Message):
     """The canonical feed is another broker's from now on (`tomic.md` 11.2); entries wait 30 s."""
 

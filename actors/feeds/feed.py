@@ -1,7 +1,7 @@
 """Feed: one broker's market data as a whole; balances its listings over its shards.
 
-Hears SubscribeListings from the desk, ShardStateChanged, NodeRestarted of its shards; tells each
-shard its part and announces FeedStateChanged.
+Hears SubscribeListings from the desk, ShardStateChanged, SnapshotWanted and restarts; tells each
+shard its part and announces FeedStateChanged and CarriageChanged.
 """
 
 from __future__ import annotations
@@ -13,17 +13,25 @@ from actors.actor import Actor, Context
 from adapters.catalogue import capabilities_of
 from domain.clock import NS_PER_S
 from domain.feeds import roll
+from domain.feeds.carriage import uncarried
 from domain.feeds.placement import Parts, place
 from domain.feeds.roll import ShardRecord
 from messages.lifecycle import NodeRestarted
-from messages.market import FeedStateChanged, ShardStateChanged, SubscribeListings
+from messages.market import (
+    CarriageChanged,
+    FeedStateChanged,
+    ShardStateChanged,
+    SnapshotWanted,
+    SubscribeListings,
+)
 
 TELL_EVERY_S = 5.0
 BREAK_AFTER_S = 2.0  # `subscriptions.md` 6: the target carries before the source lets go
 
 
 class Feed(Actor):
-    """State: what is wanted (mode by listing), each shard's record and its part."""
+    """State: what is wanted (mode by listing), each shard's record and its part, and since when a
+    listing is carried by none."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
@@ -32,13 +40,14 @@ class Feed(Actor):
         self._shards = tuple(node.name for node in branch.children) if branch else ()
         self._records = {name: ShardRecord("", now_ns, now_ns) for name in self._shards}
         self._views: dict[str, ShardStateChanged] = {}
-        self._capacity = capabilities_of(
-            context.runtime.broker(context.instance)
-        ).symbols_per_socket
+        self._capacity = capabilities_of(context.runtime.feed(context.instance)).symbols_per_socket
         self._wanted: dict[int, int] = {}
         self._parts: Parts = {}
         self._unplaced = 0
         self._announced: tuple[Any, ...] = ()
+        self._up: frozenset[str] = frozenset()
+        self._last_tick_ns: dict[str, int] = {}
+        self._uncarried: dict[int, int] = {}
 
     def start(self) -> None:
         self.context.every(TELL_EVERY_S, self._tell)
@@ -52,11 +61,14 @@ class Feed(Actor):
         )
         changed = {row for row, mode in self._wanted.items() if before.get(row, mode) != mode}
         self._balance(changed)
+        self._tell_carriage()
 
     def on_shard_state_changed(self, message: ShardStateChanged) -> None:
         if message.shard not in self._records:
             return
         self._views[message.shard] = message
+        last_ns = self._last_tick_ns.get(message.shard, 0)
+        self._last_tick_ns[message.shard] = max(last_ns, message.last_message_ns)
         record = self._records[message.shard]
         self._records[message.shard] = roll.after_report(
             record, message.state, self.context.monotonic_ns()
@@ -70,6 +82,12 @@ class Feed(Actor):
     def on_node_restarted(self, message: NodeRestarted) -> None:
         if message.name in self._parts:
             self._tell_part(message.name)
+        elif self._uncarried:
+            self._announce_carriage()
+
+    def on_snapshot_wanted(self, message: SnapshotWanted) -> None:
+        for name in self._shards:
+            self.context.tell(name, message)
 
     # -- balance --
 
@@ -77,8 +95,10 @@ class Feed(Actor):
         rolled = roll.call_roll(self._records, self.context.monotonic_ns())
         moved = any(rolled[name].carries != self._records[name].carries for name in self._shards)
         self._records = rolled
+        self._tell_carriage()  # before the parts move: who lost them, and since when
         if moved:
             self._balance(set())
+            self._tell_carriage()
         self._announce()
 
     def _balance(self, changed: set[int]) -> None:
@@ -109,6 +129,28 @@ class Feed(Actor):
         part = tuple(row for row in self._parts[name] if row in self._wanted)
         modes = tuple(self._wanted[row] for row in part)
         self.context.tell(name, SubscribeListings(listing_ids=part, modes=modes))
+
+    # -- what is carried --
+
+    def _tell_carriage(self) -> None:
+        now_ns = self.context.monotonic_ns()
+        up = frozenset(name for name in self._shards if roll.is_up(self._records[name], now_ns))
+        missing = uncarried(
+            self._parts, up, self._up,
+            before=self._uncarried, last_tick_ns=self._last_tick_ns, now_ns=self.context.now_ns(),
+        )  # fmt: skip
+        news, self._up, self._uncarried = missing != self._uncarried, up, missing
+        if news:
+            self._announce_carriage()
+
+    def _announce_carriage(self) -> None:
+        self.context.announce(
+            CarriageChanged(
+                broker=self.context.instance,
+                listing_ids=tuple(self._uncarried),
+                since_ns=tuple(self._uncarried.values()),
+            )
+        )
 
     # -- state --
 
@@ -150,6 +192,7 @@ class Feed(Actor):
             },
             "listings": view.listings,
             "unplaced": self._unplaced,
+            "uncarried": len(self._uncarried),
             "disconnects": view.disconnects,
             "last_message_ns": view.last_message_ns,
         })  # fmt: skip

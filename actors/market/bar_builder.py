@@ -1,36 +1,37 @@
 """The bar builder: ticks into bars of a minute, a quarter of an hour, a day.
 
-Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, FeedStateChanged, WantWindows and
+Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, CarriageChanged, WantWindows and
 restarts;
 publishes `bars.1m`, `bars.15m` and `bars.1D` (warm windows first), announces WarmStartReported and
-wants the underlyings' listings. Twins: bars, closed_bars, aggregation, warm_start, sessions.
+wants the underlyings' listings. Twins: bars, closed_bars, outages, aggregation, warm_start,
+sessions.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from actors.actor import Actor, Context
+from actors.market.backfill import Backfill
 from actors.market.following import CanonicalTicks, current_session, read_index
 from actors.market.history_reader import HistoryReader
 from actors.market.warm_windows import WarmWindows
 from adapters.tick_bus import Batch
 from domain.calendar import TradingSession
 from domain.clock import NS_PER_MINUTE, NS_PER_S, exchange_time, iso_utc, seconds
-from domain.errors import BrokerFailure
 from domain.instruments import InstrumentIndex, Listing
 from domain.market.aggregation import QUARTER_NS, combine, day_ended, quarters_ended
 from domain.market.bars import GRACE_NS, ClosedMinutes, MinuteBars
 from domain.market.sessions import DAY_NS, midnight_ns
-from domain.market.warm_start import DAYS, MINUTES, QUARTERS, SETTLE_S, windows_of
+from domain.market.warm_start import DAYS, MINUTES, QUARTERS, windows_of
 from domain.prices import MODE_QUOTE
 from messages.lifecycle import NodeRestarted
 from messages.market import (
-    FeedStateChanged,
+    CarriageChanged,
     FeedSwitched,
     InstrumentsLoaded,
     WantListings,
@@ -42,7 +43,6 @@ from persistence.market import MarketStore
 RESET_LEAD_NS = seconds(15 * 60)  # a session's reset comes this long before its open
 MINUTES_KEPT_NS = 7 * DAY_NS  # on disk; a restart and a look back need no more
 REPORT_EVERY_S = 1.0
-FLOWING = ("live", "degraded")
 
 
 class BarBuilder(Actor):
@@ -56,16 +56,17 @@ class BarBuilder(Actor):
         keys = runtime.settings
         self._bars = MinuteBars()
         self._session: TradingSession | None = None
-        self._told_before_ns = 0
+        self._told_from_ns = self._told_before_ns = 0
         self._index = InstrumentIndex(())
         self._underlyings: list[Listing] = []
         self._store = MarketStore(open_engine(runtime.market_url))
         self._ticks = CanonicalTicks(context, self._on_ticks)
-        self._history = HistoryReader(runtime, runtime.feed_sequence[0], self._store)
-        self._windows = windows_of(keys.warm_start_max_bars, keys.warm_start_lookback_days)
-        self._warm = WarmWindows(context, self._history, self._windows, self._backfill)
-        self._backfill_planned = False
-        self._down_ns = self._last_tick_ns = 0
+        self._history = HistoryReader(runtime, self._store)
+        windows = windows_of(keys.warm_start_max_bars, keys.warm_start_lookback_days)
+        self._warm = WarmWindows(context, self._history, windows, self._put)
+        self._backfill = Backfill(context, self._history, windows[0], self._repair)
+        self._uncarried: dict[str, dict[int, int]] = {}  # by broker
+        self._last_tick_ns = 0
         self._counts: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -86,17 +87,17 @@ class BarBuilder(Actor):
         self._read_index()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:
+        self._history.canonical = message.to_broker
         if message.to_broker != self._ticks.broker:
             self._ticks.follow(message.to_broker)
-            self._end_outage(self._last_tick_ns)
+            self._miss_all()
+            self._note_carriage()
 
-    def on_feed_state_changed(self, message: FeedStateChanged) -> None:
-        if message.broker != self._ticks.broker:
-            return
-        if message.state in FLOWING:
-            self._end_outage(self._down_ns)
-        elif not self._down_ns:
-            self._down_ns = message.last_message_ns
+    def on_carriage_changed(self, message: CarriageChanged) -> None:
+        rows = zip(message.listing_ids, message.since_ns, strict=True)
+        self._uncarried[message.broker] = dict(rows)
+        if message.broker == self._ticks.broker:
+            self._note_carriage()
 
     def on_want_windows(self, _message: WantWindows) -> None:
         self._warm.publish()
@@ -107,6 +108,8 @@ class BarBuilder(Actor):
 
     def _on_ticks(self, batch: Batch) -> None:
         ticks, now_ns = batch.columns, self.context.now_ns()
+        if batch.missed:
+            self._miss_all()
         if not len(ticks):
             return
         if self._session is None or int(ticks["ts_ns"].max()) >= self._session.closes_ns:
@@ -132,11 +135,11 @@ class BarBuilder(Actor):
             self._take_closed(self._bars.close(now_ns + NS_PER_MINUTE + GRACE_NS))
         self._session = session
         self._bars.begin(session, now_ns)
-        self._told_before_ns = self._bars.close(now_ns).before_ns
+        self._told_from_ns = self._told_before_ns = self._bars.close(now_ns).before_ns
         if session.contains(now_ns):
             # What this minute had before now was not heard; history will tell it.
             self._bars.mark_outage(now_ns - now_ns % NS_PER_MINUTE, now_ns)
-            self._plan_backfill()
+            self._backfill.plan(self._underlyings)
 
     def _plan_close(self) -> None:
         now_ns = self.context.now_ns()
@@ -163,15 +166,18 @@ class BarBuilder(Actor):
             day_ns = midnight_ns(session.day)
             self._tell_combined(DAYS, session.opens_ns, session.closes_ns, day_ns)
 
-    def _tell_combined(self, timeframe: str, first_ns: int, last_ns: int, start_ns: int) -> None:
+    def _tell_combined(
+        self, timeframe: str, first_ns: int, last_ns: int, start_ns: int, *, again: bool = False
+    ) -> None:
         minutes = self._bars.closed.between(first_ns, last_ns)
         own = minutes[np.isin(minutes["listing"], self._own_ids())]
         if len(own):
-            self._tell_bars(timeframe, combine(own, start_ns))
+            self._tell_bars(timeframe, combine(own, start_ns), again=again)
 
-    def _tell_bars(self, timeframe: str, bars: np.ndarray) -> None:
-        self.context.publish(f"bars.{timeframe}", bars, {"warm": False})
-        self._counts[timeframe] += len(bars)
+    def _tell_bars(self, timeframe: str, bars: np.ndarray, *, again: bool = False) -> None:
+        """Bars that closed; told `again` like warm ones when history repaired them."""
+        self.context.publish(f"bars.{timeframe}", bars, {"warm": again})
+        self._counts[timeframe] += 0 if again else len(bars)
         self._keep(timeframe, bars)
         self._warm.keep(timeframe, bars)
 
@@ -196,6 +202,8 @@ class BarBuilder(Actor):
         self._bars.add(np.array(self._own_ids()), self.context.now_ns())
         self._want()
         if self._session and is_first:
+            if self._session.contains(self.context.now_ns()):
+                self._backfill.plan(self._underlyings)
             since_ns = self._session.opens_ns
             ids = {(row.exchange, row.symbol): row.listing_id for row in index.by_id.values()}
             self.context.work(
@@ -208,38 +216,49 @@ class BarBuilder(Actor):
             raise bars
         self._bars.backfill(bars, self.context.now_ns())
 
-    def _end_outage(self, since_ns: int) -> None:
-        """Ticks flow again: the minutes without them are partial until history tells them."""
-        self._down_ns = 0
-        if since_ns and self._session:
-            self._bars.mark_outage(since_ns, self.context.now_ns())
-            self._plan_backfill()
+    def _miss_all(self) -> None:
+        """Of what came since the last tick nothing is sure: that minute is partial until history
+        tells it."""
+        if self._last_tick_ns and self._session:
+            self._bars.mark_outage(self._last_tick_ns, self.context.now_ns())
+            self._ask_for(self._bars.listings.tolist())
 
-    def _plan_backfill(self) -> None:
-        if self._backfill_planned:
-            return
-        self._backfill_planned = True
-        left_ns = NS_PER_MINUTE - self.context.now_ns() % NS_PER_MINUTE
-        self.context.after(left_ns / NS_PER_S + SETTLE_S, self._ask_backfill)
+    def _note_carriage(self) -> None:
+        """A feed with a new life counts from its birth; the last tick came before it."""
+        last_ns = self._last_tick_ns
+        since_ns = {
+            row: min(at_ns, last_ns or at_ns)
+            for row, at_ns in self._uncarried.get(self._ticks.broker, {}).items()
+        }
+        self._ask_for(self._bars.set_uncarried(since_ns, self.context.now_ns()))
 
-    def _ask_backfill(self) -> None:
-        self._backfill_planned = False
-        now_ns, minutes = self.context.now_ns(), self._windows[0]
-        for listing in self._underlyings:
-            ask = partial(self._history.told, listing, minutes, now_ns, 0)
-            self.context.work(ask, self._backfill)
+    def _ask_for(self, listing_ids: Iterable[int]) -> None:
+        wanted = set(listing_ids)
+        first = [row for row in self._underlyings if row.listing_id in wanted]
+        rest = sorted(wanted.intersection(self._index.by_id) - set(self._own_ids()))
+        self._backfill.plan([*first, *(self._index.by_id[row] for row in rest)])
 
-    def _backfill(self, bars: Any) -> None:
-        if isinstance(bars, BrokerFailure):
-            self.context.log.warning("backfill waits a minute: {}", bars)
-            self._plan_backfill()
-            return
-        if isinstance(bars, Exception):
-            raise bars
+    def _put(self, bars: np.ndarray) -> np.ndarray:
         put = self._bars.backfill(bars, self.context.now_ns())
         if len(put):
             self._keep(MINUTES, put)
             self._warm.keep(MINUTES, put)
+        return put
+
+    def _repair(self, bars: np.ndarray) -> None:
+        """Puts history's minutes in, and tells anew what was told of them."""
+        put, session = self._put(bars), self._session
+        own = put[np.isin(put["listing"], self._own_ids())]
+        if not len(own) or session is None:
+            return
+        self.context.publish(f"bars.{MINUTES}", own, {"warm": True})
+        told = (self._told_from_ns, self._told_before_ns)
+        touched = set((own["start_ns"] - own["start_ns"] % QUARTER_NS).tolist())
+        for start in sorted(touched.intersection(quarters_ended(*told, session))):
+            self._tell_combined(QUARTERS, start, start + QUARTER_NS, start, again=True)
+        if day_ended(*told, session):
+            day_ns = midnight_ns(session.day)
+            self._tell_combined(DAYS, session.opens_ns, session.closes_ns, day_ns, again=True)
 
     # -- what it says --
 
@@ -289,6 +308,8 @@ class BarBuilder(Actor):
             "last_tick_age_s": age_s,
             "last_error": next(iter(errors.values()), ""),
             "subscriptions": len(self._bars.listings),
+            "uncarried": len(self._uncarried.get(self._ticks.broker, {})),
+            "backfill_waiting": len(self._backfill),
             "underlyings": symbols,
             "sniper_symbols": [name for _, name in self.context.runtime.settings.underlyings],
             "benchmark": next(iter(symbols), ""),

@@ -1,7 +1,8 @@
-"""Reads a warm start's windows from our own store and, where that is not enough, from a broker.
+"""Reads a warm start's windows from our own store and, where that is not enough, from brokers.
 
-Blocks: bar_builder calls it through Context.work. A failing broker is a word in the answer, for the
-others' windows must not wait for it.
+Blocks: bar_builder calls it through Context.work. The canonical feed's broker is asked first, then
+the others of the sequence. What none gave is a word in the answer, for the other windows must not
+wait for it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from actors.runtime import Runtime
 from adapters.catalogue import open_broker
 from adapters.ports import BrokerPort
 from domain.clock import exchange_time
-from domain.errors import BrokerFailure
+from domain.errors import BrokerFailure, BrokerRejected
 from domain.instruments import Listing
-from domain.market.warm_start import Window, from_history, is_enough, join
+from domain.market.warm_start import COOLING_NS, Window, ask_order, from_history, is_enough, join
 from domain.prices import BAR_DTYPE
 from persistence.market import MarketStore
 
@@ -44,12 +45,17 @@ class Warm:
 
 
 class HistoryReader:
-    """One broker's history beside the store; `source` is auto (store, then broker), db or api."""
+    """The brokers' history beside the store; `source` is auto (store, then broker), db or api.
 
-    def __init__(self, runtime: Runtime, broker: str, store: MarketStore) -> None:
+    `canonical` is the broker to ask first; who owns the reader keeps it true.
+    """
+
+    def __init__(self, runtime: Runtime, store: MarketStore) -> None:
         self._runtime, self._store = runtime, store
-        self._name, self._source = broker, runtime.settings.warm_start_source
-        self._broker: BrokerPort | None = None
+        self._source = runtime.settings.warm_start_source
+        self._brokers: dict[str, BrokerPort] = {}
+        self._cooling_ns: dict[str, int] = {}
+        self.canonical = runtime.feed_sequence[0]
 
     def read(self, listings: Sequence[Listing], windows: Sequence[Window], now_ns: int) -> Warm:
         """All windows of all listings; what a broker refused stands in `errors` by symbol."""
@@ -64,19 +70,33 @@ class HistoryReader:
         return warm
 
     def told(self, listing: Listing, window: Window, now_ns: int, days: int) -> np.ndarray:
-        """What the broker's history says of the last `days` days, today included."""
-        if self._broker is None:
-            endpoint = self._runtime.broker(self._name)
-            self._broker = open_broker(endpoint, self._runtime.keys.get(self._name, ""))
+        """What a broker's history says of the last `days` days, today included. Raises the first
+        broker's failure when all failed."""
         today = exchange_time(now_ns).date()
-        first = today - timedelta(days=days)
-        rows = self._broker.history(listing, window.interval, first, today)
-        return from_history(rows, listing.listing_id, window)
+        failures: list[BrokerFailure] = []
+        sequence = self._runtime.feed_sequence
+        for name in ask_order(self.canonical, sequence, self._cooling_ns, now_ns):
+            try:
+                rows = self._broker(name).history(
+                    listing, window.interval, today - timedelta(days=days), today
+                )
+                return from_history(rows, listing.listing_id, window)
+            except BrokerFailure as failure:
+                failures.append(failure)
+                if not isinstance(failure, BrokerRejected):
+                    self._cooling_ns[name] = now_ns + COOLING_NS
+        raise failures[0]
 
     def close(self) -> None:
-        """Ends the connections to the broker."""
-        if self._broker:
-            self._broker.close()
+        """Ends the connections to the brokers."""
+        for broker in self._brokers.values():
+            broker.close()
+
+    def _broker(self, name: str) -> BrokerPort:
+        if name not in self._brokers:
+            key = self._runtime.reading_key(name)
+            self._brokers[name] = open_broker(self._runtime.feed(name), key)
+        return self._brokers[name]
 
     def _window(self, listing: Listing, window: Window, now_ns: int, warm: Warm) -> np.ndarray:
         stored = told = np.zeros(0, BAR_DTYPE)
@@ -87,7 +107,8 @@ class HistoryReader:
             told = self.told(listing, window, now_ns, window.lookback_days)
             sources += ["api"] if len(told) else []
         bars = join(stored, told, window, now_ns)
-        fresh = bars[~np.isin(bars["start_ns"], stored["start_ns"])]
+        whole = stored[~stored["partial"]]
+        fresh = bars[~np.isin(bars["start_ns"], whole["start_ns"])]
         self._store.write_bars(window.timeframe, fresh, {listing.listing_id: listing})
         warm.sources[f"{listing.symbol}:{window.timeframe}"] = "+".join(sources) or "none"
         return bars

@@ -28,7 +28,7 @@ class WarmWindows:
         context: Context,
         reader: HistoryReader,
         windows: Sequence[Window],
-        on_minutes: Callable[[np.ndarray], None],
+        on_minutes: Callable[[np.ndarray], Any],
     ) -> None:
         self._context, self._reader = context, reader
         self._windows, self._on_minutes = windows, on_minutes

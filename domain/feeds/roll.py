@@ -30,6 +30,11 @@ def after_report(record: ShardRecord, state: str, now_ns: int) -> ShardRecord:
     return replace(record, state=state, since_ns=since_ns, heard_ns=now_ns)
 
 
+def is_up(record: ShardRecord, now_ns: int) -> bool:
+    """True when the shard's socket stands, as far as is known."""
+    return record.state in UP and now_ns - record.heard_ns < UNHEARD_NS
+
+
 def call_roll(records: Mapping[str, ShardRecord], now_ns: int) -> dict[str, ShardRecord]:
     """The records with `carries` as it should be now (`subscriptions.md` 6).
 
@@ -41,11 +46,11 @@ def call_roll(records: Mapping[str, ShardRecord], now_ns: int) -> dict[str, Shar
     for name, record in records.items():
         lasting_ns = now_ns - record.since_ns
         unheard = now_ns - record.heard_ns >= UNHEARD_NS
-        is_up = record.state in UP and not unheard
+        stands = is_up(record, now_ns)
         if record.carries:
-            carries = is_up or not (record.state == "refused" or unheard or lasting_ns >= GRACE_NS)
+            carries = stands or not (record.state == "refused" or unheard or lasting_ns >= GRACE_NS)
         else:
-            carries = is_up and (lasting_ns >= TRUSTED_NS or not others)
+            carries = stands and (lasting_ns >= TRUSTED_NS or not others)
         rolled[name] = replace(record, carries=carries)
     return rolled
 

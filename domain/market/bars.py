@@ -8,13 +8,15 @@ Bars close by the clock, two seconds after their minute, and are told once.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from domain.calendar import TradingSession
 from domain.clock import NS_PER_MINUTE, seconds
-from domain.market.closed_bars import ClosedBars, overlaps
+from domain.market.closed_bars import ClosedBars
+from domain.market.outages import Outages
 from domain.market.sessions import midnight_ns
 from domain.prices import BAR_DTYPE
 
@@ -62,7 +64,7 @@ class MinuteBars:
         self._closed_before_ns = 0
         self._waiting: list[np.ndarray] = []
         self._silent: list[tuple[int, tuple[int, ...]]] = []
-        self._outages: list[tuple[int, int]] = []
+        self._outages = Outages()
 
     # -- the session and its listings --
 
@@ -137,23 +139,33 @@ class MinuteBars:
     # -- history --
 
     def backfill(self, history: np.ndarray, now_ns: int) -> np.ndarray:
-        """Puts history bars in for partial and missing minutes of the session.
+        """Puts bars in for partial and missing minutes of the session, each with its own flags: a
+        broker's are whole, one of our store is what it was when it was written.
 
-        The current minute and other days are left out. Returns what was put in, marked `history`.
+        The current minute and other days are left out. Returns what was put in.
         """
         if self._session is None:
             return np.zeros(0, BAR_DTYPE)
         starts = history["start_ns"]
         within = (starts >= self._session.opens_ns) & (starts < self._session.closes_ns)
         ended = within & (starts < self._closed_before_ns) & (starts < _minute(now_ns))
-        taken = history[ended].copy()
-        taken["history"], taken["partial"] = True, False
-        return self.closed.upsert(taken)
+        return self.closed.upsert(history[ended])
 
-    def mark_outage(self, from_ns: int, to_ns: int) -> None:
-        """Minutes that overlap [from, to) are partial, whether closed or still open."""
-        self.closed.mark_partial(from_ns, to_ns)
-        self._outages.append((from_ns, to_ns))
+    def mark_outage(self, from_ns: int, to_ns: int, listings: np.ndarray | None = None) -> None:
+        """Minutes that overlap [from, to) are partial, whether closed or still open: of these
+        listings, or of all."""
+        self.closed.mark_partial(from_ns, to_ns, listings)
+        self._outages.add(from_ns, to_ns, listings)
+
+    def set_uncarried(self, since_ns: Mapping[int, int], now_ns: int) -> tuple[int, ...]:
+        """These listings are carried by no socket now, since those moments: their minutes are
+        partial. Returns the listings that are carried again, whose minutes may be asked for."""
+        for since, rows in _by_moment(since_ns):
+            self.closed.mark_partial(since, now_ns, rows)
+        again = self._outages.now_uncarried(since_ns)
+        for since, rows in _by_moment(again):
+            self.mark_outage(since, now_ns, rows)
+        return tuple(again)
 
     def live_vwap(self, listing: int) -> float:
         """Session VWAP with the open bars' share so far; NaN while no volume."""
@@ -305,9 +317,7 @@ class MinuteBars:
         for name in ("open", "high", "low", "close", "volume"):
             bars[name] = columns[name][ticked]
         bars["tick_count"] = columns["count"][ticked]
-        bars["partial"] = any(
-            overlaps(np.array([minute]), first, last)[0] for first, last in self._outages
-        )
+        bars["partial"] = self._outages.touched(minute, bars["listing"])
         self.closed.append(bars)
         return bars
 
@@ -317,6 +327,12 @@ class MinuteBars:
 
     def _count(self, name: str, where: np.ndarray) -> None:
         self.counters[name] += int(np.count_nonzero(where))
+
+
+def _by_moment(since_ns: Mapping[int, int]) -> list[tuple[int, np.ndarray]]:
+    rows = np.array(list(since_ns), np.int64)
+    moments = np.array(list(since_ns.values()), np.int64)
+    return [(since, rows[moments == since]) for since in np.unique(moments).tolist()]
 
 
 def _minute(at_ns: int) -> int:

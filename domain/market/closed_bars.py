@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from domain.clock import NS_PER_MINUTE
+from domain.market.outages import overlaps
 from domain.prices import BAR_DTYPE
 
 BARS_KEPT = 400  # a whole session, which a rebuilt VWAP and swings need
@@ -92,7 +93,8 @@ class ClosedBars:
             bars["vwap"][row] = series.append(bars[row])
 
     def upsert(self, history: np.ndarray) -> np.ndarray:
-        """Puts history in the place of partial or missing minutes; never adds to a running sum.
+        """Puts whole bars in the place of partial or missing minutes, partial ones in that of
+        missing minutes; never adds to a running sum.
 
         Returns what was put in, ascending by listing and start, with its rebuilt VWAP.
         """
@@ -102,10 +104,10 @@ class ClosedBars:
         ]
         return np.concatenate(changed) if changed else np.zeros(0, BAR_DTYPE)
 
-    def mark_partial(self, from_ns: int, to_ns: int) -> None:
-        """Marks the bars whose minute overlaps an outage."""
-        for series in self._series.values():
-            kept = series.kept
+    def mark_partial(self, from_ns: int, to_ns: int, listings: np.ndarray | None = None) -> None:
+        """Marks the bars, of these listings or of all, whose minute overlaps an outage."""
+        for listing in self._series if listings is None else listings.tolist():
+            kept = self.window(listing)
             kept["partial"] |= overlaps(kept["start_ns"], from_ns, to_ns)
 
     def window(self, listing: int) -> np.ndarray:
@@ -139,10 +141,11 @@ class ClosedBars:
     def _upsert_one(self, listing: int, history: np.ndarray) -> np.ndarray:
         series = self._series.setdefault(listing, _Series())
         kept = series.kept
-        whole = kept[~kept["partial"]]["start_ns"]
+        whole = np.isin(history["start_ns"], kept[~kept["partial"]]["start_ns"])
+        worse = history["partial"] & np.isin(history["start_ns"], kept["start_ns"])
         # A series that was pruned cannot take older minutes in again: they are in its sums already.
         since = kept["start_ns"][0] if series.pruned_volume and len(kept) else 0
-        wanted = ~np.isin(history["start_ns"], whole) & (history["start_ns"] >= since)
+        wanted = ~whole & ~worse & (history["start_ns"] >= since)
         fresh = _last_of_each_start(history[wanted])
         if not len(fresh):
             return fresh
@@ -150,12 +153,6 @@ class ClosedBars:
         merged = np.concatenate([stays, fresh])
         series.replace(merged[np.argsort(merged["start_ns"], kind="stable")])
         return series.kept[np.isin(series.kept["start_ns"], fresh["start_ns"])]
-
-
-def overlaps(starts_ns: np.ndarray, from_ns: int, to_ns: int) -> np.ndarray:
-    """True where the minute that begins at `starts_ns` overlaps [from, to)."""
-    inside: np.ndarray = (starts_ns < to_ns) & (starts_ns + NS_PER_MINUTE > from_ns)
-    return inside
 
 
 def _last_of_each_start(bars: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ they are built from ticks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from domain.brokers import HistoryBar
-from domain.clock import NS_PER_MINUTE, exchange_time
+from domain.clock import NS_PER_MINUTE, exchange_time, seconds
 from domain.market.aggregation import QUARTER_NS
 from domain.market.sessions import DAY_NS, midnight_ns
 from domain.prices import BAR_DTYPE
@@ -19,6 +20,7 @@ from domain.prices import BAR_DTYPE
 MINUTES, QUARTERS, DAYS = "1m", "15m", "1D"
 SETTLE_S = 12.0  # a broker's history has the minute just ended from this second on
 GAP_MAX_NS = 4 * DAY_NS  # a long weekend
+COOLING_NS = seconds(12.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,21 @@ def from_history(rows: list[HistoryBar], listing_id: int, window: Window) -> np.
 
 
 def is_enough(stored: np.ndarray, window: Window, now_ns: int) -> bool:
-    """True when stored bars fill the window up to now, so that the broker need not be asked."""
-    if len(stored) < window.bars:
+    """True when stored bars fill the window up to now, each heard whole, so that the broker need
+    not be asked."""
+    if len(stored) < window.bars or stored["partial"].any():
         return False
     reach_ns = GAP_MAX_NS if window.timeframe == DAYS else 2 * window.length_ns
     return bool(now_ns - int(stored["start_ns"][-1]) <= reach_ns)
+
+
+def ask_order(
+    canonical: str, sequence: Sequence[str], cooling_ns: Mapping[str, int], now_ns: int
+) -> tuple[str, ...]:
+    """Whose history is asked, in turn: the canonical feed's, then the sequence. Who failed within
+    12 s is passed over, unless all did (`multibroker.md` 6.2)."""
+    everyone = tuple(dict.fromkeys((canonical, *sequence)))
+    return tuple(name for name in everyone if cooling_ns.get(name, 0) <= now_ns) or everyone
 
 
 def join(stored: np.ndarray, told: np.ndarray, window: Window, ended_ns: int) -> np.ndarray:

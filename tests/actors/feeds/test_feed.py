@@ -4,7 +4,13 @@ import pytest
 
 from actors.feeds.feed import Feed
 from messages.lifecycle import NodeRestarted
-from messages.market import FeedStateChanged, ShardStateChanged, SubscribeListings
+from messages.market import (
+    CarriageChanged,
+    FeedStateChanged,
+    ShardStateChanged,
+    SnapshotWanted,
+    SubscribeListings,
+)
 from tests.kit.feed_makers import make_feed_runtime
 from tests.kit.recording_context import RecordingContext
 
@@ -155,3 +161,66 @@ def test_the_selector_hears_of_the_feed_every_five_seconds(context, feed):
 def test_another_brokers_shards_are_not_its_business(context, feed):
     tell_state(context, feed, "shard.beta.1", "down")
     assert context.heard(FeedStateChanged)[-1].state == "live"
+
+
+def carriage(context):
+    return [
+        dict(zip(row.listing_ids, row.since_ns, strict=True))
+        for row in context.heard(CarriageChanged)
+    ]
+
+
+def test_one_lost_socket_of_two_is_told_with_its_listings_and_the_moment_of_its_last_tick(
+    context, feed
+):
+    want(context, feed, 1, 2, 3, 4)
+    tell_state(context, feed, ONE, "down", last_message_ns=77)
+    assert carriage(context) == [{1: 77, 3: 77}]
+    live_on(context, feed, 6, TWO)  # the other socket takes them over
+    assert carriage(context) == [{1: 77, 3: 77}, {}]
+
+
+def test_a_socket_that_is_refused_loses_its_listings_at_once_and_its_outage_is_still_told(
+    context, feed
+):
+    want(context, feed, 1, 2)
+    tell_state(context, feed, TWO, "refused", last_message_ns=77)
+    assert carriage(context) == [{2: 77}, {}]
+
+
+def test_a_shard_with_a_new_life_was_not_heard_since_the_last_tick_it_told(context, feed):
+    want(context, feed, 1, 2)
+    tell_state(context, feed, ONE, "live", last_message_ns=77)
+    tell_state(context, feed, ONE, "connecting")
+    tell_state(context, feed, ONE, "live")
+    assert carriage(context) == [{1: 77}, {}]
+
+
+def test_a_shard_nobody_hears_of_lost_its_listings_with_its_last_tick(context, feed):
+    want(context, feed, 1, 2)
+    tell_state(context, feed, TWO, "live", last_message_ns=77)
+    live_on(context, feed, 20, ONE)
+    assert carriage(context) == [{2: 77}, {}]
+
+
+def test_silence_is_no_loss(context, feed):
+    want(context, feed, 1, 2)
+    tell_state(context, feed, ONE, "mute", last_message_ns=77)
+    assert carriage(context) == []
+
+
+def test_who_has_a_new_life_hears_again_what_is_not_carried(context, feed):
+    again = NodeRestarted(name="bar_builder", life=2, reason="killed", handles_orders=False)
+    context.deliver(feed, again)
+    assert carriage(context) == []
+    for name in (ONE, TWO):
+        tell_state(context, feed, name, "down", last_message_ns=77)
+    want(context, feed, 1)
+    context.deliver(feed, again)
+    assert len(carriage(context)) == 2
+    assert carriage(context)[0] == carriage(context)[1] == {1: context.now_ns()}
+
+
+def test_a_snapshot_is_asked_of_every_socket(context, feed):
+    context.deliver(feed, SnapshotWanted())
+    assert [len(context.told_to(name, SnapshotWanted)) for name in (ONE, TWO)] == [1, 1]

@@ -12,10 +12,10 @@ from actors.market import history_reader
 from actors.market.bar_builder import BarBuilder
 from domain.brokers import HistoryBar
 from domain.clock import NS_PER_MINUTE, seconds
-from domain.errors import NotSent
+from domain.errors import BrokerRejected, NotSent
 from domain.settings import Settings
 from messages.market import (
-    FeedStateChanged,
+    CarriageChanged,
     FeedSwitched,
     InstrumentsLoaded,
     WantListings,
@@ -210,24 +210,20 @@ def test_only_the_canonical_feed_counts(build, market):
     assert bars[["open", "high", "low", "close"]].tolist() == [(100, 101, 100, 101)]
 
 
+def carriage(since_ns: dict[int, int], broker="alpha"):
+    return CarriageChanged(
+        broker=broker, listing_ids=tuple(since_ns), since_ns=tuple(since_ns.values())
+    )
+
+
 def test_minutes_of_an_outage_are_partial_until_history_replaces_them(build, market, broker):
     context, builder = build(at(9, 0))
     own = nifty(market)
-    state = {
-        "broker": "alpha",
-        "reason": "",
-        "connected": 0,
-        "shards": 1,
-        "listings": 2,
-        "disconnects": 1,
-        "failures_in_row": 1,
-    }
     context.advance(15 * 60 + 10)
     context.feed("ticks.alpha", make_ticks((own, at(9, 15, 10), 200.0)))
     context.advance(60)
-    down = FeedStateChanged(state="down", last_message_ns=at(9, 15, 10), **state)
-    context.deliver(builder, down)
-    context.deliver(builder, FeedStateChanged(state="live", last_message_ns=at(9, 16, 10), **state))
+    context.deliver(builder, carriage({own: at(9, 15, 10)}))
+    context.deliver(builder, carriage({}))
     context.feed("ticks.alpha", make_ticks((own, at(9, 16, 11), 300.0)))
     context.advance(52)
     assert [bool(rows["partial"][0]) for rows in published(context, "1m")] == [False, True]
@@ -236,6 +232,118 @@ def test_minutes_of_an_outage_are_partial_until_history_replaces_them(build, mar
     today = minutes[(minutes["start_ns"] >= at(9, 15)) & (minutes["start_ns"] <= at(9, 16))]
     assert today["close"].tolist() == [100, 100]
     assert not today["partial"].any()
+    repaired = published(context, "1m", warm=True)[-1]
+    assert repaired["close"][repaired["start_ns"] == at(9, 16)].tolist() == [100]
+
+
+def test_an_option_whose_socket_fell_is_repaired_and_its_neighbour_is_left_alone(
+    build, market, broker
+):
+    context, builder = build(at(9, 0))
+    lost, kept = (
+        market.index.get("NFO", f"NIFTY24NOV26{strike}CE").listing_id for strike in (24000, 24050)
+    )
+    context.advance(15 * 60 + 5)
+    for at_ns in (at(9, 15, 5), at(9, 16, 5)):
+        context.feed("ticks.alpha", make_ticks((lost, at_ns, 50.0), (kept, at_ns, 60.0)))
+        context.advance(60)
+    context.deliver(builder, carriage({lost: at(9, 16, 30)}))
+    assert builder._bars.closed.window(lost)["partial"].tolist() == [False, True]
+    context.feed("ticks.alpha", make_ticks((kept, at(9, 17, 5), 60.0)))
+    context.advance(60)
+    context.deliver(builder, carriage({}))
+    broker.asked.clear()
+    context.advance(70)
+    assert [name for name, interval in broker.asked if interval == "1m"] == ["NIFTY24NOV2624000CE"]
+    assert builder._bars.closed.window(lost)["close"].tolist() == [50, 100, 100, 100]
+    assert builder._bars.closed.window(kept)["close"].tolist() == [60, 60, 60]
+
+
+def test_a_repaired_minute_repairs_the_quarter_that_was_told(build, market, broker):
+    context, builder = build(at(9, 0))
+    own = nifty(market)
+    for minute in range(15, 30):
+        context.advance((at(9, minute, 5) - context.now_ns()) / 1e9)
+        context.feed("ticks.alpha", make_ticks((own, context.now_ns(), 500.0)))
+    context.deliver(builder, carriage({own: at(9, 29, 6)}))
+    context.advance(60)
+    assert published(context, "15m")[-1]["partial"].tolist() == [True]
+    context.deliver(builder, carriage({}))
+    context.advance(70)
+    quarter = published(context, "15m", warm=True)[-1]
+    assert quarter[["start_ns", "low", "partial"]].tolist() == [(at(9, 15), 99, False)]
+    assert stored(market, "NIFTY", "15m")["close"][-1] == 100
+
+
+def test_missed_batches_make_the_minute_partial_and_history_is_asked(build, market, broker):
+    context, builder = build(at(9, 0))
+    own = nifty(market)
+    context.advance(15 * 60 + 5)
+    context.feed("ticks.alpha", make_ticks((own, at(9, 15, 5), 200.0)))
+    context.advance(5)
+    context.feed("ticks.alpha", make_ticks((own, at(9, 15, 10), 201.0)), missed=3)
+    context.advance(52)
+    assert published(context, "1m")[-1]["partial"].tolist() == [True]
+    context.advance(12)
+    assert builder._bars.closed.window(own)["close"].tolist() == [100]
+
+
+def test_history_that_refuses_a_listing_is_not_asked_for_it_again(build, market, broker):
+    context, builder = build(at(9, 0))
+    own = nifty(market)
+    context.advance(15 * 60 + 5)
+    context.feed("ticks.alpha", make_ticks((own, at(9, 15, 5), 200.0)))
+    broker.failure = BrokerRejected("no such symbol")
+    context.deliver(builder, carriage({own: at(9, 15, 6)}))
+    context.deliver(builder, carriage({}))
+    broker.asked.clear()
+    context.advance(300)
+    assert len(broker.asked) == 2  # each broker once
+    assert builder._bars.closed.window(own)["partial"].tolist() == [True]
+
+
+def test_when_the_canonical_broker_has_no_history_the_next_is_asked(build, market, monkeypatch):
+    brokers = {"alpha": FakeBroker(), "beta": FakeBroker()}
+    brokers["alpha"].failure = NotSent("no route")
+    monkeypatch.setattr(history_reader, "open_broker", lambda endpoint, _key: brokers[endpoint])
+    context, _ = build(at(10, 7, 30))
+    context.advance(1)
+    assert context.heard(WarmStartReported)[-1].status == "ok"
+    assert len(brokers["alpha"].asked) == 1  # then it cools
+    assert len(brokers["beta"].asked) == 6
+
+
+def test_after_a_switch_the_new_canonical_broker_is_asked_first(build, market, monkeypatch):
+    brokers = {"alpha": FakeBroker(), "beta": FakeBroker()}
+    monkeypatch.setattr(history_reader, "open_broker", lambda endpoint, _key: brokers[endpoint])
+    context, builder = build(at(9, 0))
+    own = nifty(market)
+    context.advance(15 * 60 + 5)
+    context.feed("ticks.alpha", make_ticks((own, at(9, 15, 5), 200.0)))
+    for fake in brokers.values():
+        fake.asked.clear()
+    switch = FeedSwitched(from_broker="alpha", to_broker="beta", reason="", using_fallback=True)
+    context.deliver(builder, switch)
+    context.advance(70)
+    assert not brokers["alpha"].asked
+    assert [name for name, _ in brokers["beta"].asked] == ["NIFTY", "INDIAVIX"]
+
+
+def test_a_restarted_builder_takes_its_partial_minutes_back_as_partial(build, market, broker):
+    broker.failure = NotSent("off")
+    context, builder = build(at(9, 0))
+    own = nifty(market)
+    context.advance(15 * 60 + 5)
+    context.feed("ticks.alpha", make_ticks((own, at(9, 15, 5), 200.0)))
+    context.deliver(builder, carriage({own: at(9, 15, 6)}))
+    context.deliver(builder, carriage({}))
+    context.advance(62)
+    again, builder = build(at(9, 16, 30), life=2)
+    assert builder._bars.closed.window(own)[["partial", "history"]].tolist() == [(True, False)]
+    broker.failure = None
+    again.advance(60)
+    window = builder._bars.closed.window(own)
+    assert window[["close", "partial", "history"]][:1].tolist() == [(100, False, True)]
 
 
 def test_who_asks_gets_the_windows_with_the_live_bars(build, market):

@@ -47,8 +47,9 @@ def bars_since(now_ns: int, listings=(1, 2)) -> MinuteBars:
 
 
 def history(*rows) -> np.ndarray:
-    """Rows of (listing, start, open, high, low, close, volume)."""
+    """Rows of (listing, start, open, high, low, close, volume), as a broker told them."""
     bars = np.zeros(len(rows), BAR_DTYPE)
+    bars["history"] = True
     for index, row in enumerate(rows):
         for name, value in zip(
             ("listing", "start_ns", "open", "high", "low", "close", "volume"), row, strict=True
@@ -305,6 +306,64 @@ def test_an_outage_marks_the_open_bar_partial_when_it_closes():
     fold.mark_outage(at(9, 15, 50), at(9, 16, 10))
     fold.fold(ticks((1, at(9, 16, 30), 100, 30), (1, at(9, 17, 1), 100, 40)))
     assert fold.close(at(9, 18, 2)).bars["partial"].tolist() == [True, True, False]
+
+
+def test_an_outage_of_some_listings_leaves_the_bars_of_the_others_whole():
+    fold = bars_since(at(9, 0))
+
+    def hear(minute):
+        for second in (3, 40):
+            at_ns = at(9, minute, second)
+            fold.fold(ticks((1, at_ns, 100, second), (2, at_ns, 100, second)))
+
+    hear(15)
+    fold.close(at(9, 16, 2))
+    assert fold.set_uncarried({2: at(9, 15, 50)}, at(9, 16, 2)) == ()
+    assert fold.closed.window(2)["partial"].tolist() == [True]
+    hear(16)
+    bars = fold.close(at(9, 17, 2)).bars
+    assert bars[["listing", "partial"]].tolist() == [(1, False), (2, True)]
+    assert fold.set_uncarried({}, at(9, 17, 2)) == (2,)
+    hear(17)
+    hear(18)
+    assert fold.close(at(9, 19, 2)).bars["partial"].tolist() == [False, True, False, False]
+
+
+def test_a_listing_that_stays_uncarried_keeps_the_beginning_of_its_outage():
+    fold = bars_since(at(9, 0), (1,))
+    fold.fold(
+        ticks((1, at(9, 15, 1), 100, 1), (1, at(9, 16, 1), 100, 2), (1, at(9, 17, 1), 100, 3))
+    )
+    fold.close(at(9, 18, 2))
+    fold.set_uncarried({1: at(9, 16, 30)}, at(9, 18, 2))
+    fold.set_uncarried({1: at(9, 18, 1)}, at(9, 18, 3))
+    fold.set_uncarried({}, at(9, 18, 4))
+    assert fold.closed.window(1)["partial"].tolist() == [False, True, True]
+
+
+def test_a_stored_bar_comes_back_as_it_was_and_a_partial_one_still_gives_way_to_the_broker():
+    fold = bars_since(at(9, 20), (1,))
+    stored = history(*[(1, at(9, minute), 100, 100, 100, 100, 10) for minute in (15, 16)])
+    stored["history"], stored["partial"] = False, [False, True]
+    put = fold.backfill(stored, at(9, 20))
+    assert put[["partial", "history"]].tolist() == [(False, False), (True, False)]
+    told = history(*[(1, at(9, minute), 200, 200, 200, 200, 20) for minute in (15, 16)])
+    fold.backfill(told, at(9, 20))
+    window = fold.closed.window(1)
+    assert window[["close", "partial", "history"]].tolist() == [
+        (100, False, False), (200, False, True)
+    ]  # fmt: skip
+
+
+def test_a_partial_bar_of_the_store_never_replaces_one_that_stands():
+    fold = bars_since(at(9, 0), (1,))
+    fold.fold(ticks((1, at(9, 15, 1), 100, 1)))
+    fold.close(at(9, 16, 2))
+    fold.mark_outage(at(9, 15, 10), at(9, 15, 20))
+    stored = history((1, at(9, 15), 7, 7, 7, 7, 7))
+    stored["partial"] = True
+    assert not len(fold.backfill(stored, at(9, 16, 2)))
+    assert fold.closed.window(1)["close"].tolist() == [100]
 
 
 def test_a_killed_socket_and_backfill_give_the_same_bars_as_no_outage():

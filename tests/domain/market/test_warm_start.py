@@ -9,7 +9,14 @@ import pytest
 
 from domain.brokers import HistoryBar
 from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns
-from domain.market.warm_start import DAYS, from_history, is_enough, join, windows_of
+from domain.market.warm_start import (
+    DAYS,
+    ask_order,
+    from_history,
+    is_enough,
+    join,
+    windows_of,
+)
 from domain.prices import BAR_DTYPE
 
 MINUTES, QUARTERS, DAILY = windows_of(3, 2)
@@ -55,6 +62,20 @@ def test_stored_bars_are_enough_when_they_fill_the_window_up_to_now():
     assert is_enough(stored, MINUTES, at(10, 4))
     assert not is_enough(stored, MINUTES, at(10, 4) + 1)
     assert not is_enough(stored[1:], MINUTES, at(10, 3))
+
+
+def test_a_stored_bar_that_was_not_heard_whole_is_not_enough():
+    stored = bars((at(10, 0), 1.0), (at(10, 1), 1.0, True), (at(10, 2), 1.0))
+    assert not is_enough(stored, MINUTES, at(10, 4))
+
+
+def test_the_canonical_feed_is_asked_first_and_who_just_failed_only_when_all_did():
+    sequence, now_ns = ("alpha", "beta", "gamma"), at(10, 0)
+    assert ask_order("beta", sequence, {}, now_ns) == ("beta", "alpha", "gamma")
+    assert ask_order("beta", sequence, {"beta": now_ns + 1}, now_ns) == ("alpha", "gamma")
+    assert ask_order("beta", sequence, {"beta": now_ns}, now_ns)[0] == "beta"
+    all_cool = dict.fromkeys(sequence, now_ns + 1)
+    assert ask_order("beta", sequence, all_cool, now_ns) == ("beta", "alpha", "gamma")
 
 
 def test_joined_bars_ascend_end_before_now_and_are_the_newest_of_the_window():
