@@ -99,6 +99,11 @@ class CommandStore:
         )
         return self._all(COMMANDS, CommandRow, unsettled)
 
+    def entries_since(self, since_ns: int) -> list[CommandRow]:
+        """Entries made at or after a moment, whatever became of them, oldest first."""
+        lately = (COMMANDS.c.event_type == ENTRY_COMMAND) & (COMMANDS.c.created_ns >= since_ns)
+        return self._all(COMMANDS, CommandRow, lately)
+
     def commands_of(self, strategy_id: str) -> list[CommandRow]:
         """All commands of one strategy, oldest first."""
         return self._all(COMMANDS, CommandRow, COMMANDS.c.strategy_id == strategy_id)

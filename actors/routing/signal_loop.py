@@ -7,13 +7,14 @@ Holds the control lease: without it this instance enters nothing. Twins: cycle, 
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.actor import Actor, Context, Timer
-from domain.clock import NS_PER_S
+from domain.clock import NS_PER_S, seconds
 from domain.intents import Refusal, Signal
 from domain.orders import CommandStatus
 from domain.readings import Regime
@@ -27,6 +28,7 @@ from domain.routing.quality import (
     loop_status,
     quality_snapshot,
 )
+from messages.codec import from_plain
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import (
@@ -122,11 +124,7 @@ class SignalLoop(Actor):
     def start(self) -> None:
         engine = open_engine(self.context.runtime.database_url)
         self._keeper = LeaseKeeper(LeaseStore(engine), self._owner, self.settings.lease_s)
-        self._table.restore(
-            (row.correlation_id, row.strategy_tag)
-            for row in CommandStore(engine).open_commands()
-            if not row.is_exit
-        )
+        self._restore(CommandStore(engine))
         if self._keys.signal_loop_enabled:
             self._renew_lease()
             self.context.every(self.settings.lease_s / 3, self._renew_lease)
@@ -135,6 +133,20 @@ class SignalLoop(Actor):
 
     def stop(self) -> None:
         self._keeper.release()
+
+    def _restore(self, commands: CommandStore) -> None:
+        """What an earlier life knew of entries: which are on their way, which may not come again
+        so soon.
+        """
+        alive = [row for row in commands.open_commands() if not row.is_exit]
+        since_ns = self.context.now_ns() - seconds(self._keys.signal_enqueue_cooldown_s)
+        self._table.restore(
+            [(row.correlation_id, row.strategy_tag) for row in alive],
+            [
+                (from_plain(Signal, json.loads(row.payload)["signal"]), row.created_ns)
+                for row in commands.entries_since(since_ns)
+            ],
+        )
 
     # -- people --
 

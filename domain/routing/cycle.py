@@ -210,9 +210,14 @@ class EnqueueTable:
         sent = _Sent(dedupe_key(signal), strategy_tag(signal), now_ns)
         self._with_risk[signal.correlation_id] = sent
 
-    def restore(self, entries: Iterable[tuple[str, str]]) -> None:
-        """Entries found alive on disk, (correlation id, strategy tag), after a restart."""
-        self._commands.update(entries)
+    def restore(
+        self, alive: Iterable[tuple[str, str]], accepted: Iterable[tuple[Signal, int]]
+    ) -> None:
+        """What stands on disk after a restart: entries that live, (correlation id, strategy tag),
+        and when risk accepted which signals of late, oldest first.
+        """
+        self._commands.update(alive)
+        self._accepted_ns.update((dedupe_key(signal), at_ns) for signal, at_ns in accepted)
 
     def refused(self, correlation_id: str) -> None:
         """Risk or execution said no: nothing is on its way under this id."""

@@ -1,5 +1,6 @@
 """The signal loop with a hand-moved clock: cycles, guards, cool-down, dry scans, the lease."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -16,9 +17,10 @@ from domain.intents import (
     SizedIntent,
     StrategyType,
 )
-from domain.orders import ENTRY_COMMAND, CommandRow
+from domain.orders import ENTRY_COMMAND, CommandRow, CommandStatus
 from domain.readings import FreshnessMark, Phase, Regime
 from domain.settings import Settings
+from messages.codec import to_plain
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked, SessionClosed, SessionOpened
@@ -418,14 +420,38 @@ def test_database_that_cannot_renew_stops_entries_when_the_lease_ends(make):
     assert context.heard(SignalSetAside)[-1].refusal.code == "NOT_CONTROL_INSTANCE"
 
 
+def an_entry(created_ns, number=1):
+    signal = {"signal": to_plain(a_signal(number))}
+    return CommandRow(
+        event_type=ENTRY_COMMAND, idempotency_key=f"k{number}", correlation_id=f"c{number}",
+        strategy_id=f"s{number}", strategy_tag="TOMIC_IRON_CONDOR_NIFTY", underlying="NIFTY",
+        broker_name="alpha", source_agent="risk_agent", payload=json.dumps(signal),
+        created_ns=created_ns,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("age_s", "goes_on"), [(230, False), (250, True)])
+def test_a_new_life_keeps_the_cooldown_of_what_was_entered_before(make, age_s, goes_on):
+    """An entry's clock of 300 s began with its row; 61 s go by until the cycle here."""
+    loop, context = make()
+    store = CommandStore(open_engine(context.runtime.database_url))
+    row, _ = store.record(an_entry(context.now_ns() - seconds(age_s), 0), ())
+    row = store.move(row, CommandStatus.PROCESSING)
+    store.move(row, CommandStatus.DONE)
+    loop.stop()
+    loop, context = make()
+    cycle = after_grace(loop, context)
+    context.deliver(loop, scanned(cycle, a_signal()))
+    context.deliver(loop, routed(cycle, a_signal()))
+    assert bool(context.told_to("risk_agent")) == goes_on
+    codes = [one.refusal.code for one in context.heard(SignalSetAside)]
+    assert codes == ([] if goes_on else ["COOLDOWN"])
+
+
 def test_entry_alive_on_disk_holds_its_like_after_a_restart(make):
     loop, context = make()
-    entry = CommandRow(
-        event_type=ENTRY_COMMAND, idempotency_key="k", correlation_id="c0", strategy_id="s",
-        strategy_tag="TOMIC_IRON_CONDOR_NIFTY", underlying="NIFTY", broker_name="alpha",
-        source_agent="risk_agent", payload="{}", created_ns=1,
-    )  # fmt: skip
-    CommandStore(open_engine(context.runtime.database_url)).record(entry, ())
+    store = CommandStore(open_engine(context.runtime.database_url))
+    store.record(an_entry(created_ns=1, number=0), ())
     loop.stop()
     loop, context = make()
     cycle = after_grace(loop, context)

@@ -145,10 +145,16 @@ def test_open_position_of_the_tag_blocks(table):
 
 
 def test_entries_found_on_disk_block_after_a_restart(table):
-    table.restore([("c9", "TOMIC_IRON_CONDOR_NIFTY")])
+    table.restore([("c9", "TOMIC_IRON_CONDOR_NIFTY")], [])
     assert hold_code(table, signal(1)) == "ENTRY_PENDING"
     table.ended("c9")
     assert hold_code(table, signal(1)) is None
+
+
+def test_a_cooldown_goes_on_after_a_restart_from_when_it_began(table):
+    table.restore([], [(signal(1), NOW - seconds(299))])
+    assert hold_code(table, signal(2)) == "COOLDOWN"
+    assert table.hold(signal(2), NOW + seconds(1), ()) is None
 
 
 def test_unanswered_evaluation_is_given_up_after_its_deadline(table):
