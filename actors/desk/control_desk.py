@@ -48,6 +48,7 @@ class ControlDesk(Actor):
 
     def start(self) -> None:
         self._waiting: dict[str, str] = {}
+        self._pausing: dict[str, str] = {}
         self._injections = 0
         self._mode = "halted"
         self._killed = False
@@ -103,7 +104,11 @@ class ControlDesk(Actor):
     def _pause(self, message: DeskRequest) -> None:
         reason = str(message.body.get("reason") or "Manual pause")
         self.context.announce(PauseTrading(by=message.by, reason=reason))
-        self._answer(message.request, 200, "", f"TOMIC paused: {reason}")
+        if self._killed:
+            self._answer(message.request, 200, "", "TOMIC is paused already; it stays paused")
+            return
+        self._pausing[message.request] = reason
+        self._expect(message.request, GATE)
 
     def _resume(self, message: DeskRequest) -> None:
         if not self._running:
@@ -225,6 +230,10 @@ class ControlDesk(Actor):
 
     def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
         self._mode, self._killed = message.mode, message.killed
+        if self._killed:
+            for request, reason in self._pausing.items():
+                self._settle(request, 200, "", f"TOMIC paused: {reason}")
+            self._pausing.clear()
         self._report()
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
@@ -244,10 +253,12 @@ class ControlDesk(Actor):
 
     def _give_up(self, request: str) -> None:
         whom = self._waiting.get(request)
-        if whom is not None:
-            self._settle(
-                request, 503, "NO_ANSWER", f"{whom} did not answer in {ANSWER_WITHIN_S:.0f} s"
-            )
+        if whom is None:
+            return
+        text = f"{whom} did not answer in {ANSWER_WITHIN_S:.0f} s"
+        if self._pausing.pop(request, ""):
+            text += "; nothing proves that trading is paused"
+        self._settle(request, 503, "NO_ANSWER", text)
 
     def _settle(self, request: str, status: int, code: str, text: str, **more: Any) -> None:
         if self._waiting.pop(request, None) is not None:

@@ -93,12 +93,41 @@ def test_start_is_refused_while_the_kill_latch_is_set(
     assert answers(context)[-1].http_status == 409
 
 
-def test_pause_is_announced_and_answered_at_once(
+def mode(killed: bool, reason: str = "budget day") -> TradingModeChanged:
+    return TradingModeChanged(
+        mode="halted" if killed else "active", killed=killed, reason=reason, since_ns=1
+    )
+
+
+def test_pause_is_answered_when_the_gate_has_latched_it(
     context: RecordingContext, desk: ControlDesk
 ) -> None:
     ask(context, desk, "pause", reason="budget day")
     assert context.heard(PauseTrading)[0].reason == "budget day"
-    assert answers(context)[-1].http_status == 200
+    context.deliver(desk, mode(killed=False))
+    assert answers(context) == []
+    context.deliver(desk, mode(killed=True))
+    (answer,) = answers(context)
+    assert (answer.http_status, answer.body["message"]) == (200, "TOMIC paused: budget day")
+
+
+def test_a_pause_that_nobody_latched_is_not_called_paused(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "pause")
+    context.advance(5.1)
+    (answer,) = answers(context)
+    assert (answer.http_status, answer.body["code"]) == (503, "NO_ANSWER")
+    assert "nothing proves that trading is paused" in answer.body["message"]
+    context.deliver(desk, mode(killed=True))
+    assert len(answers(context)) == 1
+
+
+def test_a_second_pause_is_answered_at_once(context: RecordingContext, desk: ControlDesk) -> None:
+    context.deliver(desk, mode(killed=True))
+    ask(context, desk, "pause")
+    assert len(context.heard(PauseTrading)) == 1
+    assert answers(context)[0].http_status == 200
 
 
 def test_resume_waits_for_the_gates_word(context: RecordingContext, desk: ControlDesk) -> None:
