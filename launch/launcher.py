@@ -28,7 +28,8 @@ from launch.narrator import Narrator
 
 NARRATE_EVERY_S = 0.5
 STOP_LIMIT_S = 4.6  # of the 5 s that a stop may take
-EXIT_OK, EXIT_GAVE_UP = 0, 3
+EXIT_OK, EXIT_GAVE_UP, EXIT_NOT_DRAINED = 0, 3, 4
+NAMES_SHOWN_MAX = 5
 NS_PER_S = 1_000_000_000
 
 
@@ -118,7 +119,7 @@ class Launcher:
     def stop(self, why: str) -> None:
         """Drains the tree, last child first; asked twice, ends it at once."""
         if self._stop_before is not None:
-            self._code = EXIT_OK
+            self._not_drained("asked twice to stop")
             return
         self._say(f"stopping: {why}")
         self._log.info("stopping: {}", why)
@@ -165,19 +166,25 @@ class Launcher:
             self._selector.register(
                 descriptor, selectors.EVENT_READ, lambda pid=pid: self._on_death(pid)
             )
-        self._selector.register(near, selectors.EVENT_READ, self._on_word)
+        self._selector.register(near, selectors.EVENT_READ, self._on_words)
 
-    def _on_word(self) -> None:
-        assert self._line is not None
-        try:
-            word = json.loads(self._line.recv(65_536) or b'{"say": ""}')
-        except BlockingIOError:
-            return
+    def _on_words(self) -> None:
+        """All that the root has said; nothing more comes when it is dead."""
+        while self._line is not None and self._code is None:
+            try:
+                words = self._line.recv(65_536)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not words:
+                return
+            self._on_word(json.loads(words))
+
+    def _on_word(self, word: dict[str, Any]) -> None:
         said = word["say"]
         if said == "ready":
             self._on_ready()
         elif said == "drained":
-            self._code = EXIT_OK
+            self._on_drained()
         elif said == "gave_up":
             self._obey([GiveUp(self._shared.root, word["reason"])])
         elif said == "replay_ended":
@@ -197,13 +204,30 @@ class Launcher:
     def _on_death(self, pid: int) -> None:
         if self._tree is None:
             return
+        self._on_words()  # the root may have said why
+        if self._code is not None:
+            return
+        what = ("the admin", "the logger", "the root")[self._tree.pids.index(pid)]
         if self._stop_before is not None:
+            self._not_drained(f"{what} (process {pid}) ended")
+        else:
+            self._lost(f"{what} (process {pid}) ended")
+
+    def _on_drained(self) -> None:
+        board, nodes = self._shared.board, self._shared.nodes
+        names = [name for name in nodes if board.get(name, "undrained")]
+        if not names:
             self._code = EXIT_OK
             return
-        self._on_word()  # the root may have said why
-        if self._code is None:
-            what = ("the admin", "the logger", "the root")[self._tree.pids.index(pid)]
-            self._lost(f"{what} (process {pid}) ended")
+        more = len(names) - NAMES_SHOWN_MAX
+        shown = ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+        self._not_drained(f"{shown} did not finish in time")
+
+    def _not_drained(self, reason: str) -> None:
+        text = f"not drained: {reason}; the next start takes up from disk what was left"
+        self._say(text)
+        self._log.error(text)
+        self._code = EXIT_NOT_DRAINED
 
     def _lost(self, reason: str) -> None:
         self._say(f"{reason}; the tree is made again")
@@ -248,8 +272,7 @@ class Launcher:
             return
         if self._stop_before is not None:
             if time.monotonic() >= self._stop_before:
-                self._say("the tree did not drain in time; it is ended")
-                self._code = EXIT_OK
+                self._not_drained(f"the tree took longer than {STOP_LIMIT_S:g} s")
             return
         if self._restarts.next_due_ns() is not None:
             self._obey(self._restarts.wake(time.monotonic_ns()))

@@ -23,7 +23,7 @@ _SLOT = np.dtype(
     [
         # written by the supervisor
         ("life", "i8"), ("state", "i1"), ("restarts", "i8"), ("started_ns", "i8"),
-        ("reason", "S200"),
+        ("reason", "S200"), ("undrained", "?"),
         # written by the actor's host
         ("pid", "i8"), ("beat_ns", "i8"), ("handling_since_ns", "i8"), ("handling", "S48"),
         ("handled", "i8"), ("busy_pct", "f8"), ("mailbox_high", "i8"), ("rss_bytes", "i8"),
@@ -71,6 +71,7 @@ class Board:
         self.put(
             name, life=life, state=STARTING, restarts=life - 1, pid=0, beat_ns=0,
             handling_since_ns=0, handling="", handled=0, busy_pct=0.0, mailbox_high=0, rss_bytes=0,
+            undrained=False,
         )  # fmt: skip
         return life
 

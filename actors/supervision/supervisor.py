@@ -15,6 +15,7 @@ from actors.hosting.nursery import Death
 from actors.hosting.wire import Address, DirectoryAt, Ready
 from domain.clock import NS_PER_S, seconds
 from domain.supervision.restarts import Action, Finished, GiveUp, Restarts, Start, Stop
+from domain.supervision.stopping import branch_of, handles_orders, stop_within_s
 from domain.supervision.topology import Node
 from messages.lifecycle import BranchGaveUp, NodeRestarted, RestartNode
 
@@ -40,6 +41,7 @@ class Supervisor(Actor):
         self._reasons: dict[str, str] = {}
         self._verdicts: dict[str, str] = {}
         self._known: frozenset[str] = frozenset()
+        self._draining: set[str] = set()  # asked to finish what they had in hand
         self._is_ready = self._ending = self._finished = False
         self._directory: DirectoryAt | None = None
         for name in self._nodes:
@@ -95,9 +97,14 @@ class Supervisor(Actor):
 
     def _on_death(self, death: Death) -> None:
         reason = self._verdicts.pop(death.name, "") or death.reason
+        undrained = death.name in self._draining and not death.clean
+        self._draining.discard(death.name)
         stopped = self._ending or (death.clean and self._nodes[death.name].restart != "permanent")
         self._board.put(
-            death.name, state=states.STOPPED if stopped else states.WAITING, reason=reason
+            death.name,
+            state=states.STOPPED if stopped else states.WAITING,
+            reason=reason,
+            undrained=undrained,
         )
         if not self._ending:
             self.context.log.warning("{} ended: {}", death.name, reason)
@@ -162,19 +169,29 @@ class Supervisor(Actor):
         child = self._nursery.children.get(name)
         if child is None:
             return
+        if self._board.get(name, "state") == states.RUNNING:
+            self._draining.add(name)
         self._board.put(name, state=states.STOPPING)
-        deadline_ns = self._now_ns() + seconds(self._nodes[name].shutdown_s)
-        above = self.context.plumbing.drain_asked()
-        if above:
-            deadline_ns = min(deadline_ns, above.deadline_ns)
+        within_s = self._stop_within_s(name)
+        deadline_ns = self._now_ns() + seconds(within_s)
         self._nursery.drain(name, deadline_ns, for_good=self.context.runtime_ends)
-        delay_s = max(0.0, (deadline_ns - self._now_ns()) / NS_PER_S)
-        self.context.after(delay_s, lambda: self._end(name, child.life))
 
-    def _end(self, name: str, life: int) -> None:
-        child = self._nursery.children.get(name)
-        if child is not None and child.life == life:
-            self._kill(name, f"did not finish within {self._nodes[name].shutdown_s:g} s")
+        def end() -> None:
+            if self._nursery.children.get(name) is child:
+                self._kill(name, f"did not finish within {within_s:.1f} s")
+
+        self.context.after(within_s, end)
+
+    def _stop_within_s(self, name: str) -> float:
+        """Its own `shutdown_s`; when this whole branch stops, its share of the time for that."""
+        above = self.context.plumbing.drain_asked()
+        if not above:
+            return self._nodes[name].shutdown_s
+        left_s = max(0.0, (above.deadline_ns - self._now_ns()) / NS_PER_S)
+        order = list(self._nodes)
+        later = [other for other in order[: order.index(name)] if other in self._nursery.children]
+        branch, *after = (branch_of(self._nodes[one], self._node) for one in (name, *later))
+        return stop_within_s(branch, after, left_s)
 
     # -- heartbeats --
 
@@ -218,8 +235,3 @@ class Supervisor(Actor):
 
     def _now_ns(self) -> int:
         return self.context.monotonic_ns()
-
-
-def handles_orders(node: Node) -> bool:
-    """True when this node or any below it has orders in hand."""
-    return any(below.handles_orders for below in node.walk())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,9 @@ class Probe(Actor):
             os.mkfifo(command)
         self._commands = os.open(command, os.O_RDWR | os.O_NONBLOCK)
         self.context.watch(self._commands, self._on_command)
+
+    def drain(self) -> bool:
+        return time.monotonic() >= getattr(self, "_busy_until", 0.0)
 
     def stop(self) -> None:
         self.note("stop")
@@ -109,6 +113,9 @@ class Probe(Actor):
 
     def do_hang(self) -> None:
         threading.Event().wait(600)
+
+    def do_be_busy(self, seconds: str) -> None:
+        self._busy_until = time.monotonic() + float(seconds)
 
     def do_exit(self) -> None:
         os._exit(0)
