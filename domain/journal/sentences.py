@@ -1,7 +1,7 @@
-"""One line a decision, in plain words, from a fact's name and its plain fields; None for what is no
-decision.
+"""One line a decision or critical alert, in plain words, from a fact's name and its plain fields;
+None for what is neither.
 
-The terminal shows these lines, the replay's report counts the same facts. A fact is what the
+The terminal shows these lines, the replay's report counts the decisions. A fact is what the
 recorder keeps: the message's class name and its fields as messages.codec.to_plain gives them.
 """
 
@@ -17,6 +17,8 @@ Fact = Mapping[str, Any]
 
 NOTES_SHOWN = 3
 SAID_AGAIN_AFTER_S = 900
+ALERTED_AGAIN_AFTER_S = 60
+ALERT = "AlertRaised"
 _STRUCTURES = {
     "BULL_PUT_SPREAD": "bull put spread",
     "BEAR_CALL_SPREAD": "bear call spread",
@@ -33,23 +35,27 @@ _STRUCTURES = {
 
 
 def decision_line(kind: str, fact: Fact) -> str | None:
-    """The sentence of a decision, or None."""
-    speak = _SPEAKERS.get(kind)
+    """The sentence of a decision or of a critical alert, or None."""
+    speak = _alert if kind == ALERT else _SPEAKERS.get(kind)
     return speak(fact) if speak else None
 
 
 class Repeats:
-    """Which decision lines are only said again: the same codes of the same source in a row.
+    """Which lines are only said again: the same codes of the same source in a row, the same alert.
 
-    A scan that finds nothing for the same reasons is told once in `SAID_AGAIN_AFTER_S`; figures in
-    the reasons may differ meanwhile. Every scan is a fact of the journal all the same.
+    A scan that finds nothing for the same reasons is told once in `SAID_AGAIN_AFTER_S`, an alert
+    of one key once in `ALERTED_AGAIN_AFTER_S`; figures in the texts may differ meanwhile. Each is a
+    fact of the journal all the same.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[tuple[str, ...], int]] = {}
+        self._alerts: dict[str, int] = {}
 
     def is_repeat(self, kind: str, fact: Fact, at_ns: int) -> bool:
         """True when this fact says nothing new."""
+        if kind == ALERT:
+            return self._is_old_alert(fact, at_ns)
         if kind != "ScanCompleted":
             return False
         codes = tuple(note["code"] for note in fact["notes"])
@@ -58,6 +64,16 @@ class Repeats:
             return True
         self._last[fact["source"]] = (codes, at_ns)
         return False
+
+    def _is_old_alert(self, fact: Fact, at_ns: int) -> bool:
+        name = fact["dedupe_key"] or fact["text"]
+        recent = {
+            key: said_ns
+            for key, said_ns in self._alerts.items()
+            if at_ns - said_ns < ALERTED_AGAIN_AFTER_S * NS_PER_S
+        }
+        self._alerts = recent if name in recent else recent | {name: at_ns}
+        return name in recent
 
 
 def is_decision(kind: str) -> bool:
@@ -68,6 +84,10 @@ def is_decision(kind: str) -> bool:
 def structure_name(strategy: str) -> str:
     """`IRON_CONDOR` -> `iron condor`."""
     return _STRUCTURES.get(strategy, strategy.lower().replace("_", " "))
+
+
+def _alert(fact: Fact) -> str | None:
+    return f"CRITICAL: {fact['text']}" if fact["level"] == "CRITICAL" else None
 
 
 def _what(signal: Fact) -> str:

@@ -11,7 +11,7 @@ from actors.journal.recorder import Recorder
 from domain.orders import Fill
 from messages.base import Message
 from messages.control import PauseTrading
-from messages.lifecycle import ReportsWanted
+from messages.lifecycle import AlertRaised, ReportsWanted
 from messages.market import FeedSwitched
 from messages.trading import CloseStructure, OrderFilled, PositionChanged
 from persistence.database import JournalBase, open_engine
@@ -69,6 +69,25 @@ def test_a_decision_is_said_in_plain_words(context: RecordingContext) -> None:
     record(context, OrderFilled(fill=FILL, broker="alpha", command_id=1, id="x:1:1", at_ns=at_ns))
     line = (context.runtime.data_dir / "log" / "decisions.log").read_text()
     assert line == "10:15:00  execution: bought 65 NIFTY24NOV2625950CE at 101.50 on alpha\n"
+
+
+def test_a_critical_alert_is_said_where_a_person_looks_once_a_minute(
+    context: RecordingContext,
+) -> None:
+    recorder = Recorder(context, None)
+    recorder.start()
+    for second in range(3):
+        at_ns = 1_795_149_900_000_000_000 + second * 1_000_000_000
+        text = f"the short is naked for {second} s"
+        recorder.on_message(
+            AlertRaised(
+                level="CRITICAL", text=text, dedupe_key="S", id=f"x:1:{second}", at_ns=at_ns
+            )
+        )
+    recorder.stop()
+    lines = (context.runtime.data_dir / "log" / "decisions.log").read_text().splitlines()
+    assert lines == ["10:15:00  CRITICAL: the short is naked for 0 s"]
+    assert facts(context) == ["AlertRaised"] * 3
 
 
 def test_what_a_person_did_stands_in_the_audit_trail(context: RecordingContext) -> None:

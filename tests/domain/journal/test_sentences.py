@@ -51,3 +51,28 @@ def test_only_scans_repeat() -> None:
     repeats = Repeats()
     assert not repeats.is_repeat("SignalRefused", refusal, 0)
     assert not repeats.is_repeat("SignalRefused", refusal, 1)
+
+
+def alert(text: str = "a short stands without cover", **changes: str) -> dict[str, Any]:
+    return {"level": "CRITICAL", "text": text, "dedupe_key": "k"} | changes
+
+
+def test_a_critical_alert_is_a_line_and_no_decision() -> None:
+    assert decision_line("AlertRaised", alert()) == "CRITICAL: a short stands without cover"
+    assert decision_line("AlertRaised", alert(level="RISK")) is None
+    assert not is_decision("AlertRaised")
+
+
+def test_an_alert_of_one_key_is_said_once_a_minute() -> None:
+    repeats = Repeats()
+    assert not repeats.is_repeat("AlertRaised", alert("naked for 5 s"), 0)
+    assert repeats.is_repeat("AlertRaised", alert("naked for 6 s"), 59 * NS_PER_S)
+    assert not repeats.is_repeat("AlertRaised", alert(dedupe_key="other"), 59 * NS_PER_S)
+    assert not repeats.is_repeat("AlertRaised", alert(), 60 * NS_PER_S)
+
+
+def test_an_alert_without_a_key_repeats_only_its_own_words() -> None:
+    repeats = Repeats()
+    assert not repeats.is_repeat("AlertRaised", alert("a", dedupe_key=""), 0)
+    assert not repeats.is_repeat("AlertRaised", alert("b", dedupe_key=""), 1)
+    assert repeats.is_repeat("AlertRaised", alert("a", dedupe_key=""), 2)
