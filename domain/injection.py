@@ -12,12 +12,12 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from domain.clock import NS_PER_S
-from domain.instruments import OPTION_KINDS, Kind, parse_expiry, underlying_of
+from domain.instruments import EXCHANGES, OPTION_KINDS, Kind, parse_expiry, underlying_of
 from domain.intents import STRATEGY_TRAITS, Leg, Signal, StrategyType
 
 CONTEXT_ONLY = ("INDIAVIX", "VIX")
@@ -25,24 +25,15 @@ SOURCES = ("SNIPER", "VOLATILITY", "PLAN", "EXPIRY", "FLOW", "HTTP")
 ENTRY_MODES = ("morning_plan", "continuous", "event_driven", "expiry_gamma")
 VALID_FOR_S = 60  # an opinion older than a signal cycle is no opinion any more
 LEGS_MAX = 20  # `tomic.md` 8.6: the most one multi-leg order takes
-PROVENANCE = (
-    "signal_direction", "option_type", "exchange", "short_delta_target", "wing_delta_target",
-    "rs_score", "signal_score", "vol_snapshot", "router_reason", "router_action", "router_source",
-    "router_priority_score", "confidence", "flow_origin", "flow_triggered_at", "rationale",
-    "vix_at_signal", "max_capital_pct", "max_abs_inr", "correlation", "sector_margin_pct",
-    "timestamp_epoch",
-)  # fmt: skip
-_NUMBERS = (
-    "short_delta_target", "wing_delta_target", "rs_score", "signal_score", "router_priority_score",
-    "confidence", "vix_at_signal", "max_capital_pct", "max_abs_inr", "correlation",
-    "sector_margin_pct",
-)  # fmt: skip
-_LEG_FIELDS = {
+SIDES = ("BUY", "SELL", "")
+PRODUCTS = ("MIS", "NRML", "")
+LEG_TYPES = tuple(f"{side}_{kind}" for side in SIDES[:2] for kind in ("PUT", "CALL", "PE", "CE"))
+LEG_FIELDS = (
     "leg_type", "option_type", "direction", "offset", "delta_target", "strike", "expiry_date",
     "expiry_offset", "symbol", "exchange", "ratio", "wing_points",
-    # Taken but not used: risk sizes, the execution prices.
+    # Checked, not used: risk sizes, the execution prices.
     "quantity", "order_type", "price", "product",
-}  # fmt: skip
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +73,8 @@ def signal_from_payload(
     unique within a millisecond.
     """
     read = _Fields(payload)
-    known = set(_SIGNAL_FIELDS) | set(PROVENANCE)
     for name in payload:
-        if name not in known:
+        if name not in SIGNAL_FIELDS:
             read.fail(str(name), "UNKNOWN_FIELD", "is not a field of a signal")
     instrument = _instrument(read)
     strategy = _strategy(read)
@@ -93,7 +83,7 @@ def signal_from_payload(
         "direction": _direction(read, strategy),
         "legs": _legs(read, strategy),
         "expiry": read.day("expiry_date"),
-        "product": read.choice("product", ("MIS", "NRML", ""), ""),
+        "product": read.choice("product", PRODUCTS, ""),
         "entry_mode": read.choice("entry_mode", ENTRY_MODES, "continuous"),
         "price_basis": read.choice("price_basis", ("OPTION", "UNDERLYING"), "OPTION"),
         "strength": read.number("signal_strength", 0.0, 0, 1000),
@@ -105,12 +95,10 @@ def signal_from_payload(
         "instrument_vol": read.share_or_none("instrument_vol", 5.0),
         "win_rate": read.share_or_none("win_rate", 1.0),
         "rr_ratio": read.share_or_none("rr_ratio", 100.0),
-        "extras": {name: str(payload[name])[:500] for name in PROVENANCE if name in payload},
+        "extras": _provenance(read),
     }
     # Checked, not used: lots come from the instrument master.
     read.whole("lot_size", 0, 0, 1_000_000)
-    for name in _NUMBERS:
-        read.number(name, 0.0, -math.inf)
     if not _is_plain(payload):
         read.fail("", "FIELD_INVALID", "must be plain JSON with finite numbers")
     values["dte_min"], values["dte_max"] = _dte_band(read.whole("dte", 0, 0, 400))
@@ -129,11 +117,14 @@ def signal_from_payload(
 
 
 _PRICES = ("entry_price", "stop_price", "target_price", "max_loss_per_unit")
-_SIGNAL_FIELDS = (
-    "instrument", "strategy_type", "direction", "legs", "source", "expiry_date", "product",
-    "entry_mode", "price_basis", "signal_strength", "reason", "pattern", "idempotency_key",
-    "correlation_id", "lots", "lot_size", "dte", "instrument_vol", "win_rate", "rr_ratio", *_PRICES,
-)  # fmt: skip
+
+
+def _provenance(read: _Fields) -> dict[str, str]:
+    """Fields that only say where a signal came from, or cap it; each that is given, as text."""
+    for name, check in _PROVENANCE.items():
+        check(read, name)
+    given = {name: read.payload.get(name) for name in _PROVENANCE}
+    return {name: str(value)[:500] for name, value in given.items() if value not in (None, "")}
 
 
 def _is_plain(payload: Mapping[str, Any]) -> bool:
@@ -200,14 +191,18 @@ def _leg(read: _Fields, path: str, row: Any) -> Leg | None:
         return None
     part = _Fields(row, path + ".", read.errors, "LEGS_INVALID")
     for name in row:
-        if name not in _LEG_FIELDS:
+        if name not in LEG_FIELDS:
             part.fail(str(name), "LEGS_INVALID", "is not a field of a leg")
     side, kind = _leg_side_and_kind(part)
+    part.whole("quantity", 1, 1, 1_000_000)
+    part.choice("order_type", ("MARKET", "LIMIT", "SL", "SL-M", ""), "")
+    part.number("price", 0.0, 0)
+    part.choice("product", PRODUCTS, "")
     leg = Leg(
         option_type=kind,
         direction=side,
         symbol=part.text("symbol").upper(),
-        exchange=part.text("exchange").upper(),
+        exchange=part.choice("exchange", (*EXCHANGES, ""), ""),
         strike=part.strike(),
         offset=part.offset(),
         delta_target=part.share_or_none("delta_target", 1.0),
@@ -225,7 +220,8 @@ def _leg(read: _Fields, path: str, row: Any) -> Leg | None:
 def _leg_side_and_kind(part: _Fields) -> tuple[str, Kind]:
     """From `direction` and `option_type`, or from `leg_type` (SELL_PUT, BUY_CE); the former win."""
     words = {"PUT": "PE", "CALL": "CE"}
-    side_word, _, kind_word = part.text("leg_type").upper().partition("_")
+    leg_type = part.choice("leg_type", (*LEG_TYPES, ""), "")
+    side_word, _, kind_word = leg_type.partition("_")
     side = part.text("direction").upper() or side_word
     kind = part.text("option_type").upper() or words.get(kind_word, kind_word)
     if side not in ("BUY", "SELL"):
@@ -258,12 +254,30 @@ class _Fields:
         return value.strip()
 
     def choice(self, name: str, words: tuple[str, ...], default: str) -> str:
+        """One of `words`, which are in capitals or small letters throughout; else the default."""
         value = self.text(name) or default
+        value = value.upper() if words[0].isupper() else value
         if value not in words:
             self.fail(
                 name, self.code, f"must be one of {', '.join(word for word in words if word)}"
             )
+            return default
         return value
+
+    def flag(self, name: str) -> None:
+        if not isinstance(self.payload.get(name), (bool, type(None))):
+            self.fail(name, self.code, "must be true or false")
+
+    def object(self, name: str) -> None:
+        if not isinstance(self.payload.get(name), (Mapping, type(None))):
+            self.fail(name, self.code, "must be an object")
+
+    def moment(self, name: str) -> None:
+        text = self.text(name)
+        try:
+            datetime.fromisoformat(text or "2026-01-01")
+        except ValueError:
+            self.fail(name, self.code, "must be a time such as 2026-11-24T09:31:00+05:30")
 
     def number(self, name: str, default: float, low: float, high: float = math.inf) -> float:
         value: float | None = self._read(name, float)
@@ -282,11 +296,10 @@ class _Fields:
         return int(value)
 
     def share_or_none(self, name: str, high: float) -> float | None:
-        if self.payload.get(name) is None:
+        value: float | None = self._read(name, float)
+        if value is not None and not 0 < value <= high:
+            self.fail(name, self.code, f"must be greater than 0 and at most {high:g}")
             return None
-        value = self.number(name, high, 0, high)
-        if value == 0:
-            self.fail(name, self.code, "must be greater than 0")
         return value
 
     def strike(self) -> Decimal | None:
@@ -330,3 +343,48 @@ class _Fields:
 
 def _between(low: float, high: float) -> str:
     return f"of {low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
+
+
+def _one_of(*words: str) -> _Check:
+    return lambda read, name: read.choice(name, (*words, ""), "")
+
+
+def _within(low: float, high: float) -> _Check:
+    return lambda read, name: read.number(name, 0.0, low, high)
+
+
+def _above_zero(high: float) -> _Check:
+    return lambda read, name: read.share_or_none(name, high)
+
+
+_Check = Callable[[_Fields, str], object]
+_PROVENANCE: dict[str, _Check] = {
+    "signal_direction": _one_of("BUY", "SELL"),
+    "option_type": _one_of(*OPTION_KINDS),
+    "exchange": _one_of(*EXCHANGES),
+    "short_delta_target": _above_zero(1.0),
+    "wing_delta_target": _above_zero(1.0),
+    "rs_score": _within(-1000, 1000),
+    "signal_score": _within(-1000, 1000),
+    "vol_snapshot": _Fields.object,
+    "router_reason": _Fields.text,
+    "router_action": _one_of("ACCEPT", "REJECT", "DEFER", "MERGE"),
+    "router_source": _one_of(*SOURCES),
+    "router_priority_score": _within(-1000, 1000),
+    "confidence": _within(0, 100),
+    "flow_origin": _Fields.flag,
+    "flow_triggered_at": _Fields.moment,
+    "rationale": _Fields.text,
+    "vix_at_signal": _within(0, 1000),
+    "max_capital_pct": _above_zero(100.0),
+    "max_abs_inr": _above_zero(1e12),
+    "correlation": _within(-1, 1),
+    "sector_margin_pct": _within(0, 1),
+    "timestamp_epoch": _above_zero(1e14),
+}
+SIGNAL_FIELDS = (
+    "instrument", "strategy_type", "direction", "legs", "source", "expiry_date", "product",
+    "entry_mode", "price_basis", "signal_strength", "reason", "pattern", "idempotency_key",
+    "correlation_id", "lots", "lot_size", "dte", "instrument_vol", "win_rate", "rr_ratio", *_PRICES,
+    *_PROVENANCE,
+)  # fmt: skip

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.injection import signal_from_payload
+from domain.injection import LEG_FIELDS, SIGNAL_FIELDS, signal_from_payload
 from domain.instruments import Kind
 from domain.intents import Bias, Signal, StrategyType
 from tests.kit.recording_context import START_NS
@@ -116,3 +116,115 @@ def test_where_it_came_from_is_kept():
     found = signal(flow_origin=True, rs_score=7, source="FLOW")
     assert found.extras == {"rs_score": "7", "flow_origin": "True"}
     assert found.source == "FLOW"
+
+
+NESTED = [1, {"a": 1}]
+WRONG_TEXT = (5, NESTED, "x" * 501)
+WRONG_NUMBER = ("much", NESTED, True, float("nan"), float("inf"))
+WRONG_PRICE = (*WRONG_NUMBER, -5)
+WRONG_CAP = (*WRONG_PRICE, 0)
+WRONG_WORD = ("NEITHER", 5, NESTED)
+WRONG_IN_A_SIGNAL = {
+    "instrument": (5, NESTED, "", "INDIAVIX"),
+    "strategy_type": (*WRONG_WORD, ""),
+    "direction": (*WRONG_WORD, ""),
+    "legs": ("OTM1", {"offset": "OTM1"}, [], 5),
+    "source": WRONG_WORD,
+    "expiry_date": (20261229, NESTED, "soon"),
+    "product": (*WRONG_WORD, "CNC"),
+    "entry_mode": WRONG_WORD,
+    "price_basis": WRONG_WORD,
+    "signal_strength": (*WRONG_PRICE, 1001),
+    "reason": WRONG_TEXT,
+    "pattern": WRONG_TEXT,
+    "idempotency_key": (5, NESTED, "x" * 129),
+    "correlation_id": (5, NESTED, "x" * 129),
+    "lots": (*WRONG_CAP, 1.5, 1001),
+    "lot_size": (*WRONG_PRICE, 1.5),
+    "dte": (*WRONG_PRICE, 1.5, 401),
+    "instrument_vol": (*WRONG_CAP, 6),
+    "win_rate": (*WRONG_CAP, 1.5),
+    "rr_ratio": (*WRONG_CAP, 101),
+    "entry_price": WRONG_PRICE,
+    "stop_price": WRONG_PRICE,
+    "target_price": WRONG_PRICE,
+    "max_loss_per_unit": WRONG_PRICE,
+    "signal_direction": (*WRONG_WORD, -5),
+    "option_type": (*WRONG_WORD, "FUT"),
+    "exchange": (*WRONG_WORD, ["NFO"]),
+    "short_delta_target": (*WRONG_CAP, 1.1),
+    "wing_delta_target": (*WRONG_CAP, 1.1),
+    "rs_score": WRONG_NUMBER,
+    "signal_score": WRONG_NUMBER,
+    "vol_snapshot": ("iv 14", 5, NESTED),
+    "router_reason": WRONG_TEXT,
+    "router_action": WRONG_WORD,
+    "router_source": WRONG_WORD,
+    "router_priority_score": WRONG_NUMBER,
+    "confidence": (*WRONG_PRICE, 101),
+    "flow_origin": ("yes", 1, NESTED),
+    "flow_triggered_at": ("at noon", 5, NESTED),
+    "rationale": WRONG_TEXT,
+    "vix_at_signal": WRONG_PRICE,
+    "max_capital_pct": (*WRONG_CAP, 101),
+    "max_abs_inr": WRONG_CAP,
+    "correlation": (*WRONG_NUMBER, -5, 1.1),
+    "sector_margin_pct": (*WRONG_PRICE, 1.1),
+    "timestamp_epoch": (*WRONG_CAP, {"at": 1}),
+}
+WRONG_IN_A_LEG = {
+    "leg_type": (*WRONG_WORD, "HOLD_PUT"),
+    "option_type": WRONG_WORD,
+    "direction": WRONG_WORD,
+    "offset": ("OTM99", 5, NESTED),
+    "delta_target": (*WRONG_CAP, 1.1),
+    "strike": WRONG_CAP,
+    "expiry_date": (20261229, NESTED, "soon"),
+    "expiry_offset": (*WRONG_PRICE, 1.5, 61),
+    "symbol": WRONG_TEXT,
+    "exchange": (*WRONG_WORD, ["NFO"]),
+    "ratio": (*WRONG_CAP, 1.5, 11),
+    "wing_points": WRONG_CAP,
+    "quantity": (*WRONG_CAP, 1.5),
+    "order_type": WRONG_WORD,
+    "price": WRONG_PRICE,
+    "product": WRONG_WORD,
+}
+
+
+def test_every_field_of_the_schema_has_its_wrong_values_here():
+    assert set(WRONG_IN_A_SIGNAL) == set(SIGNAL_FIELDS)
+    assert set(WRONG_IN_A_LEG) == set(LEG_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, row in WRONG_IN_A_SIGNAL.items() for value in row]
+)
+def test_a_field_of_a_signal_breaks_no_rule_unnamed(name, value):
+    assert name in {field for field, _ in errors(**{name: value})}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, row in WRONG_IN_A_LEG.items() for value in row]
+)
+def test_a_field_of_a_leg_breaks_no_rule_unnamed(name, value):
+    leg = {"option_type": "PE", "direction": "SELL", name: value}
+    if name not in ("offset", "delta_target", "strike", "symbol", "wing_points"):
+        leg["offset"] = "OTM1"
+    assert f"legs[1].{name}" in {field for field, _ in errors(legs=[LEGS[0], leg])}
+
+
+def test_a_cap_of_nothing_is_no_cap_and_no_word():
+    assert signal(max_abs_inr=None, rs_score="", max_capital_pct=2).extras == {
+        "max_capital_pct": "2"
+    }
+
+
+def test_a_whole_signal_with_every_provenance_field_is_taken():
+    given = {
+        "signal_direction": "BUY", "option_type": "CE", "exchange": "nfo", "confidence": 62,
+        "short_delta_target": 0.25, "wing_delta_target": 0.1, "correlation": -0.4,
+        "sector_margin_pct": 0.2, "vol_snapshot": {"iv": 0.14}, "router_action": "ACCEPT",
+        "flow_triggered_at": "2026-11-24T09:31:00+05:30", "timestamp_epoch": 1_785_000_000,
+    }  # fmt: skip
+    assert set(signal(**given).extras) == set(given)

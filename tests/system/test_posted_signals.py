@@ -39,6 +39,8 @@ def test_each_wrong_field_of_a_signal_is_named(quiet_system: TradingSystem) -> N
         "idempotency_key": "k" * 129, "lots": 0, "lot_size": 1.5, "dte": -1, "entry_price": "x",
         "stop_price": -1, "target_price": [], "max_loss_per_unit": True, "instrument_vol": 0,
         "win_rate": 2, "rr_ratio": -1, "correlation_id": 1, "pattern": {}, "confidence": "high",
+        "option_type": [1, {"a": 1}], "exchange": ["NFO"], "signal_direction": -5,
+        "max_abs_inr": -5, "max_capital_pct": 0, "correlation": -5, "timestamp_epoch": {"at": 1},
         "colour": "red",
     }  # fmt: skip
     status, answer = quiet_system.post("/tomic/signals", wrong)
