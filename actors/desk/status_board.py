@@ -1,9 +1,8 @@
 """status_board: the status actor. Keeps the newest part of every actor and serves HTTP from it.
 
-Hears HealthReported, TreeReported and DeskAnswered; tells control_desk what people ask. A new life
-announces ReportsWanted. The web
-server runs in a thread of this process and reaches the actor through a socket pair the loop
-watches.
+Hears HealthReported, TreeReported, TradingModeChanged and DeskAnswered; tells control_desk what
+people ask. A new life announces ReportsWanted. The web server runs in a thread of this process and
+reaches the actor through a socket pair the loop watches.
 """
 
 from __future__ import annotations
@@ -12,12 +11,15 @@ import itertools
 import socket
 import threading
 from collections import deque
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from actors.actor import Actor
 from messages.control import DeskAnswered, DeskRequest
 from messages.lifecycle import AlertRaised, HealthReported, ReportsWanted, TreeReported
+from messages.trading import TradingModeChanged
 from web_status.app import WebServer
 from web_status.gateway import Answer, Part
 
@@ -34,6 +36,8 @@ class StatusBoard(Actor):
         runtime = self.context.runtime
         self._parts: dict[str, Part] = {}
         self._tree: Part | None = None
+        self._killed = False
+        self._pausing = {node.name for node in runtime.tree.walk() if node.pause_on_kill}
         self._alerts: deque[dict[str, Any]] = deque(maxlen=ALERTS_KEPT)
         self._futures: dict[str, Future[Answer]] = {}
         self._asked: deque[DeskRequest] = deque()
@@ -60,6 +64,10 @@ class StatusBoard(Actor):
     def on_tree_reported(self, message: TreeReported) -> None:
         with self._lock:
             self._tree = Part(message.tree, self.context.monotonic_ns())
+
+    def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
+        with self._lock:
+            self._killed = message.killed
 
     def on_alert_raised(self, message: AlertRaised) -> None:
         with self._lock:
@@ -99,7 +107,10 @@ class StatusBoard(Actor):
 
     def tree(self) -> Part | None:
         with self._lock:
-            return self._tree
+            told, killed = self._tree, self._killed
+        if told is None or not killed:
+            return told
+        return replace(told, body=_paused(told.body, self._pausing))
 
     def alerts(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -110,3 +121,10 @@ class StatusBoard(Actor):
 
     def monotonic_ns(self) -> int:
         return self.context.monotonic_ns()
+
+
+def _paused(node: Mapping[str, Any], pausing: Collection[str]) -> dict[str, Any]:
+    """The tree while the kill switch is set: who runs and is told to pause then does nothing."""
+    pauses = node["name"] in pausing and node["state"] == "running"
+    children = [_paused(child, pausing) for child in node["children"]]
+    return {**node, "state": "paused" if pauses else node["state"], "children": children}
