@@ -7,7 +7,9 @@ last words for the supervisor and ends the process: no message is ever handled a
 
 from __future__ import annotations
 
+import heapq
 import os
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -27,7 +29,8 @@ from actors.hosting.shortcut import Shortcut
 from actors.hosting.wire import Address
 from domain.clock import NS_PER_S
 
-LINGER_S, LINGER_MAX_S = 0.02, 0.25  # without, and with traffic
+WAKE_MARGIN_NS = 500_000  # a wake-up that came a moment before its timer would be lost
+BUSY_PEER_NS = 20_000_000  # how often a host that had no room is tried from the runtime's loop
 
 _shared: list[Shared] = []
 _log: list[LogFile] = []
@@ -56,6 +59,7 @@ class Host(ThespianActor):
             if os.getppid() in (1, shared.launcher_pid):
                 os._exit(0)  # the parent ended before this process asked to end with it
             self._shortcut: Shortcut | None = None
+            self._wakes: list[int] = []  # asked of the runtime and not yet come
             self._engine = Engine(shared, self, self._open_log, self._fork)
         except BaseException:
             os._exit(process.CRASHED)
@@ -71,7 +75,7 @@ class Host(ThespianActor):
                 os._exit(0)
             else:
                 self._engine.receive(message, sender)
-            return ThespianWatch(self._linger())
+            return ThespianWatch(self._turn())
         except BaseException as failure:
             self._end(failure)
 
@@ -84,32 +88,50 @@ class Host(ThespianActor):
                     self._engine.receive(frame, sender)
         self._engine.readable([descriptor for descriptor in ready if descriptor not in ours])
 
-    def _linger(self) -> list[int]:
-        """What Thespian shall watch. Where one frame came the next is near, and its loop is slow:
-        so this one turns for a while, as long as something comes.
+    def _turn(self) -> list[int]:
+        """Our own loop, until the runtime has something to do: its loop takes a millisecond a turn,
+        this one some tens of microseconds. Gives what the runtime shall watch for us.
         """
         engine, shortcut = self._engine, self._shortcut
         if shortcut is None:
             return engine.descriptors()
-        until = time.monotonic() + LINGER_MAX_S
-        while engine.configured and time.monotonic() < until:
-            pending = shortcut.push()
-            ready = shortcut.wait(engine.descriptors(), self._pause_s())
-            self._take(ready)
-            due_ns = engine.next_due_ns()
-            if due_ns is not None and time.monotonic_ns() >= due_ns:
-                engine.woken()
-            elif not ready and not pending:
+        busy_peers = False
+        while (runtime := self._runtime_descriptors()) is not None:
+            busy_peers = shortcut.push()
+            ready = shortcut.wait([*engine.descriptors(), *runtime], self._pause_s())
+            if not set(runtime).isdisjoint(ready):
                 break
-        if shortcut.push():
-            self.wake_after(LINGER_S)
+            self._take(ready)
+            if engine.is_due():
+                engine.woken()
+        self._ask_for_wake_up(soon=busy_peers)
         return [*engine.descriptors(), *shortcut.descriptors()]
 
-    def _pause_s(self) -> float:
+    def _runtime_descriptors(self) -> list[int] | None:
+        """What the runtime waits for; None while it has something under way."""
+        transport = self._myRef.transport
+        busy = (transport._transmitIntents, transport._waitingTransmits)
+        if any((*busy, transport._incomingEnvelopes)):
+            return None
+        idle = [each.socket.fileno() for each in transport._openSockets.values()]
+        return [transport.socket.fileno(), *idle, *transport._incomingSockets]
+
+    def _pause_s(self) -> float | None:
         due_ns = self._engine.next_due_ns()
-        if due_ns is None:
-            return LINGER_S
-        return min(max((due_ns - time.monotonic_ns()) / NS_PER_S, 0.0), LINGER_S)
+        return None if due_ns is None else max((due_ns - time.monotonic_ns()) / NS_PER_S, 0.0)
+
+    def _ask_for_wake_up(self, *, soon: bool) -> None:
+        """One that was asked for cannot be taken back: another only when that comes too late."""
+        due_ns = self._engine.next_due_ns()
+        if soon:
+            due_ns = min(due_ns or sys.maxsize, time.monotonic_ns() + BUSY_PEER_NS)
+        while self._wakes and self._wakes[0] <= time.monotonic_ns():
+            heapq.heappop(self._wakes)
+        if due_ns is None or (self._wakes and self._wakes[0] <= due_ns):
+            return
+        heapq.heappush(self._wakes, due_ns)
+        after_ns = max(0, due_ns - time.monotonic_ns()) + WAKE_MARGIN_NS
+        self.wakeupAfter(timedelta(seconds=after_ns / NS_PER_S))
 
     def _end(self, failure: BaseException) -> None:
         name = self._engine.name
@@ -135,9 +157,6 @@ class Host(ThespianActor):
             self._shortcut.send(targetAddr, msg)
         else:
             super().send(targetAddr, msg)
-
-    def wake_after(self, delay_s: float) -> None:
-        self.wakeupAfter(timedelta(seconds=delay_s))
 
     def _fork(self) -> tuple[Address, Forked]:
         """A new host below this one; the process handle is where Thespian keeps it."""

@@ -7,7 +7,6 @@ mail over at the end, and lets an exception out, which ends the process (the hos
 
 from __future__ import annotations
 
-import heapq
 import os
 import time
 from collections.abc import Callable
@@ -46,7 +45,6 @@ from messages.codec import decode
 from messages.lifecycle import TreeReported
 
 ASK_AGAIN_S = 0.02  # how often a draining actor is asked whether it is done
-WAKE_MARGIN_NS = 500_000  # a wake-up that came a moment before its timer would be lost
 TREE_LOOK_S = 1.0
 TREE_EVERY_NS = 2_000_000_000
 
@@ -68,7 +66,6 @@ class Engine:
         self.context: HostContext
         self._open_log, self._fork = open_log, fork
         self._timers = Timers()
-        self._wakes: list[int] = []  # asked for and not yet come
         self._parent: Address | None = None
         self._directory: DirectoryAt | None = None
         self._drain: Drain | None = None
@@ -91,10 +88,8 @@ class Engine:
         self._settle()
 
     def woken(self) -> None:
-        """The wake-up asked for is due (or an older one is)."""
+        """A timer may be due."""
         now_ns = time.monotonic_ns()
-        while self._wakes and self._wakes[0] <= now_ns:
-            heapq.heappop(self._wakes)
         while callback := self._timers.take_due(now_ns):
             callback()
         if self.stepping is None:
@@ -338,14 +333,13 @@ class Engine:
             self.context.alert("RISK", text, dedupe_key=f"slow:{self.name}")
 
     def _settle(self) -> None:
-        """The end of every event: batches, mail out, the next wake-up."""
+        """The end of every event: batches, mail out."""
         if self.context.subscriber is not None:
             self.handle("batch", self.context.drain_bus)
         if self.stepping is not None:
             self.stepping.advance()
         self.postman.pump()
         self._high = max(self._high, self.shared.board.mailbox(self.name))
-        self._arm()
 
     def next_due_ns(self) -> int | None:
         """When the next timer is due (monotonic); None when there is none."""
@@ -354,14 +348,10 @@ class Engine:
             due.append(self.context.timers.next_due_ns())
         return min((at for at in due if at is not None), default=None)
 
-    def _arm(self) -> None:
-        """Asks for a wake-up, unless one that cannot be taken back comes early enough."""
+    def is_due(self) -> bool:
+        """A timer waits for `woken`."""
         due_ns = self.next_due_ns()
-        if due_ns is None or (self._wakes and self._wakes[0] <= due_ns):
-            return
-        heapq.heappush(self._wakes, due_ns)
-        late_ns = due_ns - time.monotonic_ns() + WAKE_MARGIN_NS
-        self.transport.wake_after(max(WAKE_MARGIN_NS, late_ns) / 1e9)
+        return due_ns is not None and time.monotonic_ns() >= due_ns
 
     # -- figures --
 

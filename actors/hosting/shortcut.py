@@ -79,16 +79,16 @@ class Shortcut:
             connection.close()
         return frames
 
-    def wait(self, others: list[int], timeout_s: float) -> list[int]:
-        """Readable ones of our descriptors and `others`, after at most that time; earlier and
-        none when a busy host has room again."""
+    def wait(self, others: list[int], timeout_s: float | None) -> list[int]:
+        """Readable ones of our descriptors and `others`, after at most that time (None: without
+        limit); earlier and none when a busy host has room again."""
         poll = select.poll()
         for address in self._pending:
             if address in self._outgoing:
                 poll.register(self._outgoing[address].fileno(), select.POLLOUT)
         for descriptor in (*self.descriptors(), *others):
             poll.register(descriptor, select.POLLIN)
-        events = poll.poll(timeout_s * 1_000)
+        events = poll.poll(None if timeout_s is None else timeout_s * 1_000)
         return [descriptor for descriptor, event in events if not event & select.POLLOUT]
 
     def _connection(self, address: str) -> socket.socket:

@@ -143,6 +143,3 @@ class Transport(Protocol):
 
     def send(self, address: Address, frame: Any) -> None:
         """Hands a frame over; never blocks."""
-
-    def wake_after(self, delay_s: float) -> None:
-        """Calls `woken` once after that time."""

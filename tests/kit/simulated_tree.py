@@ -49,10 +49,6 @@ class _Port:
     def send(self, address: Address, frame: Any) -> None:
         self._tree.frames.append((self._address, address, frame))
 
-    def wake_after(self, delay_s: float) -> None:
-        self._tree.wakes.append((time.monotonic() + delay_s, self._address))
-        self._tree.wakes_asked += 1
-
 
 class SimulatedTree:
     """Leaves of a tree, by name; the supervisors are the test's hand."""
@@ -78,8 +74,6 @@ class SimulatedTree:
             control=far,
         )
         self.frames: list[tuple[Address, Address, Any]] = []
-        self.wakes: list[tuple[float, str]] = []
-        self.wakes_asked = 0
         self.engines: dict[str, Engine] = {}
         self.made: list[Engine] = []  # all that ever were
         self._draw = random.Random(seed)
@@ -141,12 +135,9 @@ class SimulatedTree:
             self._deliver_one()
 
     def _deliver_one(self) -> None:
-        now = time.monotonic()
-        for due, address in [wake for wake in self.wakes if wake[0] <= now]:
-            self.wakes.remove((due, address))
-            if address in self.engines:
-                self.engines[address].woken()
         for engine in list(self.engines.values()):
+            if engine.configured and engine.is_due():
+                engine.woken()
             ready = select.select(engine.descriptors(), [], [], 0)[0] if engine.configured else []
             if ready:
                 engine.readable(ready)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from actors.actor import Actor
+from actors.host import Host
 from actors.hosting.masking import masked
 from actors.hosting.timers import Timers
 from actors.hosting.wire import Mail, Posted
@@ -16,18 +21,6 @@ from tests.kit.recording_context import make_runtime
 from tests.kit.simulated_tree import SimulatedTree
 
 Simulate = Callable[..., SimulatedTree]
-
-
-class Clockwork(Actor):
-    """Has a slow and a quick timer."""
-
-    def start(self) -> None:
-        self.ticks = 0
-        self.context.every(30.0, self._tick)
-        self.context.every(0.01, self._tick)
-
-    def _tick(self) -> None:
-        self.ticks += 1
 
 
 class Chain(Actor):
@@ -77,14 +70,27 @@ def test_a_repeating_timer_that_was_late_does_not_run_in_a_burst() -> None:
     assert len(ran) == 1
 
 
-def test_quick_timers_beside_a_slow_one_ask_for_no_more_wake_ups_than_they_need(
-    tmp_path: Path, simulate: Simulate
-) -> None:
-    tree = simulate(make_runtime(tmp_path), {"directory": Directory, "clockwork": Clockwork})
-    tree.start("directory", "clockwork")
-    tree.run_until(lambda: tree.actor("clockwork").ticks >= 30)
-    assert tree.wakes_asked <= tree.actor("clockwork").ticks + 10
-    assert len(tree.wakes) <= 6
+def test_a_wake_up_is_asked_for_only_when_none_comes_early_enough(monkeypatch) -> None:
+    host, asked = Host.__new__(Host), []
+    due_s = iter((30.0, 30.0, 0.5, 0.5, 0.7, 0.1))
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 1_000)
+    host._wakes = []
+    host._engine = SimpleNamespace(next_due_ns=lambda: 1_000 + round(next(due_s) * 1e9))
+    host.wakeupAfter = lambda after: asked.append(round(after.total_seconds(), 2))
+    for _ in range(6):
+        host._ask_for_wake_up(soon=False)
+    assert asked == [30.0, 0.5, 0.1]
+
+
+def test_a_host_that_waits_for_a_busy_one_is_woken_soon_without_a_timer(monkeypatch) -> None:
+    host, asked = Host.__new__(Host), []
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 1_000)
+    host._wakes, host._engine = [], SimpleNamespace(next_due_ns=lambda: None)
+    host.wakeupAfter = lambda after: asked.append(after.total_seconds())
+    host._ask_for_wake_up(soon=False)
+    assert asked == []
+    host._ask_for_wake_up(soon=True)
+    assert asked == [pytest.approx(0.0205)]
 
 
 def test_messages_carry_their_sender_life_count_and_what_caused_them(
