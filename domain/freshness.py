@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from domain.clock import NS_PER_S
 from domain.instruments import underlying_of
 from domain.readings import FreshnessMark
@@ -20,6 +22,7 @@ RATIO_AGE_MAX_S = 120.0  # put-call ratio and gamma exposure
 MAX_PAIN_AGE_MAX_S = 300.0
 IV_WARN_AGE_S, IV_BLOCK_AGE_S = 60.0, 120.0
 VIX_AGE_MAX_S = 60.0
+AHEAD_MAX_S = 1.0  # what bears a later time than now was stamped before the clock was set back
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,27 @@ def check_freshness(
     No mark, or an expired one, blocks; never seen is infinitely old. The codes are those of
     `tomic.md` 1.1 and ENTRY_GATE_CLOSED, the data gate of `data_pipeline.md` 4.
     """
-    if mark is None or now_ns > mark.expires_ns:
+    ahead_s = (mark.as_of_ns - now_ns) / NS_PER_S if mark else 0.0
+    if mark is None or now_ns > mark.expires_ns or ahead_s > AHEAD_MAX_S:
         text = "no freshness mark is valid, so every quote counts as stale"
         return FreshnessReport(False, ("STALE_QUOTE",), (), {"STALE_QUOTE": text})
     name = underlying_of(underlying)
     gates = _quote_gates(mark, name, option_symbols, now_ns)
     if needs_depth:
         age_s = _price_age_s(mark, mark.depth_ns.get(name, 0), now_ns)
-        if age_s > DEPTH_AGE_MAX_S:
+        if _is_old(age_s, DEPTH_AGE_MAX_S):
             gates["NO_DEPTH"] = f"depth of {name} is {_told(age_s)}, limit {DEPTH_AGE_MAX_S:g} s"
     warnings = _reading_warnings(mark, name, now_ns)
     _weigh_volatility(mark, name, now_ns, premium_selling, gates, warnings)
     details = warnings | gates
     return FreshnessReport(not gates, tuple(gates), tuple(warnings), details)
+
+
+def told_ns(ticks: np.ndarray) -> np.ndarray:
+    """When each price of a TICK_DTYPE batch was true: the source's own time, at the latest its
+    arrival. A tick that repeats an old time makes no price younger (`openalgo.md` 7.5)."""
+    moments: np.ndarray = np.minimum(ticks["ts_ns"], ticks["received_ns"])
+    return moments
 
 
 def last_true_ns(seen_ns: int, now_ns: int, stands_ns: int) -> int:
@@ -75,11 +86,13 @@ def _quote_gates(
 ) -> dict[str, str]:
     gates: dict[str, str] = {}
     age_s = _price_age_s(mark, mark.quotes_ns.get(name, 0), now_ns)
-    if age_s > QUOTE_AGE_MAX_S:
+    if _is_old(age_s, QUOTE_AGE_MAX_S):
         gates["STALE_QUOTE"] = f"quote of {name} is {_told(age_s)}, limit {QUOTE_AGE_MAX_S:g} s"
     seen = {symbol: mark.quotes_ns.get(symbol, 0) for symbol in option_symbols}
     ages = {symbol: _price_age_s(mark, at_ns, now_ns) for symbol, at_ns in seen.items()}
-    stale = [f"{symbol} {_told(age)}" for symbol, age in ages.items() if age > OPTION_AGE_MAX_S]
+    stale = [
+        f"{symbol} {_told(age)}" for symbol, age in ages.items() if _is_old(age, OPTION_AGE_MAX_S)
+    ]
     if stale:
         gates["STALE_OPTION"] = f"{', '.join(stale)}, limit {OPTION_AGE_MAX_S:g} s"
     since_s = _age_s(mark.switched_ns, now_ns)
@@ -100,7 +113,7 @@ def _reading_warnings(mark: FreshnessMark, name: str, now_ns: int) -> dict[str, 
     return {
         code: f"{words} of {name} is {_told(age_s)}, limit {limit_s:g} s"
         for (code, words, _, limit_s), age_s in ages
-        if age_s > limit_s
+        if _is_old(age_s, limit_s)
     }
 
 
@@ -112,14 +125,14 @@ def _weigh_volatility(
     gates: dict[str, str],
     warnings: dict[str, str],
 ) -> None:
-    iv_s = _age_s(mark.iv_ns.get(name, 0), now_ns)
-    if iv_s > IV_BLOCK_AGE_S and premium_selling:
+    iv_s = _price_age_s(mark, mark.iv_ns.get(name, 0), now_ns)
+    if premium_selling and _is_old(iv_s, IV_BLOCK_AGE_S):
         text = f"implied volatility of {name} is {_told(iv_s)}, limit {IV_BLOCK_AGE_S:g} s to sell"
         gates["IV_HARD_BLOCK"] = text
-    elif iv_s > IV_WARN_AGE_S:
+    elif _is_old(iv_s, IV_WARN_AGE_S):
         warnings["IV_STALE"] = f"implied volatility of {name} is {_told(iv_s)}"
     vix_s = _price_age_s(mark, mark.vix_ns, now_ns)
-    if vix_s > VIX_AGE_MAX_S:
+    if _is_old(vix_s, VIX_AGE_MAX_S):
         target = gates if premium_selling else warnings
         target["VIX_STALE"] = f"volatility index is {_told(vix_s)}, limit {VIX_AGE_MAX_S:g} s"
 
@@ -132,5 +145,11 @@ def _age_s(at_ns: int, now_ns: int) -> float:
     return (now_ns - at_ns) / NS_PER_S if at_ns else float("inf")
 
 
+def _is_old(age_s: float, limit_s: float) -> bool:
+    return not -AHEAD_MAX_S <= age_s <= limit_s
+
+
 def _told(age_s: float) -> str:
+    if age_s < -AHEAD_MAX_S:
+        return f"stamped {-age_s:.1f} s ahead of the clock"
     return "never seen" if age_s == float("inf") else f"{age_s:.1f} s old"

@@ -61,9 +61,9 @@ class FreshnessMark:
     """Ages of the data an entry depends on (`tomic.md` 9.4), as known at `as_of_ns`; valid to
     `expires_ns`.
 
-    `quotes_ns` maps an underlying's name, and an option's symbol, to the receive time of its last
-    tick. Never seen is absent. `iv_ns` maps an underlying to the time of its last implied
-    volatility. A price stands for `stands_ns`: 0 live, the recording's interval in a replay.
+    `quotes_ns` maps an underlying's name, and an option's symbol, to the time its last price was
+    true by its source. Never seen is absent. `iv_ns` maps an underlying to the time of the quotes
+    its last implied volatility came from. A price stands for `stands_ns`: 0 live, the recording's interval in a replay.
     """
 
     as_of_ns: int

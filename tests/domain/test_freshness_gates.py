@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from domain.clock import NS_PER_S, seconds
-from domain.freshness import check_freshness, last_true_ns
+from domain.freshness import check_freshness, last_true_ns, told_ns
+from domain.prices import TICK_DTYPE
 from domain.readings import FreshnessMark
 
 NOW = 1_795_149_900_000_000_000
@@ -104,6 +106,36 @@ def test_a_closed_entry_gate_blocks_with_its_reason():
 
 def test_depth_is_asked_for_only_when_needed():
     assert report(replace(FRESH, depth_ns={}), depth=False).passed
+
+
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [("underlying", "STALE_QUOTE"), ("option", "STALE_OPTION"), ("depth", "NO_DEPTH"),
+     ("iv", "IV_HARD_BLOCK"), ("vix", "VIX_STALE")],
+)  # fmt: skip
+def test_what_was_stamped_before_the_clock_was_set_back_is_stale(field, code):
+    assert report(aged(field, -1)).passed
+    result = report(aged(field, -1, past=-1))
+    assert result.blocking == (code,)
+    assert "1.0 s ahead of the clock" in result.details[code]
+
+
+def test_a_mark_from_before_the_clock_was_set_back_is_not_valid():
+    assert report(FRESH, now_ns=NOW - seconds(1)).passed
+    assert report(FRESH, now_ns=NOW - seconds(1) - 1).blocking == ("STALE_QUOTE",)
+
+
+def test_a_recorded_volatility_stands_until_the_next_row_is_due():
+    old = aged("iv", 150)
+    assert report(old).blocking == ("IV_HARD_BLOCK",)
+    result = report(replace(old, stands_ns=60 * NS_PER_S))
+    assert (result.blocking, result.warning) == ((), ("IV_STALE",))
+
+
+def test_a_price_is_as_old_as_its_source_says_and_never_younger_than_its_arrival():
+    ticks = np.zeros(2, TICK_DTYPE)
+    ticks["ts_ns"], ticks["received_ns"] = [100, 300], 200
+    assert told_ns(ticks).tolist() == [100, 200]
 
 
 def test_a_recorded_price_stands_until_the_next_row_is_due_and_ages_from_then() -> None:
