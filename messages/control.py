@@ -11,7 +11,8 @@ from messages.base import Message
 
 @dataclass(frozen=True, kw_only=True)
 class DeskRequest(Message):
-    """From the status board: one request of a person. `request` names it for the answer.
+    """From the status board: one request of a person. `request` names it for the answer; `by` is
+    `name@address`, as in every command that comes of it.
 
     `action`: start, stop, pause, resume, restart_node, inject_signal, close_structure, approve,
     refuse, retry_dead_letter, delete_dead_letter, scan.
@@ -34,14 +35,14 @@ class DeskAnswered(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StartTrading(Message):
-    """Begin (or go on with) the signal loop."""
+    """Begin (or go on with) the signal loop; entries may be made."""
 
     by: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopTrading(Message):
-    """End the signal loop; positions and their guards stay."""
+    """End the signal loop and every entry that has not left; positions and their guards stay."""
 
     by: str
     reason: str
@@ -82,6 +83,7 @@ class InjectSignal(Message):
     payload: dict[str, Any]
     reply_to: str
     request: str
+    by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

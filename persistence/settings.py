@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from persistence.database import MainBase
 
+RUNNING = "runtime.running"  # whether a person (or the start) lets new entries be made
+
 
 class SettingRow(MainBase):
     """One stored value as JSON."""

@@ -1,8 +1,8 @@
 """control_desk: the one door for what people (and later flows) ask of the runtime.
 
 Hears DeskRequest from the status board; tells the actor concerned, waits for its word where there
-is one, and answers DeskAnswered with an HTTP status and a body. Keeps whether the signal loop
-should run.
+is one, and answers DeskAnswered with an HTTP status and a body. Keeps whether entries
+may be made.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ from messages.control import (
 from messages.lifecycle import NodeRestarted, RestartNode
 from messages.trading import CloseStructure, TradingModeChanged
 from persistence.database import open_engine
-from persistence.settings import SettingStore
+from persistence.settings import RUNNING, SettingStore
 
 ANSWER_WITHIN_S = 5.0
 SIGNAL_LOOP, RISK, GATE, EXECUTION = "signal_loop", "risk_agent", "breaker_gate", "execution_agent"
 BOARD, RECORDER = "status_board", "recorder"
-RUNNING = "runtime.running"
 
 
 class ControlDesk(Actor):
@@ -131,10 +130,7 @@ class ControlDesk(Actor):
         self._answer(message.request, 202, "", f"{name} is being restarted")
 
     def _inject(self, message: DeskRequest) -> None:
-        if self._killed or not self._running:
-            state = "paused" if self._killed else "stopped"
-            text = f"the runtime is {state}; no signal is taken"
-            self._answer(message.request, 409, "NOT_RUNNING", text)
+        if self._takes_no_entries(message.request, "no signal is taken"):
             return
         self._injections += 1
         outcome = signal_from_payload(
@@ -153,8 +149,17 @@ class ControlDesk(Actor):
                 payload=message.body,
                 reply_to=self.context.name,
                 request=message.request,
+                by=message.by,
             ),
         )
+
+    def _takes_no_entries(self, request: str, so: str) -> bool:
+        """True when no entry may be made now, which is then the answer."""
+        if self._running and not self._killed:
+            return False
+        state = "paused" if self._killed else "stopped"
+        self._answer(request, 409, "NOT_RUNNING", f"the runtime is {state}; {so}")
+        return True
 
     def _close_structure(self, message: DeskRequest) -> None:
         strategy_id = str(message.body["strategy_id"])
@@ -167,6 +172,8 @@ class ControlDesk(Actor):
         self._answer(message.request, 202, "", f"{strategy_id} is being closed")
 
     def _approve(self, message: DeskRequest) -> None:
+        if self._takes_no_entries(message.request, "entries that waited for a word were ended"):
+            return
         self._order(
             EXECUTION,
             ApproveCommand(

@@ -34,6 +34,7 @@ class Conditions:
     mode: str = ""
     mode_reason: str = ""
     killed: bool = False
+    stopped: str = ""
     draining: bool = False
     session: SessionOpened | None = None
 
@@ -71,6 +72,8 @@ class Conditions:
     ) -> Refusal | None:
         """Why this entry is not to be sent any more: what risk allowed may have changed since
         (`tomic.md` 8.2, step 5)."""
+        if self.stopped:
+            return Refusal("TRADING_STOPPED", self.stopped)
         regime = check_regime(intent.signal, self.regime, now_ns, self.policy)
         if regime and regime.code not in NOT_READ:
             return regime

@@ -162,6 +162,12 @@ class EntryDesk:
                 command.command_id, abort_requested=True, last_error=reason, error_code=code
             )
 
+    def abort_unsent(self, code: str, reason: str) -> None:
+        """Ends every entry of which nothing has left; what is under way goes its way."""
+        for command in self._store.open_commands():
+            if not command.is_exit and not self._has_left(command):
+                self.abort(command, code, reason)
+
     def fail(self, command: CommandRow, code: str, text: str, denied: bool = False) -> None:
         """Ends a command nothing of which was sent."""
         status = OrderStatus.REJECTED_RISK if denied else OrderStatus.FAILED

@@ -29,7 +29,7 @@ from domain.gates import naked_policy
 from domain.orders import CommandStatus
 from domain.positions import unhedged_shorts
 from messages.books import BrokerOrdersRead, BrokerPositionsRead
-from messages.control import ApproveCommand, ManageDeadLetter
+from messages.control import ApproveCommand, ManageDeadLetter, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked, SessionOpened
 from messages.trading import (
@@ -49,6 +49,7 @@ from messages.trading import (
 )
 from persistence.database import open_engine
 from persistence.orders import OrderStore
+from persistence.settings import RUNNING, SettingStore
 
 LOOK_EVERY_S = 0.5  # `tomic.md` 8.1
 UNHEDGED_MAX_S = 5.0  # [S2]
@@ -85,8 +86,10 @@ class ExecutionAgent(Actor):
         self._entries = EntryDesk(context, self._store, desk, checks)
         self._closes = CloseDesk(context, self._store, desk, self._entries)
         self._guards = GuardKeeper(context, self._store, desk, self._closes)
-        self._people = PersonDesk(context, self._store)
+        self._people = PersonDesk(context, self._store, self._conditions)
         self._teller = Teller(context, self._store)
+        if not self._was_running():
+            self._conditions.stopped = "the runtime is stopped; start it first"
         self._entries.take_back()
         for broker in sorted({row.broker_name for row in self._store.unfinished()}):
             self._books.ask(broker, "a new life begins")
@@ -200,6 +203,14 @@ class ExecutionAgent(Actor):
         if message.killed:
             self._then_look(lambda: self._abort_entries(message.reason))
 
+    def on_start_trading(self, message: StartTrading) -> None:
+        self._conditions.stopped = ""
+
+    def on_stop_trading(self, message: StopTrading) -> None:
+        self._conditions.stopped = f"{message.reason} (by {message.by})"
+        text = self._conditions.stopped
+        self._then_look(lambda: self._entries.abort_unsent("TRADING_STOPPED", text))
+
     def on_session_opened(self, message: SessionOpened) -> None:
         self._conditions.session = message
 
@@ -259,6 +270,15 @@ class ExecutionAgent(Actor):
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
             return True
+
+    def _was_running(self) -> bool:
+        """Whether entries may be made, as control_desk keeps it; a new launch begins anew."""
+        runtime = self.context.runtime
+        auto_start: bool = runtime.settings.auto_start
+        if self.context.life == 1:
+            return auto_start
+        stored = SettingStore(open_engine(runtime.database_url))
+        return bool(stored.read(RUNNING, auto_start))
 
     def _note_refusal(self, message: OrderRejected) -> None:
         self._counts["rejected"] += 1

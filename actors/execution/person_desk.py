@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from actors.actor import Context
 from actors.execution.close_desk import closing_shape
+from actors.execution.conditions import Conditions
 from actors.execution.entry_checks import intent_of
 from domain.clock import seconds
 from domain.execution.commands import entry_orders, keeps_from_again
@@ -22,8 +23,8 @@ NEVER_AGAIN = ("BROKER_REJECT", "VALIDATION")  # an answer in words does not cha
 class PersonDesk:
     """Holds no state."""
 
-    def __init__(self, context: Context, store: OrderStore) -> None:
-        self._context, self._store = context, store
+    def __init__(self, context: Context, store: OrderStore, conditions: Conditions) -> None:
+        self._context, self._store, self._conditions = context, store, conditions
 
     def manage(self, message: ManageDeadLetter) -> None:
         """Puts a dead letter back with a new time to live, or deletes it; both are audited."""
@@ -45,9 +46,9 @@ class PersonDesk:
         now_ns = self._context.now_ns()
         if not command.is_exit:
             orders = self._store.orders_of(command.command_id)
-            refusal = keeps_from_again(command, orders)
+            refusal = self._conditions.stopped or keeps_from_again(command, orders)
             if refusal:
-                return 409, refusal
+                return 409, f"no entry is made: {refusal}"
             again = max(row.attempt for row in orders) + 1
             anew = replace(command, created_ns=now_ns)
             self._store.add_orders(entry_orders(intent_of(command), anew, again))

@@ -149,7 +149,7 @@ class Desk:
 
     def __init__(self, folder: Path, monkeypatch: Any, **settings: Any) -> None:
         endpoint = BrokerEndpoint(BROKER, "http://127.0.0.1:1", "ws://127.0.0.1:1", True, True, "A")
-        self.runtime = make_runtime(folder, settings=Settings(**settings))
+        self.runtime = make_runtime(folder, settings=Settings(**{"auto_start": True} | settings))
         self.runtime.broker = lambda name: endpoint
         self.runtime.brokers = (endpoint,)
         MainBase.metadata.create_all(open_engine(self.runtime.database_url))

@@ -260,3 +260,18 @@ def test_a_dead_letter_is_not_tried_again_while_paused_but_may_be_removed(
     assert (answers(context)[-1].http_status, context.told_to("execution_agent")) == (409, [])
     ask(context, desk, "dead_letter", command_id=1, action="delete")
     assert len(context.told_to("execution_agent")) == 1
+
+
+@pytest.mark.parametrize("state", ["stopped", "paused"])
+def test_no_approval_is_taken_while_no_entry_may_be_made(
+    context: RecordingContext, desk: ControlDesk, state: str
+) -> None:
+    if state == "stopped":
+        ask(context, desk, "stop")
+    else:
+        context.deliver(desk, mode(killed=True))
+    ask(context, desk, "approve", command_id=7, approved=True)
+    answer = answers(context)[-1]
+    assert answer.http_status == 409
+    assert f"the runtime is {state}" in answer.body["message"]
+    assert context.told_to("execution_agent") == []
