@@ -80,14 +80,15 @@ def seed_levels() -> dict[str, float]:
 
 def listings_of(
     day: date,
-    levels: Mapping[str, float] | None = None,
+    levels: Mapping[str, tuple[float, float]] | None = None,
     calendars: Mapping[str, ExchangeCalendar] | None = None,
 ) -> list[Listing]:
     """The whole master as of `day`: contracts expiring on it are still listed. Ids run from 1.
 
-    `levels` (name to price) overrides the seed's where strikes are centred.
+    `levels` (name to lowest and highest price) overrides the seed's where strikes are centred: what
+    was listed at a price of before is listed still.
     """
-    centre = seed_levels() | dict(levels or {})
+    centres = {name: (level, level) for name, level in seed_levels().items()} | dict(levels or {})
     known = calendars or shipped_calendars()
     ids = count(1)
     rows = [volatility_listing(next(ids))]
@@ -95,9 +96,9 @@ def listings_of(
     rows += [_equity(name, next(ids)) for name in EQUITIES]
     for seed in INDICES:
         monthly, chains = _expiries(seed, day, known)
-        level = centre[seed.name]
-        rows += [_future(seed, next(ids), level=level, expiry=expiry) for expiry in monthly]
-        rows += _options(seed, ids, level=level, expiries=chains)
+        low, high = centres[seed.name]
+        rows += [_future(seed, next(ids), level=high, expiry=expiry) for expiry in monthly]
+        rows += _options(seed, ids, low=low, high=high, expiries=chains)
     return rows
 
 
@@ -180,13 +181,14 @@ def _equity(name: str, listing_id: int) -> Listing:
 
 
 def _options(
-    seed: IndexSeed, ids: Iterator[int], *, level: float, expiries: list[date]
+    seed: IndexSeed, ids: Iterator[int], *, low: float, high: float, expiries: list[date]
 ) -> Iterator[Listing]:
     if not seed.strike_step:
         return
-    middle = round(level / seed.strike_step)
+    first = round(low / seed.strike_step) - STRIKES_EACH_SIDE
+    last = round(high / seed.strike_step) + STRIKES_EACH_SIDE
     for expiry in expiries:
-        for place in range(middle - STRIKES_EACH_SIDE, middle + STRIKES_EACH_SIDE + 1):
+        for place in range(first, last + 1):
             strike = Decimal(place * seed.strike_step)
             for kind in (Kind.CALL, Kind.PUT):
                 yield option_listing(seed, next(ids), expiry=expiry, strike=strike, kind=kind)

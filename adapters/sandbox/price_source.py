@@ -79,6 +79,9 @@ class PriceSource(Protocol):
         interval raises ValueError.
         """
 
+    def close(self) -> None:
+        """Writes down what a next life goes on from; nothing is asked afterwards."""
+
 
 def spread(mid: np.ndarray, deviations: np.ndarray, tick_size: np.ndarray) -> np.ndarray:
     """Width of the book in rupees, whole ticks: by price, wider away from the money.

@@ -122,6 +122,9 @@ class RecordedMarket:
         played = self._ticks[: self._next]
         return minute_bars(_minutes(played[played["listing"] == listing.listing_id]), interval)
 
+    def close(self) -> None:
+        """A recording begins at its first row again."""
+
     def _post(self, tick: np.void) -> None:
         listing_id, ltp = int(tick["listing"]), float(tick["ltp"])
         before = self._seen.get(listing_id)

@@ -74,7 +74,7 @@ class SandboxServer:
         self._servers: list[AppServer] = []
         self._hubs: list[Hub] = []
         self._maker = FrameMaker(self.market)
-        self._release: list[Callable[[], None]] = []
+        self._release: list[Callable[[], None]] = [source.close]
         try:
             for number, row in enumerate(config.instances):
                 self._add_instance(number, row)

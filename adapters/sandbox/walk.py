@@ -6,6 +6,8 @@ fluctuation that returns to it. The volatility index moves against the market fa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -17,6 +19,7 @@ MINUTES_A_DAY = 375
 UNBROKEN_PACE = (MINUTES_A_DAY / (24 * 60)) ** 0.5  # a day round the clock moves as far as others
 DAYS_A_YEAR = 252
 OVERNIGHT = 0.45  # standard deviation of a night, in days
+NIGHT_S = OVERNIGHT**2 * MINUTES_A_DAY * 60  # of trade, that move as far as a night
 RETURN_MINUTES = 3.0  # of the fluctuation: a quarter of an hour sees its whole range
 KERNEL_MINUTES = 40  # beyond, less than 0.2 % of the fluctuation is left
 # The market quietens over these minutes before the start: by the start the last band of 20 quarters
@@ -116,7 +119,7 @@ class Walk:
         self, seed: int, scenario: Scenario, levels: np.ndarray, *, always_open: bool
     ) -> None:
         self._scenario = scenario
-        self._pace = scenario.settled * (UNBROKEN_PACE if always_open else 1.0)
+        self._usual = UNBROKEN_PACE if always_open else 1.0
         self._rng = rng_of(seed, "live")
         self._slow = levels.astype(float)
         self._points = float(levels[0])
@@ -129,19 +132,42 @@ class Walk:
         now[0] = min(max(self._points, POINTS_MIN), POINTS_MAX)
         return now
 
-    def step(self, seconds: float) -> np.ndarray:
-        """Moves on by that much trading time and gives the levels."""
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs, as JSON knows it."""
+        return {
+            "slow": self._slow.tolist(),
+            "points": float(self._points),
+            "swing": float(self._swing),
+            "elapsed_s": self._elapsed_s,
+            "random": self._rng.bit_generator.state,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where another life stood."""
+        self._slow = np.array(state["slow"])
+        self._points, self._swing = state["points"], state["swing"]
+        self._elapsed_s = state["elapsed_s"]
+        self._rng.bit_generator.state = state["random"]
+
+    def step(self, seconds: float, *, minutes_left: float = 0.0) -> np.ndarray:
+        """Moves on by that much trading time and gives the levels.
+
+        In a pause that lasts for so many minutes more the market is as restless as it was that long
+        before its first start: it comes out of the pause as quiet as its scenario wants it.
+        """
         scenario = self._scenario
+        restless = float(np.interp(minutes_left, SETTLING_MINUTES, (0.0, 1.0)))
+        pace = (scenario.settled + (1.0 - scenario.settled) * restless) * self._usual
         days = seconds / 60.0 / MINUTES_A_DAY
         noise = self._rng.standard_normal(len(NAMES) + 2)
         scale = np.sqrt(days / DAYS_A_YEAR)
-        market = scenario.volatility * self._pace * scale * noise[-1]
-        market += scenario.drift_a_day * days + self._push(seconds)
-        own = BETAS[:, 1] * self._pace * scale * noise[:-2]
+        market = scenario.volatility * pace * scale * noise[-1]
+        market += scenario.drift_a_day * days * (minutes_left < DRIFTED) + self._push(seconds)
+        own = BETAS[:, 1] * pace * scale * noise[:-2]
         self._slow *= np.exp(BETAS[:, 0] * market + own)
         memory = np.exp(-seconds / 60.0 / RETURN_MINUTES)
         shock = scenario.swing * np.sqrt(1 - memory * memory) * noise[-2]
-        self._swing = memory * self._swing + shock
+        self._swing = memory * self._swing + shock * (1.0 + (SWING_BEFORE - 1.0) * restless)
         self._points += noise[0] * 1.2 * np.sqrt(days) - POINTS_PER_PERCENT * 100.0 * market
         self._points += (scenario.volatility_index - self._points) * min(days, 1.0) * 0.2
         self._elapsed_s += seconds

@@ -110,6 +110,9 @@ class HandMarket:
         asks = [(round(quote.ask + 0.05 * step, 2), 65 * (step + 1), step + 1) for step in range(5)]
         return bids, asks
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     def history(self, listing: Listing, interval: str, first: date, last: date) -> list[HistoryBar]:
         """Every day the same: daily 100/110/90/105; six minutes from 09:15 open 100, 101, ..."""
         bars: list[HistoryBar] = []

@@ -116,6 +116,6 @@ def test_a_symbol_says_what_its_row_says(index):
 
 
 def test_strikes_follow_the_level_that_is_given():
-    index = InstrumentIndex(listings_of(FRIDAY, {"NIFTY": 30_010.0}))
+    index = InstrumentIndex(listings_of(FRIDAY, {"NIFTY": (30_010.0, 30_010.0)}))
     strikes = index.strikes("NIFTY", date(2026, 12, 1))
     assert strikes[len(strikes) // 2] == 30_000
