@@ -147,16 +147,24 @@ class JournalStore:
         return self._append(FactRow, values)
 
     def append_audit(
-        self, message_id: str, category: str, action: str, *, at_ns: int, details: Any, by: str
+        self,
+        message_id: str,
+        category: str,
+        action: str,
+        *,
+        at_ns: int,
+        details: Any,
+        by: str,
+        address: str,
     ) -> int:
-        """As append_fact, for the audit trail."""
+        """As append_fact, for the audit trail; `address` is empty where no person asked."""
         values = {
             "message_id": message_id,
             "at_ns": at_ns,
             "user_id": by,
             "action": action,
             "details": _canonical(details),
-            "ip_address": "",
+            "ip_address": address,
             "category": category,
         }
         return self._append(AuditRow, values)

@@ -80,13 +80,16 @@ class Recorder(Actor):
         self._lines.close()
 
     def _audit(self, message: Message, kind: str, body: dict[str, Any]) -> None:
+        """`by` is `name@address` where a person asked, else the name of an actor."""
+        who, _, address = str(body.get("by") or message.id.split(":")[0]).partition("@")
         self._store.append_audit(
             message.id,
             AUDITED[kind],
             kind,
             at_ns=message.at_ns,
             details=body,
-            by=str(body.get("by") or message.id.split(":")[0]),
+            by=who,
+            address=address,
         )
 
     def _say(self, kind: str, body: dict[str, Any], at_ns: int) -> None:

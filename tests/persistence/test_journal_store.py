@@ -64,7 +64,9 @@ def test_a_removed_row_breaks_the_chain(tmp_path: Path, store: JournalStore) -> 
 
 def test_audit_is_filtered_by_category_newest_first(store: JournalStore) -> None:
     for number, category in enumerate(("CONTROL", "RISK", "CONTROL")):
-        store.append_audit(f"m{number}", category, "Act", at_ns=number, details={}, by="me")
+        store.append_audit(
+            f"m{number}", category, "Act", at_ns=number, details={}, by="me", address=""
+        )
     assert [row["message_id"] for row in store.audit(10, "CONTROL")] == ["m2", "m0"]
     assert len(store.audit(2)) == 2
     assert store.verify() == []

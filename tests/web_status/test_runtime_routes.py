@@ -123,6 +123,13 @@ def test_a_command_goes_to_the_desk_and_its_answer_comes_back(
     assert gateway.asked[0][0] == action
 
 
+def test_a_command_carries_who_asked_and_from_where(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    client.post("/tomic/pause", headers=HEADERS)
+    assert [by for _, _, by in gateway.asked] == ["api key@testclient"]
+
+
 def test_pause_carries_its_reason(client: TestClient, gateway: FakeGateway) -> None:
     client.post("/tomic/pause", headers=HEADERS, json={"reason": "budget day"})
     client.post("/tomic/pause", headers=HEADERS)

@@ -61,9 +61,10 @@ class Reason(BaseModel):
 
 
 async def desk(request: Request, action: str, body: dict[str, Any], by: str) -> Response:
-    """The desk's answer to one request."""
+    """The desk's answer to one request; who asked, and from where, stands in the audit trail."""
     gateway: Gateway = request.app.state.gateway
-    future = gateway.ask(action, body, by)
+    address = request.client.host if request.client else ""
+    future = gateway.ask(action, body, f"{by}@{address}")
     try:
         answer = await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_WITHIN_S)
     except TimeoutError:

@@ -96,6 +96,16 @@ def test_what_a_person_did_stands_in_the_audit_trail(context: RecordingContext) 
     assert (row["user_id"], row["action"], row["category"]) == ("me", "PauseTrading", "CONTROL")
 
 
+def test_the_audit_trail_knows_from_where_a_person_asked(context: RecordingContext) -> None:
+    record(context, PauseTrading(by="me@192.0.2.7", reason="", id="d:1:1", at_ns=3))
+    record(context, OrderFilled(fill=FILL, broker="alpha", command_id=1, id="x.y:1:1", at_ns=7))
+    store = JournalStore(open_engine(context.runtime.journal_url))
+    assert store.verify() == []
+    rows = store.audit(10)
+    told = [(row["user_id"], row["ip_address"]) for row in rows]
+    assert told == [("x.y", ""), ("me", "192.0.2.7")]
+
+
 def test_a_close_that_a_person_ordered_stands_in_the_audit_trail(
     context: RecordingContext,
 ) -> None:
