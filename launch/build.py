@@ -24,6 +24,7 @@ from domain.settings import Settings, read_settings
 from domain.supervision.endpoints import Endpoints, read_endpoints
 from domain.supervision.topology import Node, Topology
 from launch import environment as env
+from launch.folder import count_launch, prepare, sandbox_keys
 from launch.topology_file import load_topology
 from persistence.migrate import migrate
 
@@ -87,7 +88,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             journal_url=urls["journal"],
             market_url=urls["market"],
             sandbox=sandbox,
-            launch=_count_launch(data_dir),
+            launch=count_launch(data_dir),
             control_port=free_port() if sandbox else 0,
             replay=plan,
             keys=keys,
@@ -124,31 +125,12 @@ def data_folder(arguments: argparse.Namespace) -> Path:
     """
     variables = env.read_environment(Path(arguments.env_file))
     folder = Path(arguments.data_dir or variables.get("TOMIC_DATA_DIR") or "var").resolve()
-    try:
-        if arguments.replay:
-            stem = Path(arguments.replay).name.split(".")[0]
-            folder = folder / "replay" / f"{stem}-{os.getpid()}"
-            shutil.rmtree(folder, ignore_errors=True)
-        for needed in (folder, folder / "run", folder / "log", folder / "sandbox"):
-            needed.mkdir(parents=True, exist_ok=True)
-        probe = folder / "run" / f"probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as failure:
-        raise ConfigurationFault(
-            f"data folder {folder} cannot be written: {failure.strerror} (--data-dir names another)"
-        ) from None
+    if arguments.replay:
+        stem = Path(arguments.replay).name.split(".")[0]
+        folder = folder / "replay" / f"{stem}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+    prepare(folder)
     return folder
-
-
-def _count_launch(data_dir: Path) -> int:
-    """The number of this start; a message's id must never come again, also not after a restart."""
-    path = data_dir / "run" / "launches"
-    number = int(path.read_text()) + 1 if path.exists() else 1
-    written = path.with_suffix(".new")
-    written.write_text(str(number))
-    written.replace(path)
-    return number
 
 
 def _execution_broker(topology: Topology) -> str:
@@ -207,17 +189,10 @@ def _tree(root: Node, sandbox: bool, replay: bool) -> Node:
 
 
 def _sandbox_keys(data_dir: Path, places: Endpoints) -> dict[str, str]:
-    """Keys of our own instances, for each role: made once, kept where only the user can read
-    them."""
+    """Keys of our own instances, for each role that is there."""
     roles = {row.name: row.name for row in places.brokers if row.sandbox}
     roles |= {FEED_KEY + row.name: row.name for row in places.feeds if row.sandbox}
-    path = data_dir / "sandbox" / "keys.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    if any(name not in kept for name in roles.values()):
-        kept |= {name: secrets.token_hex(32) for name in roles.values() if name not in kept}
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(kept, file)
+    kept = sandbox_keys(data_dir, roles.values())
     return {role: kept[name] for role, name in roles.items()}
 
 

@@ -204,10 +204,3 @@ def test_a_bad_word_on_the_command_line_gets_a_sentence(
     day = write_session(topology.parent / "day.csv", minutes=2)
     with pytest.raises(ConfigurationFault, match=re.escape(sentence)):
         build(topology, *[word.format(day=day) for word in words])
-
-
-def test_a_data_folder_that_cannot_be_written_is_named(topology: Path) -> None:
-    blocked = topology.parent / "file"
-    blocked.write_text("not a folder")
-    with pytest.raises(ConfigurationFault, match=r"data folder .* cannot be written"):
-        build(topology, "--data-dir", str(blocked / "var"))
