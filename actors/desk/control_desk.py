@@ -150,6 +150,7 @@ class ControlDesk(Actor):
                 reply_to=self.context.name,
                 request=message.request,
                 by=message.by,
+                by=message.by,
             ),
         )
 

@@ -169,6 +169,7 @@ def test_a_signal_is_answered_when_risk_has_its_row(
 ) -> None:
     ask(context, desk, "inject_signal", **SIGNAL)
     (told,) = context.told_to("risk_agent", InjectSignal)
+    assert told.by == "me"
     assert answers(context) == []
     context.deliver(
         desk,
