@@ -150,7 +150,6 @@ class ControlDesk(Actor):
                 reply_to=self.context.name,
                 request=message.request,
                 by=message.by,
-                by=message.by,
             ),
         )
 
