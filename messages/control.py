@@ -76,6 +76,11 @@ class ResumeAnswered(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TradingResumed(Message):
+    """A person resumed trading and nothing stood against it: what was halted until then may go."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InjectSignal(Message):
     """A signal from outside; risk writes its row before it answers by SignalInjected."""
 

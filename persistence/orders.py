@@ -20,6 +20,7 @@ from domain.orders import (
     Fill,
     OrderRow,
     OrderStatus,
+    Purpose,
     check_transition,
 )
 from persistence.commands import CommandStore, values_of
@@ -28,6 +29,7 @@ from persistence.order_tables import ATTEMPTS, FILLS, GUARDS, ORDERS
 _LIVE = [
     status for status in OrderStatus if status is not OrderStatus.WAITING and status not in TERMINAL
 ]
+_REFUSED = (OrderStatus.REJECTED, OrderStatus.FAILED)
 
 
 class OrderStore(CommandStore):
@@ -75,6 +77,14 @@ class OrderStore(CommandStore):
         """Orders of a broker that moved at or after a moment."""
         recent = (ORDERS.c.broker_name == broker_name) & (ORDERS.c.updated_ns >= since_ns)
         return self._all(ORDERS, OrderRow, recent)
+
+    def answered_stops(self, broker_name: str, since_ns: int, limit: int) -> list[OrderRow]:
+        """Stops made after a moment that a broker took or refused, newest first."""
+        answered = ORDERS.c.status.in_(_REFUSED) | (ORDERS.c.broker_order_id != "")
+        stops = (ORDERS.c.purpose == Purpose.STOP) & (ORDERS.c.created_ns > since_ns)
+        of_broker = ORDERS.c.broker_name == broker_name
+        order = (ORDERS.c.id.desc(),)
+        return self._all(ORDERS, OrderRow, answered & stops & of_broker, order=order, limit=limit)
 
     def change_waiting(self, client_order_id: str, **changes: Any) -> bool:
         """Changes an order that has not left; False when an executor has it already."""

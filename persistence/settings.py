@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from persistence.database import MainBase
 
 RUNNING = "runtime.running"  # whether a person (or the start) lets new entries be made
+RESUMED_NS = "runtime.resumed_ns"  # when a person last resumed trading
 
 
 class SettingRow(MainBase):

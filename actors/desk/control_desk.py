@@ -31,11 +31,12 @@ from messages.control import (
     SignalInjected,
     StartTrading,
     StopTrading,
+    TradingResumed,
 )
 from messages.lifecycle import NodeRestarted, RestartNode
 from messages.trading import CloseStructure, TradingModeChanged
 from persistence.database import open_engine
-from persistence.settings import RUNNING, SettingStore
+from persistence.settings import RESUMED_NS, RUNNING, SettingStore
 
 ANSWER_WITHIN_S = 5.0
 SIGNAL_LOOP, RISK, GATE, EXECUTION = "signal_loop", "risk_agent", "breaker_gate", "execution_agent"
@@ -211,6 +212,8 @@ class ControlDesk(Actor):
 
     def on_resume_answered(self, message: ResumeAnswered) -> None:
         if message.cleared:
+            self._settings.write(RESUMED_NS, self.context.now_ns())
+            self.context.announce(TradingResumed())
             self._settle(message.request, 200, "", "TOMIC resumed")
         else:
             self._settle(message.request, 409, "STILL_HALTED", message.reason)

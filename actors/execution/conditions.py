@@ -35,6 +35,7 @@ class Conditions:
     mode_reason: str = ""
     killed: bool = False
     stopped: str = ""
+    resumed_ns: int = 0
     draining: bool = False
     session: SessionOpened | None = None
 

@@ -7,6 +7,7 @@ import json
 from actors.execution.book_reader import BookReader
 from actors.execution.conditions import Conditions
 from domain.execution.commands import active_of, counts_beside
+from domain.execution.guarding import REFUSALS_MAX, check_stops
 from domain.gates import ActiveStrategy, held_strategies
 from domain.intents import Refusal, SizedIntent
 from domain.orders import CommandRow, CommandStatus
@@ -22,7 +23,10 @@ class EntryChecks:
 
     def refused(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it is never to be sent; None while it may be."""
-        return self._conditions.refuses(intent, self._active_beside(command), now_ns)
+        refusal = self._conditions.refuses(intent, self._active_beside(command), now_ns)
+        since_ns = self._conditions.resumed_ns
+        stops = self._store.answered_stops(command.broker_name, since_ns, REFUSALS_MAX)
+        return refusal or check_stops(intent, stops)
 
     def held(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it must wait; None when it may go."""

@@ -29,7 +29,13 @@ from domain.gates import naked_policy
 from domain.orders import CommandStatus
 from domain.positions import unhedged_shorts
 from messages.books import BrokerOrdersRead, BrokerPositionsRead
-from messages.control import ApproveCommand, ManageDeadLetter, StartTrading, StopTrading
+from messages.control import (
+    ApproveCommand,
+    ManageDeadLetter,
+    StartTrading,
+    StopTrading,
+    TradingResumed,
+)
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked, SessionOpened
 from messages.trading import (
@@ -49,7 +55,7 @@ from messages.trading import (
 )
 from persistence.database import open_engine
 from persistence.orders import OrderStore
-from persistence.settings import RUNNING, SettingStore
+from persistence.settings import RESUMED_NS, RUNNING, SettingStore
 
 LOOK_EVERY_S = 0.5  # `tomic.md` 8.1
 UNHEDGED_MAX_S = 5.0  # [S2]
@@ -88,8 +94,7 @@ class ExecutionAgent(Actor):
         self._guards = GuardKeeper(context, self._store, desk, self._closes)
         self._people = PersonDesk(context, self._store, self._conditions)
         self._teller = Teller(context, self._store)
-        if not self._was_running():
-            self._conditions.stopped = "the runtime is stopped; start it first"
+        self._recall()
         self._entries.take_back()
         for broker in sorted({row.broker_name for row in self._store.unfinished()}):
             self._books.ask(broker, "a new life begins")
@@ -211,6 +216,9 @@ class ExecutionAgent(Actor):
         text = self._conditions.stopped
         self._then_look(lambda: self._entries.abort_unsent("TRADING_STOPPED", text))
 
+    def on_trading_resumed(self, message: TradingResumed) -> None:
+        self._conditions.resumed_ns = message.at_ns
+
     def on_session_opened(self, message: SessionOpened) -> None:
         self._conditions.session = message
 
@@ -271,14 +279,16 @@ class ExecutionAgent(Actor):
             self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
             return True
 
-    def _was_running(self) -> bool:
-        """Whether entries may be made, as control_desk keeps it; a new launch begins anew."""
+    def _recall(self) -> None:
+        """What people last said of entries, as control_desk keeps it; a launch begins anew."""
         runtime = self.context.runtime
-        auto_start: bool = runtime.settings.auto_start
-        if self.context.life == 1:
-            return auto_start
         stored = SettingStore(open_engine(runtime.database_url))
-        return bool(stored.read(RUNNING, auto_start))
+        running = runtime.settings.auto_start
+        if self.context.life > 1:
+            running = stored.read(RUNNING, running)
+        if not running:
+            self._conditions.stopped = "the runtime is stopped; start it first"
+        self._conditions.resumed_ns = stored.read(RESUMED_NS, 0)
 
     def _note_refusal(self, message: OrderRejected) -> None:
         self._counts["rejected"] += 1

@@ -29,7 +29,8 @@ class GuardKeeper:
         now_ns = self._context.now_ns()
         needs = missing_stops(orders)
         if needs.hopeless:
-            text = f"{command.strategy_id}: its stop was refused three times, it is closed"
+            text = f"{command.strategy_id}: its stop was refused three times, it is closed;"
+            text += f" no naked short is opened at {command.broker_name} until you resume"
             self._context.alert("CRITICAL", text, f"unguarded:{command.strategy_id}")
             key = f"{command.strategy_id}:close:unguarded"
             self._closes.close(

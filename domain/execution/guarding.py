@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.execution.flattening import OrderDraft
+from domain.execution.legging import plan_of
 from domain.execution.pricing import stop_prices
+from domain.intents import Refusal, SizedIntent
 from domain.orders import OrderRow, OrderStatus, Purpose
 
 REFUSALS_MAX = 3
@@ -44,6 +46,20 @@ def missing_stops(orders: Sequence[OrderRow]) -> GuardNeeds:
             continue
         place.append(_stop(leg_no, rows, short - guarded))
     return GuardNeeds(tuple(place))
+
+
+def check_stops(intent: SizedIntent, newest: Sequence[OrderRow]) -> Refusal | None:
+    """Why a structure that needs a stop is not opened: its broker refused the last ones.
+
+    `newest` are the stops it answered since trading was resumed, newest first.
+    """
+    if not any(leg.naked for leg in plan_of(intent).legs):
+        return None
+    if _refusals_in_row(newest[::-1]) < REFUSALS_MAX:
+        return None
+    text = f"the last {REFUSALS_MAX} stops at {newest[0].broker_name} were refused"
+    why = f"{newest[0].error_message}; resume once its cause is gone"
+    return Refusal("STOPS_REFUSED", f"{text}, a naked short would stand unguarded: {why}")
 
 
 def _refusals_in_row(stops: Sequence[OrderRow]) -> int:

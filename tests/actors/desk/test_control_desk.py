@@ -20,10 +20,12 @@ from messages.control import (
     SignalInjected,
     StartTrading,
     StopTrading,
+    TradingResumed,
 )
 from messages.lifecycle import NodeRestarted, RestartNode
 from messages.trading import CloseStructure, TradingModeChanged
 from persistence.database import MainBase, open_engine
+from persistence.settings import RESUMED_NS, SettingStore
 from tests.kit.recording_context import RecordingContext, make_runtime
 
 SIGNAL = {"instrument": "NIFTY", "strategy_type": "DITM_CALL", "direction": "BUY"}
@@ -276,3 +278,16 @@ def test_no_approval_is_taken_while_no_entry_may_be_made(
     assert answer.http_status == 409
     assert f"the runtime is {state}" in answer.body["message"]
     assert context.told_to("execution_agent") == []
+
+
+def test_a_resume_that_the_gate_granted_is_a_fact_that_outlives_the_desk(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "resume")
+    context.deliver(desk, ResumeAnswered(request="r1", cleared=False, reason="day loss"))
+    assert context.heard(TradingResumed) == []
+    ask(context, desk, "resume")
+    context.deliver(desk, ResumeAnswered(request="r1", cleared=True, reason=""))
+    assert len(context.heard(TradingResumed)) == 1
+    stored = SettingStore(open_engine(context.runtime.database_url))
+    assert stored.read(RESUMED_NS, 0) == context.now_ns()
