@@ -160,9 +160,12 @@ class Breaker:
         return []
 
     def status(self, now_ns: int) -> dict[str, Any]:
-        """This breaker's part of the status object of `tomic.md` 10.1."""
+        """This breaker's part of the status object of `tomic.md` 10.1, and the rupees it measures
+        against.
+        """
         fault = self.fault(now_ns)
         return {
+            "capital": float(self.capital),
             "tripped": bool(fault),
             **self.figures(now_ns),
             "message": fault,

@@ -163,9 +163,21 @@ def test_queue_and_orders_are_counted_from_rows_though_execution_is_dead(desk: D
     }  # fmt: skip
 
 
+def test_the_capital_shown_is_what_the_breakers_measure_against(desk: Desk) -> None:
+    def shown() -> float:
+        return float(desk.get("/tomic/metrics").json()["data"]["circuit_breakers"]["capital"])
+
+    cap = shown()
+    body = {"name": "A", "capital": cap - 250_000, "tripped": False, "since": 0}
+    desk.gateway.report("breaker.a", body)
+    assert shown() == cap - 250_000
+
+
 def test_a_breaker_tells_since_when_in_words(desk: Desk) -> None:
-    desk.gateway.report("breaker.a", {"name": "A", "tripped": True, "since": 86_400 * NS})
-    desk.gateway.report("breaker.b", {"name": "B", "tripped": False, "since": 0})
+    desk.gateway.report(
+        "breaker.a", {"name": "A", "capital": 5.0, "tripped": True, "since": 86_400 * NS}
+    )
+    desk.gateway.report("breaker.b", {"name": "B", "capital": 5.0, "tripped": False, "since": 0})
     found = desk.get("/tomic/metrics").json()["data"]["circuit_breakers"]["breakers"]
     assert found["A"]["since"].startswith("1970-01-02T00:00:00")
     assert found["B"]["since"] == ""

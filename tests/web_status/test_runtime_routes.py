@@ -85,7 +85,9 @@ def test_metrics_speak_prometheus_when_asked_for_text(
     gateway.report_tree(
         node("root", node("recorder", mailbox_high=4), node("feed", state="failed"))
     )
-    gateway.report("breaker.order_rate", {"name": "ORDER_RATE", "tripped": True, "current": 31})
+    gateway.report(
+        "breaker.order_rate", {"name": "ORDER_RATE", "capital": 5.0, "tripped": True, "current": 31}
+    )
     gateway.report("freshness_keeper", {"quote:NIFTY": 2.5, "option:NEVER": -1})
     answer = client.get("/tomic/metrics", headers=HEADERS | {"Accept": "text/plain"})
     assert answer.headers["content-type"].startswith("text/plain")

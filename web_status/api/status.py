@@ -148,14 +148,7 @@ def get_metrics(request: Request) -> Response:
     parts, tree, now_ns = gateway.parts(), gateway.tree(), gateway.monotonic_ns()
     freshness = parts.get("freshness_keeper")
     data = {
-        "circuit_breakers": {
-            "capital": float(request.app.state.runtime.settings.capital),
-            "breakers": {
-                part.body["name"]: _breaker(part.body)
-                for name, part in sorted(parts.items())
-                if name.startswith("breaker.") and "name" in part.body
-            },
-        },
+        "circuit_breakers": _breakers(parts, float(request.app.state.runtime.settings.capital)),
         "freshness": {
             name: older(age, freshness.age_s(now_ns)) for name, age in freshness.body.items()
         }
@@ -175,8 +168,21 @@ def get_metrics(request: Request) -> Response:
     return Reply({"status": "success", "data": data})
 
 
+def _breakers(parts: Mapping[str, Part], capital_cap: float) -> dict[str, Any]:
+    """All breakers, and the capital they measure against: the user's cap until they say less."""
+    rows = [
+        part.body
+        for name, part in sorted(parts.items())
+        if name.startswith("breaker.") and "name" in part.body
+    ]
+    return {
+        "capital": min([capital_cap, *(row["capital"] for row in rows)]),
+        "breakers": {row["name"]: _breaker(row) for row in rows},
+    }
+
+
 def _breaker(body: Mapping[str, Any]) -> dict[str, Any]:
-    row = {key: value for key, value in body.items() if key != "name"}
+    row = {key: value for key, value in body.items() if key not in ("name", "capital")}
     since_ns = row.get("since", 0)
     return row | {"since": iso_utc(since_ns) if since_ns else ""}
 

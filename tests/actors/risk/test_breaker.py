@@ -175,6 +175,13 @@ def test_funds_lower_the_capital(life):
     assert weighed(actor, context, notional=Decimal(500_001)).action == "deny"
 
 
+def test_its_part_of_the_status_shows_the_capital_it_measures_against(life):
+    actor, context = life("gross_notional")
+    context.deliver(actor, MarginRead(margin=a_margin(free=100_000)))
+    context.advance(5)
+    assert context.reports[-1]["capital"] == 100_000
+
+
 def test_its_part_of_the_status_is_live(life):
     _, context = life("order_rate")
     context.advance(5)
