@@ -22,6 +22,7 @@ from typing import Any
 from actors.hosting import board as states
 from actors.hosting import process
 from actors.hosting.shared import Shared
+from domain.supervision.answering import Signs, answer_due
 from domain.supervision.restarts import Action, GiveUp, Restarts, Start
 from launch import processes
 from launch.narrator import Narrator
@@ -37,8 +38,13 @@ NS_PER_S = 1_000_000_000
 class Tree:
     """The processes whose death ends the tree, and their session."""
 
-    pids: tuple[int, ...]
+    pids: tuple[int, int, int]  # of admin, logger and root
     session: int
+
+    @property
+    def root(self) -> int:
+        """The process of the root."""
+        return self.pids[2]
 
 
 class LaunchFailed(Exception):
@@ -68,6 +74,7 @@ class Launcher:
         self._line: socket.socket | None = None
         self._stop_before: float | None = None
         self._started = time.monotonic()
+        self._forked_ns = 0
         self._code: int | None = None
         self.replay_ended = False
 
@@ -157,6 +164,7 @@ class Launcher:
             return
         finally:
             far.close()
+        self._forked_ns = time.monotonic_ns()
         for pid in self._tree.pids:
             try:
                 descriptor = os.pidfd_open(pid)
@@ -202,8 +210,8 @@ class Launcher:
         self._log.info("{} nodes ready{} after {:.2f} s", count, again, took_s)
 
     def _on_death(self, pid: int) -> None:
-        if self._tree is None:
-            return
+        if self._tree is None or pid not in self._tree.pids:
+            return  # it died with another, for whom the tree was made again
         self._on_words()  # the root may have said why
         if self._code is not None:
             return
@@ -274,5 +282,22 @@ class Launcher:
             if time.monotonic() >= self._stop_before:
                 self._not_drained(f"the tree took longer than {STOP_LIMIT_S:g} s")
             return
+        if self._tree is not None:
+            self._judge_root(self._tree)
         if self._restarts.next_due_ns() is not None:
             self._obey(self._restarts.wake(time.monotonic_ns()))
+
+    def _judge_root(self, tree: Tree) -> None:
+        """A root that lives and does not answer is ended; the tree is then made again."""
+        board, root = self._shared.board, self._shared.runtime.tree
+        state = board.get(root.name, "state")
+        signs = Signs(
+            forked_ns=self._forked_ns,
+            beat_ns=int(board.get(root.name, "beat_ns")),
+            starting=state == states.STARTING,
+            tree_stands=state == states.RUNNING,
+            has_orders=True,
+        )
+        due_ns, what = answer_due(root, signs)
+        if time.monotonic_ns() >= due_ns:
+            self._lost(f"the root (process {tree.root}) {what}")

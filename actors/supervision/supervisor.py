@@ -11,17 +11,15 @@ from typing import Any
 
 from actors.actor import Actor
 from actors.hosting import board as states
-from actors.hosting.nursery import Death
+from actors.hosting.nursery import Child, Death
 from actors.hosting.wire import Address, DirectoryAt, Ready
 from domain.clock import NS_PER_S, seconds
+from domain.supervision.answering import HELLO_S, Signs, answer_due
 from domain.supervision.restarts import Action, Finished, GiveUp, Restarts, Start, Stop
 from domain.supervision.stopping import branch_of, handles_orders, stop_within_s
 from domain.supervision.topology import Node
 from messages.lifecycle import BranchGaveUp, NodeRestarted, RestartNode
 
-HELLO_WITHIN_S = 5.0  # from the fork to the first sign of life, on a machine that starts 60 at once
-START_WITHIN_S = 60.0  # `start()` reads back what must not be forgotten, and that may take a while
-MISSED_HEARTBEATS_MAX = 2
 LOOK_AGAIN_MIN_S = 0.2
 
 
@@ -160,6 +158,8 @@ class Supervisor(Actor):
         child = self._nursery.spawn(action.name, directory or self.context.plumbing.directory())
         if child is None:
             self.context.after(0.0, lambda: self._not_forked(action.name))
+        else:
+            self.context.after(HELLO_S, lambda: self._look_at(child))
 
     def _not_forked(self, name: str) -> None:
         reason = self._board.get(name, "last_error")
@@ -204,21 +204,25 @@ class Supervisor(Actor):
             next_ns = min(next_ns, self._judge(name, now_ns))
         self.context.after(max(LOOK_AGAIN_MIN_S, (next_ns - now_ns) / NS_PER_S), self._look)
 
+    def _look_at(self, child: Child) -> None:
+        if self._nursery.children.get(child.name) is child:
+            self._judge(child.name, self._now_ns())
+
     def _judge(self, name: str, now_ns: int) -> int:
         """When this child would be overdue next; kills it when it is now."""
-        node, child = self._nodes[name], self._nursery.children[name]
-        beat_ns = int(self._board.get(name, "beat_ns"))
-        state = self._board.get(name, "state")
-        if beat_ns == 0:
-            limit_ns, what = child.forked_ns + seconds(HELLO_WITHIN_S), "was silent after its fork"
-        elif state == states.STARTING and not node.children:
-            limit_ns, what = child.forked_ns + seconds(START_WITHIN_S), "did not finish starting"
-        else:
-            limit_ns = beat_ns + seconds(MISSED_HEARTBEATS_MAX * node.heartbeat_s)
-            what = f"missed {MISSED_HEARTBEATS_MAX} heartbeats{self._busy_with(name, now_ns)}"
+        node, child, board = self._nodes[name], self._nursery.children[name], self._board
+        root = self.context.plumbing.shared.root
+        signs = Signs(
+            forked_ns=child.forked_ns,
+            beat_ns=int(board.get(name, "beat_ns")),
+            starting=board.get(name, "state") == states.STARTING,
+            tree_stands=board.get(root, "state") == states.RUNNING,
+            has_orders=branch_of(node, self._node).has_orders,
+        )
+        limit_ns, what = answer_due(node, signs)
         if now_ns < limit_ns:
             return limit_ns
-        self._kill(name, what)
+        self._kill(name, f"{what}{self._busy_with(name, now_ns)}")
         return now_ns + seconds(node.heartbeat_s)
 
     def _busy_with(self, name: str, now_ns: int) -> str:

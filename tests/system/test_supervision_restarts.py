@@ -107,3 +107,19 @@ def test_a_stopped_actor_is_killed_and_replaced(start_tree: Start) -> None:
     tree = start_tree(PAIR)
     tree.kill(tree.pid("two"), signal.SIGSTOP)
     tree.wait_life("two", 2)
+
+
+def test_a_stopped_supervisor_is_killed_and_its_branch_returns(start_tree: Start) -> None:
+    tree = start_tree(PAIR)
+    tree.kill(tree.pid("work"), signal.SIGSTOP)
+    tree.wait_life("one", 2)
+    tree.wait_life("two", 2)
+    assert "work is killed: it missed 2 heartbeats" in tree.log("root")
+
+
+def test_a_stopped_root_is_ended_and_the_tree_made_again(start_tree: Start) -> None:
+    tree = start_tree(PAIR)
+    tree.kill(tree.pid("root"), signal.SIGSTOP)
+    tree.wait_ready(times=2)
+    assert "missed 2 heartbeats; the tree is made again" in tree.text()
+    assert tree.stop() == 0
