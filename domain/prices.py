@@ -54,7 +54,7 @@ CHAIN_DTYPE = np.dtype(
         ("ask", "<f8"),
         ("volume", "<i8"),
         ("open_interest", "<i8"),
-        ("ts_ns", "<i8"),  # of the last tick; 0 when never seen
+        ("ts_ns", "<i8"),  # when the last price was true by its source; 0 when never seen
         ("iv", "<f8"),
         ("delta", "<f8"),
         ("gamma", "<f8"),

@@ -63,7 +63,8 @@ class FreshnessMark:
 
     `quotes_ns` maps an underlying's name, and an option's symbol, to the time its last price was
     true by its source. Never seen is absent. `iv_ns` maps an underlying to the time of the quotes
-    its last implied volatility came from. A price stands for `stands_ns`: 0 live, the recording's interval in a replay.
+    its last implied volatility came from. A price stands for `stands_ns`: 0 live, the recording's
+    interval in a replay.
     """
 
     as_of_ns: int
@@ -129,6 +130,9 @@ class VolatilityReading:
 class ChainSummary:
     """What the control plane may know of a chain without its columns; one per underlying and
     expiry.
+
+    `as_of_ns` is the time of the oldest quote behind `atm_iv`; without one, of the newest quote at
+    the money.
     """
 
     underlying: str

@@ -72,11 +72,13 @@ class ChainKeeper(Actor):
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         keys = context.runtime.settings
+        plan = context.runtime.replay
+        self._stands_ns = plan.interval_ns if plan else 0
         self._carry = Carry(
             keys.option_iv_rf, keys.option_dividend_yield, keys.option_iv_fallback_enabled
         )
         self._rules = LadderRules(
-            each_side=settings.strikes_each_side,
+            each_side=max(settings.strikes_each_side, keys.strikes_watched_min),
             each_side_max=settings.strikes_each_side_max,
             recenter_steps=keys.option_auto_recenter_steps,
             refresh_s=keys.option_auto_refresh_sec,
@@ -97,7 +99,7 @@ class ChainKeeper(Actor):
         keys = self.context.runtime.settings
         self._ticks.follow(self.context.runtime.feed_sequence[0])
         self._read_index()
-        self.context.every(keys.option_iv_fallback_cache_s, self._price_due)
+        self.context.every(keys.option_iv_fallback_cache_s, self._price)
         self.context.every(keys.option_auto_refresh_sec, self._place_all)
         self.context.every(KEEP_IV_EVERY_S, self._keep_iv)
         self.context.every(REPORT_EVERY_S, self._report)
@@ -134,10 +136,9 @@ class ChainKeeper(Actor):
         if self._book is None:
             text = "the instrument master is not loaded yet"
             return self._answer(message, None, Refusal("NO_LIVE_CHAIN", text))
-        self._tell_priced(self._book.price_due(now_ns, self._carry, name))
-        plan = self.context.runtime.replay
+        self._price(name)
         found = resolve_legs(
-            self._book.view(name, now_ns, plan.interval_ns if plan else 0),
+            self._book.view(name, now_ns, self._stands_ns),
             message.legs,
             dte_min=message.dte_min,
             dte_max=message.dte_max,
@@ -179,15 +180,12 @@ class ChainKeeper(Actor):
         for _, name in self.context.runtime.settings.underlyings:
             self._place(name)
 
-    def _price_due(self) -> None:
-        if self._book:
-            self._tell_priced(self._book.price_due(self.context.now_ns(), self._carry))
-
-    def _tell_priced(self, priced: list[Key]) -> None:
-        book = self._book
+    def _price(self, underlying: str = "") -> None:
+        """Prices what is due, of all underlyings or of one, and tells it."""
+        book, now_ns = self._book, self.context.now_ns()
         if book is None:
             return
-        for key in priced:
+        for key in book.price_due(now_ns, self._carry, underlying, stands_ns=self._stands_ns):
             chain, summary = book.chains[key], book.summaries[key]
             meta = {"spot": summary.spot, "forward": summary.forward, "as_of_ns": summary.as_of_ns}
             self.context.publish(_topic(key), chain.columns.copy(), meta)
@@ -283,7 +281,7 @@ class ChainKeeper(Actor):
             "option_expiries": expiries,
             "auto_option_refresh_inflight": [],
             "auto_option_refresh_sec": keys.option_auto_refresh_sec,
-            "auto_option_strike_span": self.settings.strikes_each_side,
+            "auto_option_strike_span": self._rules.each_side,
             "auto_option_expiry_count": keys.option_auto_expiry_count,
             "auto_option_strike_offsets": list(keys.option_auto_strike_offsets),
         })  # fmt: skip

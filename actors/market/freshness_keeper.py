@@ -15,7 +15,7 @@ from actors.actor import Actor, Context
 from actors.market.following import CanonicalTicks, read_index
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, seconds
-from domain.freshness import last_true_ns
+from domain.freshness import AHEAD_MAX_S, last_true_ns
 from domain.instruments import InstrumentIndex
 from domain.market.freshness import EntryGate, LastSeen, measure_coverage, next_gate
 from domain.prices import MODE_DEPTH
@@ -109,7 +109,10 @@ class FreshnessKeeper(Actor):
         }
         for name, value in told.items():
             if value == value:  # NaN is not known
-                self._readings[name][summary.underlying] = summary.as_of_ns
+                readings = self._readings[name]
+                before_ns = readings.get(summary.underlying, 0)
+                # Of several expiries the freshest counts; a stale leg has a gate of its own.
+                readings[summary.underlying] = max(before_ns, summary.as_of_ns)
 
     def _on_ticks(self, batch: Batch) -> None:
         self._seen.hear(batch.columns)
@@ -132,12 +135,18 @@ class FreshnessKeeper(Actor):
     # -- what it tells --
 
     def _mark(self) -> None:
-        now_ns = self.context.now_ns()
-        if now_ns < self._next_mark_ns:
+        now_ns, beat_ns = self.context.now_ns(), self.context.monotonic_ns()
+        if beat_ns < self._next_mark_ns:
             return
         pause_s = CLOSED_MARK_EVERY_S if self._is_closed else MARK_EVERY_S
         # The beat has jitter: a mark that is nearly due is not left to the next beat.
-        self._next_mark_ns = now_ns + seconds(pause_s - MARK_EVERY_S / 2)
+        self._next_mark_ns = beat_ns + seconds(pause_s - MARK_EVERY_S / 2)
+        for seen in (self._seen, self._depth):
+            seen.forget_ahead(now_ns)
+        limit_ns = now_ns + seconds(AHEAD_MAX_S)  # a clock set back: as good as never seen
+        for readings in self._readings.values():
+            for name in [name for name, at_ns in readings.items() if at_ns > limit_ns]:
+                del readings[name]
         if self._session:
             coverage = measure_coverage(self._seen, now_ns)
             self._gate = next_gate(

@@ -13,7 +13,7 @@ import numpy as np
 
 from domain.calendar import ExchangeCalendar
 from domain.clock import exchange_time, seconds
-from domain.freshness import last_true_ns
+from domain.freshness import last_true_ns, told_ns
 from domain.instruments import InstrumentIndex, Listing
 from domain.market.atm import (
     Anchor,
@@ -48,10 +48,10 @@ class LadderRules:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Last price of an underlying and when it came."""
+    """Last price of an underlying and when it was true by its source."""
 
     price: float
-    received_ns: int
+    true_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +161,21 @@ class ChainBook:
         for listing_id, name in self._names.items():
             rows = ticks[(ids == listing_id) & (ticks["ltp"] > 0)]
             if len(rows):
-                self.spots[name] = Spot(float(rows["ltp"][-1]), int(rows["received_ns"][-1]))
+                self.spots[name] = Spot(float(rows["ltp"][-1]), int(told_ns(rows)[-1]))
                 told.add(name)
         return told
 
-    def price_due(self, now_ns: int, carry: Carry, underlying: str = "") -> list[Key]:
+    def price_due(
+        self, now_ns: int, carry: Carry, underlying: str = "", *, stands_ns: int = 0
+    ) -> list[Key]:
         """Prices the chains that heard a tick since; by a spot older than five seconds, none."""
         priced = []
         for key, chain in self.chains.items():
             spot = self.spots.get(key[0])
             due = chain.dirty and underlying in ("", key[0])
-            if not due or spot is None or now_ns - spot.received_ns > SPOT_AGE_MAX_NS:
+            if not due or spot is None or now_ns - spot.true_ns > SPOT_AGE_MAX_NS:
                 continue
-            summary = chain.price(spot.price, now_ns, carry)
+            summary = chain.price(spot.price, now_ns, carry, stands_ns)
             if summary:
                 self.summaries[key] = summary
                 priced.append(key)
@@ -186,7 +188,7 @@ class ChainBook:
         return MarketView(
             underlying=underlying,
             spot=spot.price,
-            spot_ns=last_true_ns(spot.received_ns, now_ns, stands_ns),
+            spot_ns=last_true_ns(spot.true_ns, now_ns, stands_ns),
             now_ns=now_ns,
             today=exchange_time(now_ns).date(),
             listed=self.tradable(underlying, now_ns),

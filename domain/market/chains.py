@@ -13,7 +13,8 @@ from datetime import date
 import numpy as np
 
 from domain.black76 import forward_of, greeks, implied_volatility
-from domain.clock import NS_PER_S
+from domain.clock import NS_PER_S, seconds
+from domain.freshness import IV_WARN_AGE_S, told_ns
 from domain.instruments import Kind, Listing
 from domain.market.atm import nearest_strike
 from domain.market.chain_readings import (
@@ -32,6 +33,7 @@ PERCENT_ABOVE = 3.0  # a feed's volatility above this is in percent (`tomic.md` 
 NS_PER_DAY = 86_400 * NS_PER_S
 DAYS_A_YEAR = 365.0
 PRICE_AGE_MAX_NS = 30 * NS_PER_S  # an older price says nothing of the forward of now
+IV_AGE_MAX_NS = seconds(IV_WARN_AGE_S)  # nor an older quote of the volatility
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class OptionChain:
         self.forward = float("nan")
         self.dirty = False
         self.iv_sources = {"feed": 0, "synthetic": 0, "missing": 0}
-        self._feed_iv = np.zeros(0)
+        self._feed_iv, self._feed_ns = np.zeros(0), np.zeros(0, np.int64)
+        self._iv_ns = np.zeros(0, np.int64)  # of the quote behind each row's volatility
+        self._fed = np.zeros(0, bool)
         self._pair = np.zeros(0, np.int64)
 
     def track(self, listings: Sequence[Listing]) -> None:
@@ -60,6 +64,7 @@ class OptionChain:
         before = {int(row["listing"]): index for index, row in enumerate(self.columns)}
         ordered = sorted(listings, key=lambda row: (row.strike, row.kind))
         columns, feed_iv = np.zeros(len(ordered), CHAIN_DTYPE), np.full(len(ordered), np.nan)
+        feed_ns = np.zeros(len(ordered), np.int64)
         for name in ("ltp", "bid", "ask", "iv", "delta", "gamma", "theta", "vega"):
             columns[name] = np.nan
         columns["volume"] = columns["open_interest"] = -1
@@ -67,10 +72,12 @@ class OptionChain:
             old = before.get(listing.listing_id)
             if old is not None:
                 columns[index], feed_iv[index] = self.columns[old], self._feed_iv[old]
+                feed_ns[index] = self._feed_ns[old]
             columns[index]["listing"] = listing.listing_id
             columns[index]["strike"] = float(listing.strike)
             columns[index]["is_call"] = listing.kind is Kind.CALL
         self.columns, self._feed_iv, self.dirty = columns, feed_iv, True
+        self._feed_ns, self._iv_ns = feed_ns, np.zeros(len(ordered), np.int64)
         self._pair = _pairs(columns)
 
     def hear(self, rows: np.ndarray, ticks: np.ndarray) -> None:
@@ -84,7 +91,7 @@ class OptionChain:
             return
         columns = self.columns
         columns["ltp"][rows] = ticks["ltp"]
-        columns["ts_ns"][rows] = ticks["received_ns"]
+        columns["ts_ns"][rows] = told_ns(ticks)
         for name in ("bid", "ask"):
             told = np.isfinite(ticks[name])
             columns[name][rows[told]] = ticks[name][told]
@@ -94,20 +101,24 @@ class OptionChain:
         iv = np.where(ticks["iv"] > PERCENT_ABOVE, ticks["iv"] / 100.0, ticks["iv"])
         told = (iv > 0) & (iv <= IV_MAX)
         self._feed_iv[rows[told]] = iv[told]
+        self._feed_ns[rows[told]] = told_ns(ticks)[told]
         self.dirty = True
 
     def days_to_expiry(self, now_ns: int) -> float:
         """Days, with their fraction, to the segment's close on expiry; never negative."""
         return max(self.expires_ns - now_ns, 0) / NS_PER_DAY
 
-    def price(self, spot: float, now_ns: int, carry: Carry) -> ChainSummary | None:
-        """Volatility and greeks of every row, and the summary; None while nothing is tracked."""
+    def price(
+        self, spot: float, now_ns: int, carry: Carry, stands_ns: int = 0
+    ) -> ChainSummary | None:
+        """Volatility and greeks of every row, and the summary; None while nothing is tracked. A
+        quote stands for `stands_ns`: 0 live, the recording's interval in a replay."""
         self.dirty = False
         if not len(self.columns) or not spot > 0:
             return None
         years = self.days_to_expiry(now_ns) / DAYS_A_YEAR
         self.forward = self._find_forward(spot, years, now_ns, carry)
-        self._find_volatility(years, carry)
+        self._find_volatility(years, carry, now_ns - IV_AGE_MAX_NS - stands_ns)
         columns = self.columns
         found = greeks(
             self.forward, columns["strike"], years, volatility=columns["iv"],
@@ -130,21 +141,27 @@ class OptionChain:
             spot=spot, growth=float(np.exp(carry.risk_free * years)), carried=carried,
         )  # fmt: skip
 
-    def _find_volatility(self, years: float, carry: Carry) -> None:
-        columns, iv = self.columns, self._feed_iv.copy()
-        self.iv_sources["feed"] = int(np.isfinite(iv).sum())
+    def _find_volatility(self, years: float, carry: Carry, oldest_ns: int) -> None:
+        """Of quotes no older than `oldest_ns`: the feed's word, else what the price implies."""
+        columns = self.columns
+        iv = np.where(self._feed_ns >= oldest_ns, self._feed_iv, np.nan)
+        fed = np.isfinite(iv)
         if carry.synthetic:
+            recent = columns["ts_ns"] >= oldest_ns
             solved = implied_volatility(
-                premium(columns), self.forward, columns["strike"], years=years,
-                rate=carry.risk_free, is_call=columns["is_call"],
+                np.where(recent, premium(columns), np.nan), self.forward, columns["strike"],
+                years=years, rate=carry.risk_free, is_call=columns["is_call"],
             )  # fmt: skip
-            iv = np.where(np.isfinite(iv), iv, solved)
-        own = np.isfinite(iv)
-        self.iv_sources["synthetic"] = int(own.sum()) - self.iv_sources["feed"]
+            iv = np.where(fed, iv, solved)
+        self._fed, own = fed, np.isfinite(iv)
+        self.iv_sources["feed"] = int(fed.sum())
+        self.iv_sources["synthetic"] = int((own & ~fed).sum())
         self.iv_sources["missing"] = int((~own).sum())
+        stamps = np.where(fed, self._feed_ns, columns["ts_ns"])
         # Deep in the money the price is all intrinsic value; the other side of the strike knows.
-        paired = np.where(self._pair >= 0, iv[self._pair], np.nan)
-        columns["iv"] = np.where(own, iv, paired)
+        paired = self._pair >= 0
+        columns["iv"] = np.where(own, iv, np.where(paired, iv[self._pair], np.nan))
+        self._iv_ns = np.where(own | ~paired, stamps, stamps[self._pair])
 
     def _summary(self, spot: float, now_ns: int) -> ChainSummary:
         columns = self.columns
@@ -152,8 +169,11 @@ class OptionChain:
         atm = float(strikes[nearest_strike(strikes, spot)])
         at_the_money = columns["strike"] == atm
         atm_ivs = columns["iv"][at_the_money]
-        known = atm_ivs[np.isfinite(atm_ivs)]
-        fed = np.isfinite(self._feed_iv[at_the_money]).any()
+        told = np.isfinite(atm_ivs)
+        known, fed = atm_ivs[told], self._fed[at_the_money].any()
+        # Without a volatility the chain is as old as the last quote at the money.
+        stamps = self._iv_ns[at_the_money]
+        as_of_ns = int(stamps[told].min() if told.any() else stamps.max())
         puts, calls = columns[~columns["is_call"]], columns[columns["is_call"]]
         return ChainSummary(
             underlying=self.underlying,
@@ -168,7 +188,7 @@ class OptionChain:
             max_pain=max_pain(columns),
             days_to_expiry=self.days_to_expiry(now_ns),
             iv_source="feed" if fed else "synthetic" if len(known) else "missing",
-            as_of_ns=now_ns,
+            as_of_ns=as_of_ns,
             gamma_exposure=gamma_exposure(columns, spot),
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from domain.clock import NS_PER_S, seconds
+from domain.freshness import AHEAD_MAX_S, told_ns
 
 AHEAD_MAX_NS = seconds(5.0)
 ALIVE_AGE_NS = seconds(60.0)
@@ -24,10 +25,12 @@ GATE_HEALTHY_NS = seconds(60.0)
 
 
 class LastSeen:
-    """Newest arrival of a tick per listing, and since when each subscribed listing is wanted."""
+    """Per listing the newest arrival of a tick, the newest time a price of it was true, and since
+    when it is subscribed. Arrivals prove a listing alive (coverage); entries go by the other."""
 
     def __init__(self) -> None:
         self._received = np.zeros(1, np.int64)
+        self._true = np.zeros(1, np.int64)
         self._since = np.zeros(1, np.int64)
         self.newest_ns = 0
 
@@ -39,7 +42,17 @@ class LastSeen:
             return
         self._grow(int(ticks["listing"].max()))
         np.maximum.at(self._received, ticks["listing"], ticks["received_ns"])
+        np.maximum.at(self._true, ticks["listing"], told_ns(ticks))
         self.newest_ns = max(self.newest_ns, int(ticks["received_ns"].max()))
+
+    def forget_ahead(self, now_ns: int) -> None:
+        """The clock may have been set back: what bears a later time is as good as never seen, so
+        that the next tick counts again."""
+        limit_ns = now_ns + seconds(AHEAD_MAX_S)
+        if self.newest_ns > limit_ns:
+            self.newest_ns = 0
+            for stamps in (self._received, self._true):
+                stamps[stamps > limit_ns] = 0
 
     def want(self, listing_ids: np.ndarray, now_ns: int) -> None:
         """These listings are subscribed; those new to it age from now on."""
@@ -53,12 +66,12 @@ class LastSeen:
         self._since[np.asarray(listing_ids, np.int64)] = 0
 
     def of(self, listing_id: int) -> int:
-        """Arrival of its newest tick, 0 when none was seen."""
-        return int(self._received[listing_id]) if listing_id < len(self._received) else 0
+        """When its newest price was true by its source, 0 when none was seen."""
+        return int(self._true[listing_id]) if listing_id < len(self._true) else 0
 
     def clear(self) -> None:
         """A new session: nothing has been seen."""
-        self._received[:] = 0
+        self._received[:] = self._true[:] = 0
         self.newest_ns = 0
 
     def wanted(self) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +83,7 @@ class LastSeen:
         if listing_id >= len(self._received):
             more = np.zeros(listing_id + 1 - len(self._received) + 256, np.int64)
             self._received = np.concatenate([self._received, more])
+            self._true = np.concatenate([self._true, more])
             self._since = np.concatenate([self._since, more])
 
 

@@ -76,6 +76,14 @@ def bar(context, warm=False):
     context.feed("bars.1m", np.zeros(1, BAR_DTYPE), warm=warm)
 
 
+def summary(as_of_ns):
+    return ChainSummary(
+        underlying="NIFTY", expiry=EXPIRIES[0], spot=1.0, forward=1.0, atm_strike=1.0, atm_iv=0.14,
+        put_iv_25d=0.1, call_iv_25d=0.1, put_call_ratio=float("nan"), max_pain=24_000.0,
+        days_to_expiry=4.0, iv_source="feed", as_of_ns=as_of_ns,
+    )  # fmt: skip
+
+
 def mark(context):
     return context.heard(FreshnessMarked)[-1].mark
 
@@ -162,16 +170,48 @@ def test_a_word_that_names_the_feed_anew_is_no_switch(keep, left, now):
 
 def test_readings_of_a_chain_count_only_when_they_are_numbers(keep):
     context, keeper = keep
-    summary = ChainSummary(
-        underlying="NIFTY", expiry=EXPIRIES[0], spot=1.0, forward=1.0, atm_strike=1.0, atm_iv=0.14,
-        put_iv_25d=0.1, call_iv_25d=0.1, put_call_ratio=float("nan"), max_pain=24_000.0,
-        days_to_expiry=4.0, iv_source="feed", as_of_ns=77,
-    )  # fmt: skip
-    context.deliver(keeper, ChainSummarised(summary=summary))
+    context.deliver(keeper, ChainSummarised(summary=summary(77)))
     context.advance(1)
     told = mark(context)
     assert (told.iv_ns, told.pcr_ns, told.max_pain_ns) == ({"NIFTY": 77}, {}, {"NIFTY": 77})
     assert context.reports[-1]["pcr"] == -1.0
+
+
+def test_an_expiry_with_old_quotes_makes_no_fresher_one_older(keep):
+    context, keeper = keep
+    now_ns = context.now_ns()
+    for as_of_ns in (now_ns, now_ns - seconds(50)):
+        context.deliver(keeper, ChainSummarised(summary=summary(as_of_ns)))
+    context.advance(1)
+    assert mark(context).iv_ns == {"NIFTY": now_ns}
+
+
+def test_a_frozen_feed_that_repeats_its_last_tick_keeps_no_quote_fresh(keep, market):
+    context, _ = keep
+    tick(context, market, "NIFTY", "INDIAVIX")
+    frozen_ns = context.now_ns()
+    for _ in range(10):
+        context.advance(1)
+        rows = make_ticks((ids(market, "NIFTY")[0], frozen_ns, 100.0))
+        rows["received_ns"] = context.now_ns()
+        context.feed("ticks.alpha", rows)
+    context.advance(1)
+    assert mark(context).quotes_ns["NIFTY"] == mark(context).depth_ns["NIFTY"] == frozen_ns
+
+
+def test_a_clock_set_back_stops_no_marks_and_the_next_ticks_count(keep, market):
+    context, keeper = keep
+    tick(context, market, "NIFTY")
+    context.deliver(keeper, ChainSummarised(summary=summary(context.now_ns())))
+    context.advance(2)
+    real, shift_ns = context.now_ns, seconds(3600)
+    context.now_ns = lambda: real() - shift_ns
+    context.advance(1)
+    assert mark(context).as_of_ns == context.now_ns()
+    assert (mark(context).quotes_ns, mark(context).iv_ns) == ({}, {})
+    tick(context, market, "NIFTY")
+    context.advance(1)
+    assert list(mark(context).quotes_ns) == ["NIFTY"]
 
 
 def test_the_gate_closes_on_silence_in_session_and_opens_after_a_healthy_minute(keep, market):

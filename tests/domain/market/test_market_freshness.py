@@ -56,6 +56,37 @@ def test_a_tick_without_a_price_or_from_the_future_proves_nothing(ltp, ts_ns):
     assert (seen.of(1), seen.newest_ns) == (0, 0)
 
 
+def test_a_repeated_tick_proves_its_symbol_alive_and_makes_its_price_no_younger():
+    seen = seen_at({1: 30})
+    seen.hear(tick(1, NOW, ts_ns=NOW - seconds(30)))
+    assert seen.of(1) == NOW - seconds(30)
+    assert measure_coverage(seen, NOW).seen == 1
+    assert seen.newest_ns == NOW
+
+
+def test_a_price_that_is_old_on_the_first_sight_does_not_count_as_seen_now():
+    seen = LastSeen()
+    seen.hear(tick(1, NOW, ts_ns=NOW - seconds(600)))
+    assert seen.of(1) == NOW - seconds(600)
+
+
+def test_a_source_whose_clock_is_ahead_makes_no_price_younger_than_its_arrival():
+    seen = LastSeen()
+    seen.hear(tick(1, NOW, ts_ns=NOW + seconds(4)))
+    assert seen.of(1) == NOW
+
+
+def test_after_the_clock_was_set_back_the_next_tick_counts_again():
+    seen = seen_at({1: 0})
+    back_ns = NOW - seconds(60)
+    seen.forget_ahead(NOW - seconds(1))
+    assert seen.of(1) == NOW
+    seen.forget_ahead(back_ns)
+    assert (seen.of(1), seen.newest_ns) == (0, 0)
+    seen.hear(tick(1, back_ns))
+    assert seen.of(1) == back_ns
+
+
 def test_an_older_batch_never_takes_a_newer_arrival_back():
     seen = seen_at({1: 5})
     seen.hear(tick(1, NOW - seconds(50)))

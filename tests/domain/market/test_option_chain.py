@@ -44,7 +44,8 @@ def chain_of(strikes, days=7.0) -> OptionChain:
 
 def ticks(chain, prices, **columns):
     batch = np.zeros(len(prices), TICK_DTYPE)
-    batch["ltp"], batch["received_ns"], batch["mode"] = prices, NOW, MODE_DEPTH
+    batch["ltp"], batch["mode"] = prices, MODE_DEPTH
+    batch["ts_ns"] = batch["received_ns"] = NOW
     batch["listing"] = chain.columns["listing"][: len(prices)]
     for name in ("bid", "ask", "iv"):
         batch[name] = np.nan
@@ -125,6 +126,55 @@ def test_a_feeds_volatility_goes_before_ours_and_percent_is_understood():
     assert summary.atm_iv == pytest.approx(0.175)
     assert summary.iv_source == "feed"
     assert chain.iv_sources == {"feed": 2, "synthetic": 0, "missing": 0}
+
+
+def test_a_summary_is_as_old_as_the_oldest_quote_behind_its_volatility():
+    chain = chain_of([23_900, 24_000])
+    prices = theoretical(chain, 24_000, 0.14)
+    late = NOW + seconds(20)
+    hear(chain, prices)
+    hear(chain, prices[:3], ts_ns=late, received_ns=late)  # all but the put at the money
+    summary = chain.price(24_000, late, CARRY)
+    assert summary.atm_iv > 0
+    assert summary.as_of_ns == NOW
+
+
+def test_a_quote_that_is_repeated_makes_no_volatility_younger():
+    chain = chain_of([24_000])
+    prices = theoretical(chain, 24_000, 0.14)
+    hear(chain, prices)
+    late = NOW + seconds(50)
+    hear(chain, prices, received_ns=late)  # the same time again
+    assert chain.price(24_000, late, CARRY).as_of_ns == NOW
+
+
+@pytest.mark.parametrize("told", [math.nan, 0.14])
+def test_a_volatility_older_than_sixty_seconds_is_dropped(told):
+    chain = chain_of([24_000])
+    hear(chain, theoretical(chain, 24_000, 0.14), iv=told)
+    assert chain.price(24_000, NOW + seconds(60), CARRY).atm_iv > 0
+    summary = chain.price(24_000, NOW + seconds(60.001), CARRY)
+    assert math.isnan(summary.atm_iv)
+    assert (summary.iv_source, summary.as_of_ns) == ("missing", NOW)
+
+
+def test_a_feeds_old_volatility_gives_way_to_what_the_price_implies():
+    chain = chain_of([24_000])
+    prices = theoretical(chain, 24_000, 0.14)
+    hear(chain, prices, iv=0.5)
+    late = NOW + seconds(61)
+    hear(chain, prices, ts_ns=late, received_ns=late)
+    summary = chain.price(24_000, late, CARRY)
+    assert summary.atm_iv == pytest.approx(0.14, abs=1e-3)
+    assert summary.iv_source == "synthetic"
+
+
+def test_a_recorded_volatility_stands_until_the_next_row_is_due():
+    chain = chain_of([24_000])
+    hear(chain, theoretical(chain, 24_000, 0.14))
+    late = NOW + seconds(119)
+    assert math.isnan(chain.price(24_000, late, CARRY).atm_iv)
+    assert chain.price(24_000, late, CARRY, seconds(60)).atm_iv > 0
 
 
 def test_without_fallback_a_missing_volatility_stays_missing():
