@@ -18,6 +18,7 @@ from typing import Any
 
 from thespian.actors import Actor as ThespianActor
 from thespian.actors import ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
+from thespian.system.timing import ExpirationTimer
 
 from actors.hosting import process
 from actors.hosting.engine import Engine
@@ -26,12 +27,13 @@ from actors.hosting.masking import masked
 from actors.hosting.nursery import Forked
 from actors.hosting.shared import Shared
 from actors.hosting.shortcut import Shortcut
-from actors.hosting.wire import Address
+from actors.hosting.wire import Address, Configure
 from domain.clock import NS_PER_S
 
 WAKE_MARGIN_NS = 500_000  # a wake-up that came a moment before its timer would be lost
 BUSY_PEER_NS = 20_000_000  # how often a host that had no room is tried from the runtime's loop
 
+_first: list[tuple[Configure, Address]] = []  # what the next fork shall be, and whose
 _shared: list[Shared] = []
 _log: list[LogFile] = []
 
@@ -47,7 +49,7 @@ def make_log(keys: Mapping[str, str]) -> None:
 
 
 class Host(ThespianActor):
-    """One process of the tree; the supervisor's first frame says whose."""
+    """One process of the tree; its first frame says whose."""
 
     def __init__(self) -> None:
         try:
@@ -58,11 +60,26 @@ class Host(ThespianActor):
             shared = _shared[0]
             if os.getppid() in (1, shared.launcher_pid):
                 os._exit(0)  # the parent ended before this process asked to end with it
+            self._first = _first.copy()
+            _first.clear()
             self._shortcut: Shortcut | None = None
             self._wakes: list[int] = []  # asked of the runtime and not yet come
             self._engine = Engine(shared, self, self._open_log, self._fork)
         except BaseException:
             os._exit(process.CRASHED)
+
+    @property
+    def _myRef(self) -> Any:
+        """The runtime's side of this process."""
+        return self._runtime
+
+    @_myRef.setter
+    def _myRef(self, runtime: Any) -> None:
+        """The runtime hands itself over before its first turn: what the fork left is taken then."""
+        self._runtime = runtime
+        if self._first:
+            runtime.transport._update_runtime(ExpirationTimer(None))  # unset before the first turn
+            runtime.transport.addWakeup(timedelta(0), None)
 
     def receiveMessage(self, message: Any, sender: Address) -> ThespianWatch:
         """Every call ends in a watch list, or in the end of the process."""
@@ -70,7 +87,10 @@ class Host(ThespianActor):
             if isinstance(message, WatchMessage):
                 self._take(message.ready)
             elif isinstance(message, WakeupMessage):
-                self._engine.woken()
+                if self._first:
+                    self._engine.receive(*self._first.pop())
+                else:
+                    self._engine.woken()
             elif isinstance(message, ActorExitRequest):
                 os._exit(0)
             else:
@@ -158,10 +178,15 @@ class Host(ThespianActor):
         else:
             super().send(targetAddr, msg)
 
-    def _fork(self) -> tuple[Address, Forked]:
-        """A new host below this one; the process handle is where Thespian keeps it."""
+    def _fork(self, first: Configure) -> tuple[Address, Forked]:
+        """A new host below this one; the process handle is where Thespian keeps it.
+
+        Its first frame comes with the fork: by mail it would take as long as all the rest.
+        """
         before = len(getattr(self._myRef, "_child_procs", []))
+        _first[:] = [(first, self.my_address())]
         address = self.createActor(Host)
+        _first.clear()
         procs = getattr(self._myRef, "_child_procs", [])
         if len(procs) <= before:
             raise OSError("no process was forked")

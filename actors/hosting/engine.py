@@ -57,7 +57,7 @@ class Engine:
         shared: Shared,
         transport: Transport,
         open_log: Callable[[str], Any],
-        fork: Callable[[], tuple[Address, Forked]],
+        fork: Callable[[Configure], tuple[Address, Forked]],
     ) -> None:
         self.shared, self.transport = shared, transport
         self.configured = False

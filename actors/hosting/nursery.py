@@ -50,14 +50,15 @@ class Death:
 
 
 class Nursery:
-    """Forks, watches and kills. `fork` gives (address, process) or raises OSError."""
+    """Forks, watches and kills. `fork` takes a child's first frame and gives (address, process), or
+    raises OSError."""
 
     def __init__(
         self,
         board: Board,
         run_dir: Any,
         transport: Transport,
-        fork: Callable[[], tuple[Address, Forked]],
+        fork: Callable[[Configure], tuple[Address, Forked]],
     ) -> None:
         self.children: dict[str, Child] = {}
         self.on_death: Callable[[Death], None] = lambda death: None
@@ -70,13 +71,12 @@ class Nursery:
         now_ns = time.monotonic_ns()
         self._board.put(name, started_ns=now_ns)
         try:
-            address, forked = self._fork()
+            address, forked = self._fork(Configure(name, life, os.getpid(), directory))
             descriptor = os.pidfd_open(forked.pid or 0)
         except OSError as failure:
             self._board.put(name, last_error=f"could not be started: {failure}")
             return None
         child = self.children[name] = Child(name, life, address, forked, descriptor, now_ns)
-        self._transport.send(address, Configure(name, life, os.getpid(), directory))
         return child
 
     def descriptors(self) -> list[int]:

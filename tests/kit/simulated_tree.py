@@ -152,5 +152,5 @@ class SimulatedTree:
             self.engines[address].receive(frame, sender)
 
 
-def _no_children() -> Any:
+def _no_children(_first: Configure) -> Any:
     raise OSError("a simulated host has no children")
