@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from adapters.openalgo.rest import OpenAlgoBroker
 from adapters.openalgo.stream import OpenAlgoStream
 from adapters.ports import BrokerPort, FeedStream, ReplayMarket
+from adapters.sandbox.account_settings import account_settings
 from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.hours import shipped_calendars
@@ -73,14 +74,16 @@ def open_sandbox(
     scenario: str,
     seed: int,
     calendars: Mapping[str, ExchangeCalendar],
+    account: Mapping[str, object],
     replay: Path | None = None,
     history: Path | None = None,
 ) -> SandboxServer:
     """The embedded exchange, bound but not yet serving: an instance a broker, at its endpoint's
     ports.
 
-    `calendars` are the runtime's; a segment it does not trade keeps its shipped one. A replay is
-    stepped through the control port. Raises ConfigurationFault for a taken port.
+    `calendars` are the runtime's; a segment it does not trade keeps its shipped one. `account` has
+    fields of AccountSettings. A replay is stepped through the control port. Raises
+    ConfigurationFault for a taken port or a wrong setting.
     """
     instances = tuple(
         InstanceConfig(
@@ -102,6 +105,7 @@ def open_sandbox(
         data_dir=data_dir,
         control_port=control_port,
         calendars={**shipped_calendars(), **calendars},
+        account=account_settings(account),
     )
     return SandboxServer(config)
 

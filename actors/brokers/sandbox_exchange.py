@@ -7,11 +7,14 @@ through the control port.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.actor import Actor, Context
 from adapters.catalogue import open_replay_market, open_sandbox
+from adapters.sandbox.account_settings import account_settings
+from domain.errors import ConfigurationFault
 
 CHECK_EVERY_S = 2.0
 FOLDER = "sandbox"
@@ -22,12 +25,20 @@ class ExchangeSettings:
     """`always_open` trades at any hour, as the demo does; `scenario` and `seed` make its market.
 
     By default a market that stands still while premium is rich, what an iron condor waits for; this
-    seed stands still for some hours, whatever the hour it begins at.
+    seed stands still for some hours, whatever the hour it begins at. `account` has the rules of
+    every account by their names, such as starting_capital.
     """
 
     always_open: bool = True
     scenario: str = "congestion"
     seed: int = 16
+    account: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            account_settings(self.account)
+        except ConfigurationFault as fault:
+            raise ValueError(str(fault)) from None
 
 
 class SandboxExchange(Actor):
@@ -51,6 +62,7 @@ class SandboxExchange(Actor):
             scenario=settings.scenario,
             seed=settings.seed,
             calendars=runtime.calendars,
+            account=settings.account,
             # A replay begins with empty books, whatever an earlier one left.
             data_dir=folder if plan is None else None,
             replay=plan.file if plan else None,

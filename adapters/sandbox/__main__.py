@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from adapters.sandbox.account_settings import account_from
 from adapters.sandbox.config import SandboxConfig, parse_instance
 from adapters.sandbox.protocols import LOOPBACK
 from adapters.sandbox.server import SandboxServer
@@ -68,6 +69,10 @@ def _configuration(arguments: list[str] | None) -> SandboxConfig:
     parser.add_argument("--always-open", action="store_true", help="ignore hours and square-off")
     parser.add_argument("--data-dir", type=Path, help="where the books are kept; memory without")
     parser.add_argument("--control-port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument(
+        "--account", action="append", default=[], metavar="FIELD=VALUE",
+        help="a rule of every account, as starting_capital=500000 or square_off.NFO=15:00",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     return SandboxConfig(
         instances=tuple(parse_instance(text) for text in given.instance),
@@ -80,6 +85,7 @@ def _configuration(arguments: list[str] | None) -> SandboxConfig:
         always_open=given.always_open,
         data_dir=given.data_dir,
         control_port=given.control_port,
+        account=account_from(given.account),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from decimal import ROUND_DOWN, Decimal
 
+from adapters.sandbox.account_settings import AccountSettings
 from adapters.sandbox.books import (
     COMPLETE,
     ZERO,
@@ -21,7 +22,6 @@ from adapters.sandbox.books import (
     Ticket,
     Trade,
 )
-from adapters.sandbox.config import AccountSettings
 from adapters.sandbox.margins import PAISA
 from domain.clock import exchange_time
 

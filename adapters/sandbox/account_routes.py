@@ -20,7 +20,6 @@ from adapters.sandbox.books import (
 )
 from adapters.sandbox.instance import ANALYZE, Answer, Instance, done, error, found, refused
 from adapters.sandbox.margins import PAISA
-from adapters.sandbox.matching import as_decimal
 from adapters.sandbox.order_routes import Fields
 from domain.clock import exchange_time
 
@@ -120,16 +119,9 @@ def trade_book(instance: Instance, fields: Fields) -> Answer:
     return done(data=rows)
 
 
-def last_price(instance: Instance, exchange: str, symbol: str) -> Decimal:
-    """The last price, 0 when there is none."""
-    listing = instance.market.find(exchange, symbol)
-    quote = instance.market.quote(listing) if listing else None
-    return as_decimal(quote.ltp) if quote else ZERO
-
-
 def unrealized(instance: Instance, position: Position) -> tuple[Decimal, Decimal]:
     """The last price and (last - average) x quantity; 0 without a price."""
-    last = last_price(instance, position.exchange, position.symbol)
+    last = instance.exchange.mark(position.exchange, position.symbol)
     if not last or not position.quantity:
         return last, ZERO
     return last, (last - position.average_price) * position.quantity
@@ -166,7 +158,7 @@ def holdings(instance: Instance, fields: Fields) -> Answer:
     rows: list[dict[str, Any]] = []
     value = cost = ZERO
     for holding in instance.exchange.account.holdings.values():
-        last = last_price(instance, holding.exchange, holding.symbol) or holding.average_price
+        last = instance.exchange.mark(holding.exchange, holding.symbol) or holding.average_price
         paid = holding.average_price * holding.quantity
         value, cost = value + last * holding.quantity, cost + paid
         gain = last * holding.quantity - paid

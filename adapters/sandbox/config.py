@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.sandbox.account_settings import AccountSettings
 from adapters.sandbox.hours import shipped_calendars
 from domain.calendar import ExchangeCalendar
 from domain.errors import ConfigurationFault
@@ -31,22 +30,6 @@ class InstanceConfig:
     rest_port: int
     websocket_port: int
     api_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSettings:
-    """Rules of every account (`openalgo.md` 10, account); leverages are plain factors."""
-
-    starting_capital: Decimal = Decimal("10000000.00")
-    equity_mis_leverage: Decimal = Decimal(5)
-    equity_cnc_leverage: Decimal = Decimal(1)
-    futures_leverage: Decimal = Decimal(10)
-    option_buy_leverage: Decimal = Decimal(1)
-    option_sell_leverage: Decimal = Decimal(1)
-    reset_day: str = "Never"  # or a weekday's English name
-    reset_time: time = time(0, 0)
-    expiry_settlement_timing: str = "expiry_day_close"  # or next_day
-    option_expiry_settlement: str = "ltp"  # or zero
 
 
 @dataclass(frozen=True, slots=True)

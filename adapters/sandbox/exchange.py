@@ -31,6 +31,7 @@ from adapters.sandbox.margins import blocks_margin, leverage, required_margin
 from adapters.sandbox.market import Market
 from adapters.sandbox.matching import MarketPrice, as_decimal, match
 from adapters.sandbox.store import Store
+from domain.clock import NS_PER_S
 from domain.instruments import Listing
 
 OrderListener = Callable[[Order], None]
@@ -45,6 +46,8 @@ class Exchange:
         self.listeners: list[OrderListener] = []
         self._store = store
         self._resting: dict[int, dict[str, Order]] = {}
+        self._checked_ns = self._marked_ns = 0
+        self._marks: dict[tuple[str, str], Decimal] = {}
         store.load(account)
         for order in account.working.values():
             self._rest(order)
@@ -137,6 +140,27 @@ class Exchange:
         if len(rows):
             self.save()
 
+    def keep_intervals(self) -> None:
+        """What the account's intervals ask for: resting orders are looked at, gains are marked."""
+        settings, now_ns = self.account.settings, self.market.now_ns()
+        if now_ns - self._checked_ns >= settings.order_check_interval_s * NS_PER_S:
+            self._checked_ns = now_ns
+            self._look_at_orders()
+        every_ns = settings.mtm_update_interval_s * NS_PER_S
+        if every_ns and now_ns - self._marked_ns >= every_ns:
+            self._marked_ns = now_ns
+            held = [row for row in self.account.positions.values() if row.quantity]
+            rows = [*held, *self.account.holdings.values()]
+            self._marks = {
+                (row.exchange, row.symbol): self._last_price(row.exchange, row.symbol)
+                for row in rows
+            }
+
+    def mark(self, exchange: str, symbol: str) -> Decimal:
+        """The price at which gains are told, 0 when there is none."""
+        marked = self._marks.get((exchange, symbol))
+        return self._last_price(exchange, symbol) if marked is None else marked
+
     def end(self, order: Order, status: str, reason: str = "") -> None:
         """Ends a working order for a reason of the exchange's own; the caller saves."""
         order.rejection = reason
@@ -161,6 +185,7 @@ class Exchange:
         """Clears the books and restores the capital."""
         self.account.clear(self.market.now_ns())
         self._resting.clear()
+        self._marks.clear()
         self._store.clear(self.account)
 
     def close(self) -> None:
@@ -223,6 +248,19 @@ class Exchange:
         for order in list(self._resting.get(listing.listing_id, {}).values()):
             self._apply(order, price)
 
+    def _look_at_orders(self) -> None:
+        for listing_id in list(self._resting):
+            listing = self.market.source.index.by_id[listing_id]
+            price = self.market.price(listing)
+            if price:
+                self._match_resting(listing, price)
+        self.save()
+
+    def _last_price(self, exchange: str, symbol: str) -> Decimal:
+        listing = self.market.find(exchange, symbol)
+        quote = self.market.quote(listing) if listing else None
+        return as_decimal(quote.ltp) if quote else ZERO
+
     def _tick_price(self, row: np.void, listing: Listing) -> MarketPrice:
         quote = self.market.quote(listing)
         ltp, bid, ask = (as_decimal(row[name]) for name in ("ltp", "bid", "ask"))
@@ -245,6 +283,7 @@ class Exchange:
             self.end(order, REJECTED, refused.message)
             return
         self._unrest(order)
+        self._marks.pop((order.exchange, order.symbol), None)
         self.account.fill(order, price, self.market.now_ns())
         self._tell(order)
 

@@ -8,11 +8,14 @@ not the sandbox is always open.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 
 from domain.calendar import ExchangeCalendar, TradingSession, calendar_from
 from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, epoch_ns
+from domain.errors import ConfigurationFault
 
 FOLDER = Path(__file__).resolve().parents[2] / "calendars"
 UNTRADED = "untraded"  # segments whose hours are answered while nothing of them is listed
@@ -31,6 +34,27 @@ def shipped_calendars() -> dict[str, ExchangeCalendar]:
         path.stem: calendar_from(json.loads(path.read_text(encoding="utf-8")))
         for path in sorted(paths)
     }
+
+
+def with_square_off(
+    calendars: Mapping[str, ExchangeCalendar], times: Mapping[str, time]
+) -> dict[str, ExchangeCalendar]:
+    """The calendars with other square-off times.
+
+    Raises ConfigurationFault for a time outside the segment's present hours.
+    """
+    changed = dict(calendars)
+    for name, moment in times.items():
+        hours = calendars[name].hours
+        opens, closes = hours[-1].opens, hours[-1].closes
+        if not opens < moment <= closes:
+            raise ConfigurationFault(
+                f"account setting square_off: {name} squares off at {moment:%H:%M}, "
+                f"but trades from {opens:%H:%M} to {closes:%H:%M}"
+            )
+        rows = tuple(replace(row, square_off=min(moment, row.closes)) for row in hours)
+        changed[name] = replace(calendars[name], hours=rows)
+    return changed
 
 
 def midnight_ns(day: date) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_UP, Decimal
 
+from adapters.sandbox.account_settings import AccountSettings
 from adapters.sandbox.books import ZERO, Ticket
-from adapters.sandbox.config import AccountSettings
 from domain.instruments import OPTION_KINDS, Kind, Listing
 
 PAISA = Decimal("0.01")

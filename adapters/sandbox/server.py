@@ -21,6 +21,7 @@ from adapters.sandbox.day import keep_appointments
 from adapters.sandbox.exchange import Exchange
 from adapters.sandbox.faults import FaultBoard
 from adapters.sandbox.frames import FrameMaker
+from adapters.sandbox.hours import with_square_off
 from adapters.sandbox.hub import Broadcaster, Hub
 from adapters.sandbox.instance import Instance
 from adapters.sandbox.limits import RateLimiter
@@ -67,7 +68,8 @@ class SandboxServer:
         start_ns = source.next_ns() or 0
         self._steps = SteppedClock(start_ns)
         clock = self._steps if self._stepped else WallClock()
-        self.market = Market(source, clock, config.calendars, always_open=config.always_open)
+        calendars = with_square_off(config.calendars, config.account.square_off)
+        self.market = Market(source, clock, calendars, always_open=config.always_open)
         self.faults = FaultBoard(time.monotonic)
         self.addresses: dict[str, Address] = {}
         self.instances: list[Instance] = []
@@ -262,6 +264,7 @@ class SandboxServer:
         ticks = self.market.source.advance(to_ns)
         for instance in self.instances:
             instance.exchange.on_ticks(ticks)
+            instance.exchange.keep_intervals()
         self._broadcaster.deliver(ticks)
 
     def _keep_appointments(self) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.account import Account
+from adapters.sandbox.account_settings import AccountSettings
 from adapters.sandbox.books import Order, Refusal, Ticket
 from adapters.sandbox.clocks import SteppedClock
-from adapters.sandbox.config import AccountSettings, parse_instance
+from adapters.sandbox.config import parse_instance
 from adapters.sandbox.day import keep_appointments
 from adapters.sandbox.exchange import Exchange
 from adapters.sandbox.hours import shipped_calendars
