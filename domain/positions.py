@@ -15,6 +15,7 @@ from decimal import Decimal
 from domain.instruments import OPTION_KINDS, Kind
 from domain.orders import Fill
 
+GREEKS = ("delta", "gamma", "theta", "vega")
 # Whose new life opens the question whether our books agree with the broker's.
 BOOK_KEEPERS = ("execution_agent", "position_book", "executor")
 
@@ -26,7 +27,9 @@ def keeps_books(node: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One leg we hold. `quantity` is units, never negative; `direction` says the side."""
+    """One leg we hold. `quantity` is units, never negative; `direction` says the side. Greeks are a
+    unit's, long: theta a calendar day, vega a point of volatility.
+    """
 
     symbol: str
     exchange: str
@@ -47,6 +50,9 @@ class Position:
     last_price: Decimal = Decimal(0)
     realized: Decimal = Decimal(0)
     delta: float = 0.0
+    gamma: float = 0.0
+    theta: float = 0.0
+    vega: float = 0.0
     naked_approved: bool = False
 
     @property
@@ -103,9 +109,10 @@ def fold(position: Position, fill: Fill) -> Position:
     )
 
 
-def net_delta(positions: Iterable[Position]) -> float:
-    """Signed delta of the rows together, in units of the underlying (`tomic.md` 9.2)."""
-    return sum(row.delta * row.signed_quantity for row in positions)
+def net_greeks(positions: Iterable[Position]) -> dict[str, float]:
+    """Signed greeks of the rows together, by name (`tomic.md` 9.2)."""
+    rows = list(positions)
+    return {name: sum(getattr(row, name) * row.signed_quantity for row in rows) for name in GREEKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,15 @@ class BookSnapshot:
     def unrealized(self) -> Decimal:
         """Rupees over all open rows, ours and unmanaged."""
         return sum((row.unrealized for row in self.positions + self.unmanaged), Decimal(0))
+
+    @property
+    def gross_notional(self) -> Decimal:
+        """Rupees that all structures stand for, ours and unmanaged (`tomic.md` 10.1)."""
+        structures: dict[str, list[tuple[Kind, str, Decimal, Decimal, int]]] = {}
+        for row in self.positions + self.unmanaged:
+            legs = structures.setdefault(row.strategy_id or row.key, [])
+            legs.append((row.kind, row.direction, row.strike, row.average_price, row.quantity))
+        return sum((structure_notional(legs) for legs in structures.values()), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)

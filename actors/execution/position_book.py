@@ -21,7 +21,7 @@ from domain.clock import exchange_time
 from domain.errors import StorageFailure
 from domain.instruments import Kind, parse_symbol, underlying_of
 from domain.orders import Fill, OrderRow, Purpose
-from domain.positions import BookSnapshot, Position, fold, net_delta
+from domain.positions import GREEKS, BookSnapshot, Position, fold, net_greeks
 from domain.prices import money
 from messages.books import ReconciliationDone
 from messages.lifecycle import NodeRestarted
@@ -35,12 +35,13 @@ FOLD_AGAIN_S = 1.0
 
 
 class PositionBook(Actor):
-    """State: the book as on disk, the newest price and delta of what is held."""
+    """State: the book as on disk, the newest price and greeks of what is held."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._rows: dict[str, KeptPosition] = {}
-        self._prices: dict[int, tuple[float, float]] = {}
+        self._prices: dict[int, float] = {}
+        self._greeks: dict[int, dict[str, float]] = {}
         self._held = np.empty(0, dtype=np.uint32)
         self._unmanaged: dict[str, tuple[Position, ...]] = {}
         self._unexplained: dict[str, tuple[str, ...]] = {}
@@ -138,25 +139,27 @@ class PositionBook(Actor):
         held = {row.listing_id for row in self._rows.values() if row.position.quantity}
         self._held = np.array(sorted(held), dtype=np.uint32)
         self._prices = {key: value for key, value in self._prices.items() if key in held}
+        self._greeks = {key: value for key, value in self._greeks.items() if key in held}
 
     # -- prices --
 
     def _take_ticks(self, batch: Batch) -> None:
         if batch.topic == f"ticks.{self._canonical}":
-            self._take(batch.columns, None)
+            self._take(batch.columns)
 
     def _take_chain(self, batch: Batch) -> None:
-        self._take(batch.columns, batch.columns["delta"])
+        self._take(batch.columns, GREEKS)
 
-    def _take(self, columns: np.ndarray, delta: np.ndarray | None) -> None:
+    def _take(self, columns: np.ndarray, greeks: tuple[str, ...] = ()) -> None:
         mine = np.isin(columns["listing"], self._held) & (columns["ltp"] > 0)
         if not mine.any():
             return
         for at in np.flatnonzero(mine):
             listing = int(columns["listing"][at])
-            known = self._prices.get(listing, (0.0, 0.0))[1]
-            fresh = known if delta is None or np.isnan(delta[at]) else float(delta[at])
-            self._prices[listing] = (float(columns["ltp"][at]), fresh)
+            self._prices[listing] = float(columns["ltp"][at])
+            fresh = {name: float(columns[name][at]) for name in greeks}
+            known = {name: value for name, value in fresh.items() if not np.isnan(value)}
+            self._greeks[listing] = self._greeks.get(listing, {}) | known
         if not self._prices_due:
             self._prices_due = True
             self.context.after(PRICES_EVERY_S, self._announce)
@@ -181,12 +184,14 @@ class PositionBook(Actor):
         self._report(book)
 
     def _priced(self, row: KeptPosition) -> Position:
-        price, delta = self._prices.get(row.listing_id, (0.0, row.position.delta))
+        price = self._prices.get(row.listing_id, 0.0)
         if price <= 0:
             return row.position
-        return replace(row.position, last_price=money(price), delta=delta)
+        greeks: dict[str, Any] = dict(self._greeks.get(row.listing_id, {}))
+        return replace(row.position, last_price=money(price), **greeks)
 
     def _report(self, book: BookSnapshot) -> None:
+        net = net_greeks(book.open_positions)
         self.context.report({
             "version": book.version,
             "legs": len(book.open_positions),
@@ -194,7 +199,8 @@ class PositionBook(Actor):
             "realized_today": float(book.realized_today),
             "charges_today": float(book.charges_today),
             "unrealized": float(book.unrealized),
-            "net_delta": round(net_delta(book.open_positions), 2),
+            "gross_notional": float(book.gross_notional),
+            **{f"net_{name}": round(value, 4) for name, value in net.items()},
             "prices": {row.symbol: float(row.last_price) for row in book.open_positions},
             "unmanaged": [
                 {"symbol": row.symbol, "quantity": row.signed_quantity, "broker": row.broker}

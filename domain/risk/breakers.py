@@ -11,8 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.clock import NS_PER_S, exchange_time
-from domain.instruments import Kind
-from domain.positions import BookSnapshot, UnhedgedShort, structure_notional, unhedged_shorts
+from domain.positions import BookSnapshot, UnhedgedShort, unhedged_shorts
 from domain.readings import MarginState
 from domain.risk.breaker import (
     CLEAR,
@@ -163,11 +162,7 @@ class GrossNotional(Breaker):
     NAME = "GROSS_NOTIONAL"
 
     def see_book(self, book: BookSnapshot, now_ns: int) -> None:
-        structures: dict[str, list[tuple[Kind, str, Decimal, Decimal, int]]] = {}
-        for row in (*book.positions, *book.unmanaged):
-            legs = structures.setdefault(row.strategy_id or row.key, [])
-            legs.append((row.kind, row.direction, row.strike, row.average_price, row.quantity))
-        self.held = sum((structure_notional(legs) for legs in structures.values()), Decimal(0))
+        self.held = book.gross_notional
 
     def fault(self, now_ns: int) -> str:
         return self._fault(Decimal(0))

@@ -74,14 +74,31 @@ def test_many_prices_are_told_once_a_second_under_the_same_version(desk) -> None
     assert told[0].book.open_positions[1].last_price == Decimal(59)
 
 
-def test_a_chain_brings_the_delta(desk) -> None:
+def feed_greeks(desk, **greeks: float) -> None:
     columns = np.zeros(1, dtype=CHAIN_DTYPE)
-    columns["listing"], columns["ltp"], columns["delta"] = SPREAD[0].listing_id, 40.0, -0.31
+    columns["listing"], columns["ltp"] = SPREAD[0].listing_id, 40.0
+    for name, value in greeks.items():
+        columns[name] = value
     desk.contexts[BOOK].feed("chain.NIFTY.24NOV26", columns)
     desk.run(1)
 
+
+def test_a_chain_brings_the_greeks_and_nan_leaves_the_last_known(desk) -> None:
+    feed_greeks(desk, delta=-0.31, gamma=0.002, theta=-9.5, vega=12.0)
+    feed_greeks(desk, delta=np.nan, gamma=0.003, theta=np.nan, vega=np.nan)
+
     row = next(r for r in last_book(desk).open_positions if r.symbol == SPREAD[0].symbol)
-    assert row.delta == pytest.approx(-0.31)
+    assert (row.delta, row.gamma, row.theta, row.vega) == (-0.31, 0.003, -9.5, 12.0)
+
+
+def test_the_book_tells_its_net_greeks_with_their_signs_and_its_notional(desk) -> None:
+    feed_greeks(desk, delta=-0.31, gamma=0.002, theta=-9.5, vega=12.0)  # of the short put
+    report = desk.contexts[BOOK].reports[-1]
+    assert report["net_delta"] == pytest.approx(0.31 * LOT)
+    assert report["net_theta"] == pytest.approx(9.5 * LOT)
+    assert report["net_vega"] == pytest.approx(-12 * LOT)
+    # The short at its strike, the long at what it cost.
+    assert report["gross_notional"] == pytest.approx(LOT * (25_500 + 50.1))
 
 
 def test_a_closed_structure_leaves_its_result_of_the_day(desk) -> None:
