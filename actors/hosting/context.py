@@ -30,6 +30,7 @@ SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its
 # seldom: a recording has a row a minute, and fifty idle seconds must not cost fifty rounds.
 AWAKE_S, RESTING_S = 8.0, 15.0
 JITTER = 0.1
+LOST_TOLD_EVERY_NS = 60_000_000_000
 
 
 class HostContext:
@@ -53,6 +54,7 @@ class HostContext:
         self.prefixes: dict[str, tuple[str, ...]] = {}
         self.subscriptions: list[tuple[str, Callable[[Batch], None]]] = []
         self.subscriber: TickSubscriber | None = None
+        self._lost_told = (0, 0)  # batches, and when it may be said again
         self.worker: Worker | None = None
         self.hear: Callable[[Message, bool], None]
         self._shared, self._postman = shared, postman
@@ -222,6 +224,19 @@ class HostContext:
             for batch in batches:
                 self.hand_over(batch)
             more = len(batches) == DRAIN_MAX
+        self._say_lost()
+
+    def _say_lost(self) -> None:
+        """What the bus dropped on its way here, or could not be read, is said at most once a
+        minute."""
+        if self.subscriber is None:
+            return
+        counters, (told, not_before_ns) = self.subscriber.counters, self._lost_told
+        lost, now_ns = counters.missed + sum(counters.refused.values()), time.monotonic_ns()
+        if lost > told and now_ns >= not_before_ns:
+            self._lost_told = (lost, now_ns + LOST_TOLD_EVERY_NS)
+            text = f"{self.name} did not get {lost - told} batches of market data, {lost} in all"
+            self.alert("RISK", text, f"{self.name}:bus")
 
     def hand_over(self, batch: Batch) -> None:
         """Gives a batch to every handler that subscribed to it."""

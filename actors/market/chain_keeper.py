@@ -2,7 +2,8 @@
 
 Hears the canonical feed's ticks, PositionChanged, ResolveLegs, InstrumentsLoaded, the session and
 restarts; publishes `chain.<UNDERLYING>.<DDMMMYY>`, announces AtmShifted and ChainSummarised,
-answers LegsResolved, and wants the strikes it keeps. Twins: chain_book, chains, resolution.
+answers LegsResolved, wants the strikes it keeps, and a snapshot after a gap. Twins: chain_book,
+chains, resolution.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from actors.actor import Actor, Context
 from actors.market.following import SEGMENT, CanonicalTicks, read_index
 from adapters.tick_bus import Batch
-from domain.clock import exchange_time
+from domain.clock import exchange_time, seconds
 from domain.instruments import InstrumentIndex, Listing, format_expiry
 from domain.intents import Refusal
 from domain.market.chain_book import ChainBook, Key, LadderRules
@@ -35,6 +36,7 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
+    SnapshotWanted,
     WantListings,
 )
 from messages.trading import PositionChanged
@@ -44,6 +46,7 @@ from persistence.market import MarketStore
 IV_MATURITY_DAYS = 30.0
 KEEP_IV_EVERY_S = 300.0
 REPORT_EVERY_S = 1.0
+SNAPSHOT_EVERY_NS = seconds(10.0)  # a snapshot of everything must not itself make the bus overflow
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class ChainKeeper(Actor):
         self._positions: tuple[tuple[str, str], ...] = ()
         self._wanted: dict[str, WantListings] = {}
         self._in_session = False
+        self._next_snapshot_ns = 0
         self._counts: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -152,10 +156,19 @@ class ChainKeeper(Actor):
         return self._answer(message, found.structure, found.refusal)
 
     def _on_ticks(self, batch: Batch) -> None:
+        if batch.missed:
+            self._want_snapshot()
         if self._book is None:
             return
         for name in self._book.hear(batch.columns):
             self._place(name)
+
+    def _want_snapshot(self) -> None:
+        """A price that was missed may not move again for long: the feed is asked for all."""
+        now_ns = self.context.monotonic_ns()
+        if now_ns >= self._next_snapshot_ns:
+            self._next_snapshot_ns = now_ns + SNAPSHOT_EVERY_NS
+            self.context.tell(f"feed.{self._ticks.broker}", SnapshotWanted())
 
     # -- chains --
 
