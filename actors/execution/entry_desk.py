@@ -26,7 +26,8 @@ from domain.execution.commands import (
     entry_orders,
     leg_template,
 )
-from domain.execution.legging import next_step, plan_of, standing_size
+from domain.execution.legging import next_step, standing_size
+from domain.execution.planning import plan_of
 from domain.execution.pricing import Quote
 from domain.intents import Refusal, SizedIntent
 from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus, Purpose

@@ -14,7 +14,7 @@ from domain.brokers import OrderRequest
 from domain.clock import seconds
 from domain.execution.closing import holdings
 from domain.execution.flattening import OrderDraft
-from domain.execution.legging import plan_of
+from domain.execution.planning import plan_of
 from domain.execution.pricing import Quote, limit_price
 from domain.execution.slicing import slices
 from domain.execution.unknowns import order_tag

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.execution.flattening import OrderDraft
-from domain.execution.legging import plan_of
+from domain.execution.planning import plan_of
 from domain.execution.pricing import stop_prices
 from domain.intents import Refusal, SizedIntent
 from domain.orders import OrderRow, OrderStatus, Purpose

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 
 from domain.clock import seconds
@@ -22,24 +21,13 @@ from domain.execution.flattening import (
     in_flight,
 )
 from domain.execution.outcomes import USED_UP
+from domain.execution.planning import Plan, PlannedLeg, Role, broker_lot, in_brokers_lots
 from domain.execution.slicing import whole_lots
-from domain.instruments import Kind
-from domain.intents import STRATEGY_TRAITS, LeggingPolicy, SizedIntent
 from domain.orders import CommandStatus, OrderRow, OrderStatus, Purpose
 
 BETWEEN_STEPS_S = 0.5  # [S3]
 BEGIN_WITHIN_S = 60.0  # no attempt begins later than this after the first send (`tomic.md` 8.2)
 RETRY_SHORT_WITHIN_S = 5.0
-
-
-class Role(StrEnum):
-    """What a leg is to its structure."""
-
-    HEDGE = "HEDGE"  # bought first, so that a short may follow
-    SHORT = "SHORT"  # sold when its hedge stands, or naked with a stop
-    LEAD = "LEAD"  # sold before its hedge
-    COVER = "COVER"  # the hedge that follows a lead
-    LONG = "LONG"  # bought for its own sake
 
 
 # Price type and patience of each attempt. Hedges must stand within 3 s; a short rests three bars of
@@ -52,28 +40,6 @@ LADDERS: dict[Role, tuple[tuple[str, float], ...]] = {
     Role.LONG: (("LIMIT", 5.0), ("LIMIT", 300.0)),
 }
 _FIRST = (Role.HEDGE, Role.LEAD, Role.LONG)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedLeg:
-    """A leg as it is to stand; units. `naked` legs have no cover in the structure."""
-
-    leg_no: int
-    action: str
-    ratio: int
-    lot_size: int
-    kind: Kind
-    expiry: date
-    role: Role
-    naked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A structure of `quantity` units; a leg wants quantity x ratio."""
-
-    quantity: int
-    legs: tuple[PlannedLeg, ...]
 
 
 class Progress(StrEnum):
@@ -106,6 +72,7 @@ class _Moment:
     abort: bool
     late: bool
     last_sent_ns: int
+    approved: int
 
     def entries(self, leg_no: int) -> list[OrderRow]:
         return [r for r in self.orders if r.leg_no == leg_no and r.purpose is Purpose.ENTRY]
@@ -117,38 +84,6 @@ class _Moment:
         """Units that stand, in the leg's own direction, whatever took some of them away."""
         signed = sum(row.signed_filled for row in self.orders if row.leg_no == leg.leg_no)
         return signed if leg.action == "BUY" else -signed
-
-
-def plan_of(intent: SizedIntent) -> Plan:
-    """The legs of an intent with their roles, by the policy of its strategy (`tomic.md` 1.2)."""
-    policy = STRATEGY_TRAITS[intent.signal.strategy].legging
-    legs = intent.structure.legs
-    planned = []
-    for number, leg in enumerate(legs):
-        covers = (
-            other.direction == "BUY"
-            and other.option_type == leg.option_type
-            and other.expiry >= leg.expiry
-            for other in legs
-        )
-        naked = leg.direction == "SELL" and not any(covers)
-        planned.append(
-            PlannedLeg(
-                number, leg.direction, leg.ratio, leg.lot_size, leg.option_type, leg.expiry,
-                _role(policy, leg.direction, naked), naked,
-            )
-        )  # fmt: skip
-    return Plan(intent.quantity, tuple(planned))
-
-
-def _role(policy: LeggingPolicy, direction: str, naked: bool) -> Role:
-    if policy is LeggingPolicy.SINGLE_LEG:
-        return Role.LONG
-    if policy is LeggingPolicy.SHORT_FIRST_KILL_SWITCH:
-        # A naked short has nothing to wait for: its stop guards it, so it may rest as any short.
-        lead = Role.SHORT if naked else Role.LEAD
-        return lead if direction == "SELL" else Role.COVER
-    return Role.HEDGE if direction == "BUY" else Role.SHORT
 
 
 def next_step(
@@ -168,7 +103,8 @@ def next_step(
     sent = [row.sent_ns for row in orders if row.sent_ns]
     begin_by = min(sent) + seconds(BEGIN_WITHIN_S) if sent else deadline_ns
     late = bool(begin_by) and now_ns > begin_by
-    moment = _Moment(plan, orders, now_ns, abort, late, max(sent, default=0))
+    approved, plan = plan.quantity, in_brokers_lots(plan, orders)
+    moment = _Moment(plan, orders, now_ns, abort, late, max(sent, default=0), approved)
     if any(row.purpose is Purpose.UNWIND for row in orders):
         return _settle(moment, "unwinding")
     groups = _groups(plan)
@@ -185,7 +121,8 @@ def next_step(
 
 def standing_size(plan: Plan, orders: Sequence[OrderRow]) -> int:
     """Units of the structure that every leg has filled, in whole lots."""
-    return _size(_Moment(plan, orders, 0, False, False, 0), plan.legs)
+    plan = in_brokers_lots(plan, orders)
+    return _size(_Moment(plan, orders, 0, False, False, 0, plan.quantity), plan.legs)
 
 
 def _groups(plan: Plan) -> list[tuple[PlannedLeg, ...]]:
@@ -261,7 +198,8 @@ def _spent(
     if not last:
         return ""
     reason = last[0].error_message or last[0].error_kind or "refused"
-    allowed = 1 if leg.role is Role.SHORT else 0
+    is_cut = moment.plan.quantity < moment.approved and broker_lot(last[0]) > 0
+    allowed = 1 if leg.role is Role.SHORT or is_cut else 0
     too_late = moment.now_ns - last[0].updated_ns > seconds(RETRY_SHORT_WITHIN_S)
     return reason if refused > allowed or too_late else ""
 
@@ -375,5 +313,5 @@ def _settle(moment: _Moment, reason: str) -> Step:
         dead = row is not None and row.error_kind in USED_UP and not moment.abort
         status = CommandStatus.DEAD_LETTER if dead else CommandStatus.FAILED
         return Step(end=(status, _failure(moment) if dead else reason), phase="FAILED")
-    part = "" if size == moment.plan.quantity else f"{size} of {moment.plan.quantity} units stand"
+    part = "" if size == moment.approved else f"{size} of {moment.approved} units stand"
     return Step(end=(CommandStatus.DONE, part), phase="OPEN")

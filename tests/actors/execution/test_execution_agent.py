@@ -702,3 +702,91 @@ def test_a_stop_that_fills_closes_its_structure_and_takes_strays_out(desk) -> No
 
     assert desk.broker.net() == {}
     assert [message.reason for message in desk.announced(StructureClosed)] == ["sl_hit"]
+
+
+@pytest.mark.parametrize("in_the_book", [False, True])
+def test_what_must_be_a_multiple_of_another_lot_is_sent_once_more_floored_to_it(
+    desk, in_the_book
+) -> None:
+    words = "Quantity should be in multiple of 75"
+
+    def lots_of_75(request):
+        if request.quantity % 75 == 0:
+            return request.quantity
+        if in_the_book:
+            return 0
+        raise BrokerRejected(words)
+
+    desk.broker.script = lots_of_75
+    desk.turn(phase=Phase.BULLISH)
+    desk.propose(make_intent(StrategyType.DITM_CALL, LONG_CALL, quantity=3 * LOT))
+    if in_the_book:
+        desk.broker.reject("B1", words)
+        desk._read_book()
+    desk.run(3)
+
+    assert [r.quantity for r in desk.broker.requests] == [195, 150]
+    assert desk.statuses() == ["DONE"]
+    assert desk.announced(StructureOpened)[0].intent.quantity == 150
+    assert desk.broker.net() == {LONG_CALL[0].symbol: 150}
+
+
+def test_a_structure_goes_in_the_brokers_lots_when_nothing_of_it_was_taken(desk) -> None:
+    def lots_of_75(request):
+        if request.quantity % 75:
+            raise BrokerRejected("quantity must be a multiple of 75")
+        return request.quantity
+
+    desk.broker.script = lots_of_75
+    desk.propose(make_intent(quantity=3 * LOT))
+    desk.run(4)
+
+    assert [(r.action, r.quantity) for r in desk.broker.requests] == [
+        ("BUY", 195),
+        ("BUY", 150),
+        ("SELL", 150),
+    ]
+    assert desk.statuses() == ["DONE"]
+
+
+def test_another_lot_is_not_tried_beside_an_order_that_was_taken(desk) -> None:
+    def calls_in_75(request):
+        if request.symbol.endswith("CE"):
+            raise BrokerRejected("quantity must be a multiple of 75")
+        return request.quantity
+
+    desk.broker.script = calls_in_75
+    desk.propose(make_intent(StrategyType.IRON_CONDOR, CONDOR, quantity=3 * LOT))
+    desk.run(6)
+
+    assert [(r.action, r.quantity) for r in desk.broker.requests] == [
+        ("BUY", 195),
+        ("BUY", 195),
+        ("SELL", 195),
+    ]
+    assert desk.broker.net() == {}
+    assert desk.announced(CommandEnded)[0].refusal.code == "BROKER_REJECT"
+
+
+def test_a_lot_larger_than_what_was_approved_is_not_bought(desk) -> None:
+    def lots_of_75(request):
+        raise BrokerRejected("quantity must be a multiple of 75")
+
+    desk.broker.script = lots_of_75
+    desk.propose(make_intent())
+    desk.run(3)
+
+    assert len(desk.broker.requests) == 1
+    assert desk.statuses() == ["FAILED"]
+
+
+def test_a_broker_that_refuses_its_own_lot_too_is_asked_no_third_time(desk) -> None:
+    def never(request):
+        raise BrokerRejected("quantity must be a multiple of 75")
+
+    desk.broker.script = never
+    desk.propose(make_intent(quantity=3 * LOT))
+    desk.run(5)
+
+    assert [r.quantity for r in desk.broker.requests] == [195, 150]
+    assert desk.statuses() == ["FAILED"]

@@ -14,7 +14,8 @@ from domain.clock import seconds
 from domain.execution.closing import close_step
 from domain.execution.commands import draft_rows, entry_command, entry_orders, leg_template, resized
 from domain.execution.flattening import in_flight
-from domain.execution.legging import Role, next_step, plan_of
+from domain.execution.legging import next_step
+from domain.execution.planning import Role, plan_of
 from domain.execution.pricing import Quote
 from domain.execution.slicing import slices, whole_lots
 from domain.intents import STRATEGY_TRAITS, StrategyType
