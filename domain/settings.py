@@ -26,6 +26,7 @@ SECRET_KEYS = (
     "TOMIC_FEED_FALLBACK_API_KEY", "TOMIC_EXECUTION_API_KEY", "OPENALGO_API_KEY", "API_KEY",
     "TELEGRAM_BOT_TOKEN",
 )  # fmt: skip
+STRIKES_MAX = 60  # each side of the money
 _NSE_INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "INDIAVIX")
 _BSE_INDICES = ("SENSEX", "BANKEX", "SENSEX50")
 
@@ -132,11 +133,14 @@ def _listings(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(parse_listing_name(part) for part in text.split(",") if part.strip())
 
 
-def _ints(text: str) -> tuple[int, ...]:
+def _steps(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        steps = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ValueError("must be whole numbers separated by commas") from None
+    if any(abs(step) > STRIKES_MAX for step in steps):
+        raise ValueError(f"must each be between -{STRIKES_MAX} and {STRIKES_MAX}")
+    return steps
 
 
 def _offset(text: str) -> str:
@@ -149,8 +153,9 @@ def _offset(text: str) -> str:
     raise ValueError("must be ATM, ITM1..ITM50 or OTM1..OTM50")
 
 
-def _setting(default: Any, parse: Parser, meaning: str, *, key: str = "") -> Any:
-    metadata = {"parse": parse, "key": key, "meaning": meaning}
+def _setting(default: Any, parse: Parser, meaning: str, *, waits: bool = False) -> Any:
+    """`waits`: nothing reads it yet, and a start that sets it says so."""
+    metadata = {"parse": parse, "meaning": meaning, "waits": waits}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -176,7 +181,7 @@ class Settings:
     auto_start: bool = _setting(
         False, _bool, "start the signal loop at launch (the sandbox always does)"
     )
-    manual_start_only: bool = _setting(True, _bool, "flows may not start the runtime")
+    manual_start_only: bool = _setting(True, _bool, "flows may not start the runtime", waits=True)
     feed_primary_ws: str = _setting(
         "", _url("ws", "wss"), "WebSocket of the primary feed; empty: its row under brokers"
     )
@@ -187,7 +192,9 @@ class Settings:
         "", _url("http", "https"), "REST base of the execution broker; empty: its row under brokers"
     )
     analytics_rest: str = _setting(
-        "", _url("http", "https"), "REST base for option analytics; empty: our own chain"
+        "",
+        _url("http", "https"),
+        "REST base from which the primary feed is read beside its WebSocket; empty: found by it",
     )
     signal_loop_enabled: bool = _setting(
         True, _bool, "this instance may run the signal loop; false on all but the control instance"
@@ -209,15 +216,19 @@ class Settings:
         5, _number(int, 1, None), "equal refusals in a row that raise an alert"
     )
     feed_stale_alert_after_s: float = _setting(
-        60.0, _positive, "seconds without a tick that raise an alert in session"
+        60.0, _positive, "seconds without a tick that raise an alert in session", waits=True
     )
     alert_cooldown_s: float = _setting(
-        60.0, _not_negative, "seconds between two alerts of the same key"
+        60.0, _not_negative, "seconds between two alerts of the same key", waits=True
     )
     telegram_alerts: bool = _setting(
-        True, _bool, "send CRITICAL and RISK alerts to Telegram when it is configured"
+        True, _bool, "send CRITICAL and RISK alerts to Telegram when it is configured", waits=True
     )
-    enforce_market_hours: bool = _setting(True, _bool, "trade only while the segment trades")
+    enforce_market_hours: bool = _setting(
+        True,
+        _bool,
+        "scan and decide only while the segment trades; no setting sends an order outside it",
+    )
     allow_offhours_scan: bool = _setting(False, _bool, "scan outside the session, without entering")
     market_open: time | None = _setting(
         None, _hhmm, "narrows the session: not before; empty: the calendar"
@@ -253,34 +264,41 @@ class Settings:
         "MIS", _choice("MIS", "NRML"), "product of structures that close the same day"
     )
     ditm_offset: str = _setting(
-        "ITM1", _offset, "strike of a deep in-the-money option when no greeks are known"
+        "ITM1",
+        _offset,
+        "strike of a deep in-the-money option when no greeks are known",
+        waits=True,
     )
     max_queue_age_s: float = _setting(
         10.0, _not_negative, "seconds after which an entry that was not sent fails; 0: never"
     )
     virtual_risk_enabled: bool = _setting(
-        True, _bool, "guard long single options with stop, target and trail"
+        True, _bool, "guard long single options with stop, target and trail", waits=True
     )
     virtual_sl_pct: float = _setting(
-        0.25, _number(float, 0.01, None), "stop below the entry price, as a share"
+        0.25, _number(float, 0.01, None), "stop below the entry price, as a share", waits=True
     )
     virtual_tp_pct: float = _setting(
-        0.35, _number(float, 0.01, None), "target above the entry price, as a share"
+        0.35, _number(float, 0.01, None), "target above the entry price, as a share", waits=True
     )
-    virtual_trail_enabled: bool = _setting(True, _bool, "trail the stop once it pays")
+    virtual_trail_enabled: bool = _setting(True, _bool, "trail the stop once it pays", waits=True)
     virtual_trail_trigger_pct: float = _setting(
-        0.15, _not_negative, "gain that starts the trail, as a share"
+        0.15, _not_negative, "gain that starts the trail, as a share", waits=True
     )
     virtual_trail_offset_pct: float = _setting(
-        0.08, _not_negative, "distance of the trail below the high, as a share of the entry"
+        0.08,
+        _not_negative,
+        "distance of the trail below the high, as a share of the entry",
+        waits=True,
     )
     virtual_tick_max_age_s: float = _setting(
         15.0,
         _number(float, 1, None),
         "seconds without a tick of a guarded option that raise an alert",
+        waits=True,
     )
     positions_sync_min_interval_s: float = _setting(
-        2.0, _not_negative, "least seconds between two reads of the broker positions"
+        2.0, _not_negative, "least seconds between two reads of the broker positions", waits=True
     )
     feed_underlyings: tuple[tuple[str, str], ...] = _setting(
         (("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX")),
@@ -297,10 +315,10 @@ class Settings:
         90.0, _number(float, 15, None), "seconds between two looks at which strikes matter"
     )
     option_auto_strike_span: int = _setting(
-        2, _number(int, 1, None), "strikes each side that must be watched at least"
+        2, _number(int, 1, STRIKES_MAX), "strikes each side that must be watched at least"
     )
     option_auto_strike_offsets: tuple[int, ...] = _setting(
-        (-1, 0, 1), _ints, "strikes around the money that are always watched"
+        (-1, 0, 1), _steps, "strikes around the money that are always watched"
     )
     option_auto_recenter_steps: float = _setting(
         1.0, _number(float, 0.5, None), "strike steps the market moves before strikes shift"
@@ -309,7 +327,7 @@ class Settings:
         2, _number(int, 1, None), "front expiries that are watched"
     )
     option_expiry_cache_sec: float = _setting(
-        600.0, _number(float, 60, None), "seconds for which listed expiries are kept"
+        600.0, _number(float, 60, None), "seconds for which listed expiries are kept", waits=True
     )
     option_iv_fallback_enabled: bool = _setting(
         True, _bool, "compute implied volatility where the feed gives none"
@@ -318,9 +336,7 @@ class Settings:
         1.0, _number(float, 0.25, None), "seconds for which a computed volatility stands"
     )
     option_iv_rf: float = _setting(0.06, _not_negative, "interest rate a year, as a share")
-    option_dividend_yield: float = _setting(
-        0.0, _not_negative, "dividend yield a year, as a share", key="TOMIC_OPTION_DIVIDEND_YIELD"
-    )
+    option_dividend_yield: float = _setting(0.0, _not_negative, "dividend yield a year, as a share")
     http_port: int = _setting(5010, _port, "port of the status pages on 127.0.0.1")
     database_url: str = _setting("", str.strip, "SQLAlchemy URL; empty: SQLite in the data folder")
 
@@ -329,10 +345,15 @@ class Settings:
         """What is traded: the feed's underlyings without the volatility index."""
         return tuple(row for row in self.feed_underlyings if row != self.feed_vix_symbol)
 
+    @property
+    def strikes_watched_min(self) -> int:
+        """Strikes each side of the money that are watched at least."""
+        return max(self.option_auto_strike_span, *map(abs, self.option_auto_strike_offsets))
+
 
 def key_of(field: dataclasses.Field[Any]) -> str:
     """The environment key of a field."""
-    return field.metadata["key"] or f"TOMIC_{field.name.upper()}"
+    return f"TOMIC_{field.name.upper()}"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

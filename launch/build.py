@@ -20,10 +20,12 @@ from adapters.catalogue import recording_interval_ns
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
+from domain.setting_notes import DATA_DIR, setting_notes
 from domain.settings import Settings, read_settings
 from domain.supervision.endpoints import Endpoints, read_endpoints
 from domain.supervision.topology import Node, Topology
 from launch import environment as env
+from launch.configuration import DEFAULT_FOLDER
 from launch.folder import count_launch, prepare, sandbox_keys
 from launch.topology_file import load_topology
 from persistence.migrate import migrate
@@ -94,7 +96,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             keys=keys,
         ),
         new_api_key,
-        places.notes,
+        (*setting_notes(variables, topology.key_variables), *places.notes),
     )
 
 
@@ -124,7 +126,7 @@ def data_folder(arguments: argparse.Namespace) -> Path:
     ConfigurationFault naming the folder.
     """
     variables = env.read_environment(Path(arguments.env_file))
-    folder = Path(arguments.data_dir or variables.get("TOMIC_DATA_DIR") or "var").resolve()
+    folder = Path(arguments.data_dir or variables.get(DATA_DIR) or DEFAULT_FOLDER).resolve()
     if arguments.replay:
         stem = Path(arguments.replay).name.split(".")[0]
         folder = folder / "replay" / f"{stem}-{os.getpid()}"

@@ -8,7 +8,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from domain.setting_notes import DATA_DIR, NOT_YET, waiting
 from domain.settings import SECRET_KEYS, Settings, key_of
+
+DEFAULT_FOLDER = "var"
 
 
 def mask(value: str) -> str:
@@ -34,20 +37,23 @@ def as_text(value: Any) -> str:
 def rows(
     settings: Settings, environment: Mapping[str, str], from_file: Mapping[str, str]
 ) -> list[tuple[str, ...]]:
-    """(key, value, default, origin) of every setting and secret; origin is environment, .env or
-    default.
+    """(key, value, default, origin, effect) of every setting and secret; origin is environment,
+    .env or default, effect says what has none yet.
     """
-    listed = []
-    for field in dataclasses.fields(Settings):
-        key = key_of(field)
-        value = getattr(settings, field.name)
-        listed.append(
-            (key, as_text(value), as_text(field.default), _origin(key, environment, from_file))
-        )
+    listed = [
+        (key_of(field), as_text(getattr(settings, field.name)), as_text(field.default))
+        for field in dataclasses.fields(Settings)
+    ]
+    listed.append((DATA_DIR, environment.get(DATA_DIR) or DEFAULT_FOLDER, DEFAULT_FOLDER))
     for key in SECRET_KEYS:
         value = environment.get(key, "")
-        listed.append((key, mask(value) if value else "", "", _origin(key, environment, from_file)))
-    return listed
+        listed.append((key, mask(value) if value else "", ""))
+    listed += [(key, environment.get(key, ""), "") for key in NOT_YET if key not in SECRET_KEYS]
+    will = waiting()
+    return [
+        (*row, _origin(row[0], environment, from_file), "none yet" if row[0] in will else "")
+        for row in listed
+    ]
 
 
 def _origin(key: str, environment: Mapping[str, str], from_file: Mapping[str, str]) -> str:
@@ -63,12 +69,21 @@ def env_example() -> str:
         "# made from the table in domain/settings.py (launch.configuration.env_example).",
         "",
     ]
+    will = waiting()
+
+    def add(key: str, meaning: str, value: str) -> None:
+        lines.extend(
+            [f"# {'(no effect yet) ' if key in will else ''}{meaning}", f"# {key}={value}", ""]
+        )
+
     for field in dataclasses.fields(Settings):
-        lines += [
-            f"# {field.metadata['meaning']}",
-            f"# {key_of(field)}={as_text(field.default)}",
-            "",
-        ]
+        add(key_of(field), field.metadata["meaning"], as_text(field.default))
+    add(DATA_DIR, "folder of everything that is kept", DEFAULT_FOLDER)
+    for key, meaning in NOT_YET.items():
+        if key not in SECRET_KEYS:
+            add(key, meaning, "")
     lines.append("# Secrets: never committed, never logged, never shown whole.")
-    lines += [f"# {key}=" for key in SECRET_KEYS]
+    lines += [f"# {key}=" for key in SECRET_KEYS if key not in will]
+    lines += ["", "# Secrets (no effect yet)"]
+    lines += [f"# {key}=" for key in SECRET_KEYS if key in will]
     return "\n".join(lines) + "\n"

@@ -56,6 +56,8 @@ def test_a_key_is_read_in_its_type(key: str, text: str, field: str, value: objec
         ("TOMIC_FEED_PRIMARY_WS", "http://feed", "ws:// or wss://"),
         ("TOMIC_FEED_UNDERLYINGS", "MARS:NIFTY", "names no known exchange"),
         ("TOMIC_OPTION_AUTO_STRIKE_OFFSETS", "1,x", "whole numbers"),
+        ("TOMIC_OPTION_AUTO_STRIKE_OFFSETS", "0,-61", "between -60 and 60"),
+        ("TOMIC_OPTION_AUTO_STRIKE_SPAN", "61", "between 1 and 60"),
     ],
 )
 def test_a_bad_value_names_key_value_and_rule(key: str, text: str, words: str) -> None:

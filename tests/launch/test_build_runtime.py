@@ -150,6 +150,20 @@ def test_what_is_of_another_market_is_told_and_stands_aside(
     assert [note[:27] for note in built.notes] == ["feed dhan stands aside: it "]
 
 
+def test_a_start_says_which_keys_are_set_in_vain(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MULTI_BROKER_ZERODA_URL", "http://desk.example:5002")
+    monkeypatch.setenv("TOMIC_TELEGRAM_ALERTS", "true")
+    notes = build(topology).notes
+    assert notes == (
+        "MULTI_BROKER_ZERODA_URL is no key and has no effect; "
+        "did you mean MULTI_BROKER_ZERODHA_URL?",
+        "TOMIC_TELEGRAM_ALERTS has no effect yet: "
+        "send CRITICAL and RISK alerts to Telegram when it is configured",
+    )
+
+
 def test_a_live_mode_starts_by_itself_only_where_orders_go_to_the_sandbox(
     topology: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from domain.errors import ConfigurationFault
-from domain.settings import Settings
+from domain.setting_notes import setting_notes
+from domain.settings import Settings, read_settings
 from launch.configuration import env_example, mask, rows
 from launch.environment import ensure_api_key, read_env_file
 
@@ -55,7 +57,8 @@ def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:
     assert listed["TOMIC_API_KEY"][0] == "01***ef"
     assert listed["TOMIC_CAPITAL"][2] == ".env"
     assert listed["TOMIC_MODE"][2] == "environment"
-    assert listed["TOMIC_HTTP_PORT"] == ("5010", "5010", "default")
+    assert listed["TOMIC_HTTP_PORT"] == ("5010", "5010", "default", "")
+    assert listed["TOMIC_VIRTUAL_SL_PCT"] == ("0.25", "0.25", "default", "none yet")
     assert secret not in str(listed)
 
 
@@ -65,3 +68,17 @@ def test_a_short_secret_is_hidden_whole() -> None:
 
 def test_the_shipped_example_lists_every_key(root: Path) -> None:
     assert (root / ".env.example").read_text(encoding="utf-8") == env_example()
+
+
+def test_an_example_that_is_uncommented_whole_is_a_start_with_the_defaults(
+    root: Path, tmp_path: Path
+) -> None:
+    text = (root / ".env.example").read_text(encoding="utf-8")
+    keys = "".join(
+        line.removeprefix("# ") + "\n"
+        for line in text.splitlines()
+        if re.match(r"# [A-Z][A-Z_]*=", line)
+    )
+    variables = read_env_file(write(tmp_path / ".env", keys))
+    assert read_settings(variables) == Settings()
+    assert not any(" is no key" in note for note in setting_notes(variables))

@@ -25,6 +25,7 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
+    SnapshotWanted,
     WantListings,
 )
 from messages.trading import PositionChanged
@@ -124,6 +125,19 @@ def test_only_the_canonical_feed_counts(keep, market):
     context.deliver(keeper, switch)
     context.feed("ticks.beta", make_ticks((own, context.now_ns(), 24_010)))
     assert context.announced
+
+
+def test_missed_batches_make_it_ask_the_feed_for_a_snapshot_but_not_for_one_after_the_other(keep):
+    context, _ = keep()
+    rows = make_ticks((1, context.now_ns(), 1.0))
+    context.feed("ticks.alpha", rows)
+    assert not context.told_to("feed.alpha")
+    for _ in range(3):
+        context.feed("ticks.alpha", rows, missed=2)
+    assert len(context.told_to("feed.alpha", SnapshotWanted)) == 1
+    context.advance(10)
+    context.feed("ticks.alpha", rows, missed=1)
+    assert len(context.told_to("feed.alpha", SnapshotWanted)) == 2
 
 
 def test_chains_are_told_once_a_second_and_only_when_a_tick_came(keep, market):
@@ -271,6 +285,20 @@ def test_a_manual_list_is_followed_and_nothing_else(market):
     ChainKeeper(context, ChainSettings()).start()
     quote_spot(context, market, 24_010)
     assert [row.symbol for row in wanted(context, market)[1]] == ["NIFTY08DEC2624000CE"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"option_auto_strike_span": 20}, {"option_auto_strike_offsets": (-20, 0, 3)}]
+)
+def test_more_strikes_than_its_own_are_watched_when_the_environment_asks(market, asked):
+    context = market.context("chain_keeper", OPEN, settings=replace(ONLY_NIFTY, **asked))
+    settings = ChainSettings(strikes_each_side=5, strikes_each_side_max=30)
+    ChainKeeper(context, settings).start()
+    quote_spot(context, market, 24_010)
+    front = [int(row.strike) for row in wanted(context, market)[1] if row.expiry == FRONT]
+    assert (min(front), max(front)) == (24_000 - 1000, 24_000 + 1000)
+    context.advance(10)
+    assert context.reports[-1]["auto_option_strike_span"] == 20
 
 
 @pytest.mark.parametrize("bad", [{"strikes_each_side": 0}, {"dte_bands": [[45, 30]]}])
