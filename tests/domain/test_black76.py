@@ -1,12 +1,12 @@
-"""Black-76 against published numbers, a second source, and what arithmetic demands of it."""
+"""Black-76 against published numbers, QuantLib, and what arithmetic demands of it."""
 
 import math
 
 import numpy as np
 import pytest
+import QuantLib as ql
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from domain import black76
@@ -20,13 +20,36 @@ volatilities = st.floats(0.06, 1.5)
 spans = st.floats(1 / 365, 1.0)
 
 
-def second_source(forward, strike, years, volatility, is_call):
-    """The textbook formula over scipy's normal distribution."""
+GRID = [
+    pytest.param(days / 365, volatility, id=f"{days} days at {volatility:.0%}")
+    for days in (1, 7, 30, 91, 365)
+    for volatility in (0.08, 0.15, 0.4, 1.2)
+]
+STRIKES = np.linspace(19_000.0, 30_000.0, 23)
+
+
+def quantlib_price(forward, strike, years, volatility, is_call):
+    kind = ql.Option.Call if is_call else ql.Option.Put
     deviation = volatility * math.sqrt(years)
-    d1 = math.log(forward / strike) / deviation + deviation / 2
-    sign = 1 if is_call else -1
-    inner = forward * norm.cdf(sign * d1) - strike * norm.cdf(sign * (d1 - deviation))
-    return math.exp(-RATE * years) * sign * inner
+    return ql.blackFormula(kind, strike, forward, deviation, math.exp(-RATE * years))
+
+
+def quantlib_greeks(spot, strike, years, volatility, is_call, *, dividend_yield):
+    """Delta, gamma, theta a day, vega a point, rho a percentage point."""
+    forward = spot * math.exp((RATE - dividend_yield) * years)
+    judge = ql.BlackCalculator(
+        ql.PlainVanillaPayoff(ql.Option.Call if is_call else ql.Option.Put, strike),
+        forward,
+        volatility * math.sqrt(years),
+        math.exp(-RATE * years),
+    )
+    return (
+        judge.delta(spot),
+        judge.gamma(spot),
+        judge.theta(spot, years) / 365,
+        judge.vega(years) / 100,
+        judge.rho(years) / 100,
+    )
 
 
 def test_a_week_call_at_the_money_has_the_specified_volatility_and_greeks():
@@ -51,10 +74,10 @@ def test_a_month_put_below_the_money_has_the_specified_volatility_and_delta():
 
 
 @given(forwards, moneyness, spans, volatilities, st.booleans())
-def test_prices_agree_with_a_second_implementation(forward, ratio, years, volatility, is_call):
+def test_prices_agree_with_quantlib(forward, ratio, years, volatility, is_call):
     strike = forward * ratio
     ours = black76.price(forward, strike, years, volatility=volatility, rate=RATE, is_call=is_call)
-    theirs = second_source(forward, strike, years, volatility, is_call)
+    theirs = quantlib_price(forward, strike, years, volatility, is_call)
     assert float(ours) == pytest.approx(theirs, rel=1e-9, abs=1e-9 * forward)
 
 
@@ -84,24 +107,54 @@ def test_implied_volatility_gives_back_the_price_it_was_taken_from(
         assert float(again) == pytest.approx(float(asked), abs=1e-9 * forward)
 
 
-def test_implied_volatility_agrees_with_a_bracketed_root_of_the_second_implementation():
-    strikes = np.arange(22_000.0, 26_001.0, 500.0)
-    asked = [second_source(24_000, k, MONTH, 0.15, k > 24_000) for k in strikes]
+@pytest.mark.parametrize("is_call", [True, False], ids=["calls", "puts"])
+@pytest.mark.parametrize(("years", "volatility"), GRID)
+def test_implied_volatility_agrees_with_quantlib(years, volatility, is_call):
+    strikes = 24_000 * np.exp(np.linspace(-2.5, 2.5, 21) * volatility * math.sqrt(years))
+    asked = [quantlib_price(24_000, k, years, volatility, is_call) for k in strikes]
     implied = black76.implied_volatility(
-        asked, 24_000, strikes, years=MONTH, rate=RATE, is_call=strikes > 24_000
+        asked, 24_000, strikes, years=years, rate=RATE, is_call=is_call
     )
-    for premium, strike, ours in zip(asked, strikes, implied, strict=True):
-        theirs = brentq(
-            lambda v, k=strike, p=premium: second_source(24_000, k, MONTH, v, k > 24_000) - p,
-            0.005,
-            5.0,
-            xtol=1e-12,
-        )
-        assert ours == pytest.approx(theirs, abs=1e-8)
+    theirs = [
+        ql.blackFormulaImpliedStdDev(
+            ql.Option.Call if is_call else ql.Option.Put,
+            strike, 24_000.0, premium, math.exp(-RATE * years), 0.0, ql.nullDouble(), 1e-12,
+        ) / math.sqrt(years)
+        for strike, premium in zip(strikes, asked, strict=True)
+    ]  # fmt: skip
+    assert implied == pytest.approx(theirs, abs=1e-8)
+    assert implied == pytest.approx(volatility, abs=1e-8)
+
+
+@pytest.mark.parametrize("dividend_yield", [0.0, 0.012])
+@pytest.mark.parametrize("is_call", [True, False], ids=["calls", "puts"])
+@pytest.mark.parametrize(("years", "volatility"), GRID)
+def test_greeks_agree_with_quantlib(years, volatility, is_call, dividend_yield):
+    spot = 24_000.0
+    ours = black76.greeks(
+        black76.forward_of(spot, years, rate=RATE, dividend_yield=dividend_yield),
+        STRIKES,
+        years,
+        volatility=volatility,
+        rate=RATE,
+        is_call=is_call,
+        dividend_yield=dividend_yield,
+    )
+    theirs = np.array(
+        [
+            quantlib_greeks(spot, k, years, volatility, is_call, dividend_yield=dividend_yield)
+            for k in STRIKES.tolist()
+        ]
+    )
+    columns = (ours.delta, ours.gamma, ours.theta, ours.vega, ours.rho)
+    for name, column, judged in zip(
+        ("delta", "gamma", "theta", "vega", "rho"), columns, theirs.T, strict=True
+    ):
+        assert column == pytest.approx(judged, rel=1e-9, abs=1e-12), name
 
 
 def test_a_deep_in_the_money_call_is_solved_from_its_small_time_value():
-    premium = second_source(24_000, 21_000, MONTH, 0.25, True)
+    premium = quantlib_price(24_000, 21_000, MONTH, 0.25, True)
     implied = black76.implied_volatility(
         premium, 24_000, 21_000, years=MONTH, rate=RATE, is_call=True
     )
@@ -130,7 +183,7 @@ def test_a_price_that_no_volatility_explains_has_none(premium, forward, strike, 
 
 
 def test_one_bad_row_leaves_its_neighbours_solved():
-    good = second_source(24_000, 24_500, MONTH, 0.2, True)
+    good = quantlib_price(24_000, 24_500, MONTH, 0.2, True)
     implied = black76.implied_volatility(
         [good, math.nan, good], 24_000, 24_500, years=MONTH, rate=RATE, is_call=True
     )
