@@ -15,7 +15,7 @@ import numpy as np
 from actors.actor import Actor, Context, Timer
 from adapters.catalogue import open_stream
 from adapters.ports import FeedStream
-from domain.clock import seconds
+from domain.clock import NS_PER_S, seconds
 from domain.feeds import reconnect
 from domain.feeds.reconnect import Reconnect
 from domain.instruments import InstrumentIndex, Listing
@@ -68,7 +68,7 @@ class Shard(Actor):
         self._expecting = any(calendar.is_open(now_ns) for calendar in calendars)
         self._connect()
         if not self._replays:  # there the round waits for the market; silence is the recording's
-            self.context.every(CHECK_EVERY_S, self._check)
+            self.context.after(CHECK_EVERY_S, self._look)
         self.context.every(TELL_EVERY_S, self._tell_feed)
 
     def stop(self) -> None:
@@ -212,6 +212,13 @@ class Shard(Actor):
         self._retry = self.context.after(delay_s, self._connect)
 
     # -- time --
+
+    def _look(self) -> None:
+        """Each second, and at the very moment a silence reaches its limit."""
+        self._check()
+        silent_ns = self.context.monotonic_ns() - self._tick_monotonic_ns
+        left_s = [limit_s - silent_ns / NS_PER_S for limit_s in (MUTE_AFTER_S, RECONNECT_AFTER_S)]
+        self.context.after(min([CHECK_EVERY_S, *(left for left in left_s if left > 0)]), self._look)
 
     def _check(self) -> None:
         now_ns = self.context.monotonic_ns()

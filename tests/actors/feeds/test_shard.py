@@ -196,6 +196,19 @@ def test_silence_in_session_is_mute_after_five_seconds_and_a_new_socket_after_fi
     assert streams[0].closed
 
 
+@pytest.mark.parametrize("phase_s", [0.1, 0.35, 0.99])
+def test_a_silence_is_noticed_at_its_limit_whenever_it_began(context, shard, streams, phase_s):
+    silent_shard(context, shard, streams)
+    context.advance(phase_s)
+    play(context, streams[0], ticks=[(1, 1.0)])
+    context.advance(4.999)
+    assert states(context)[-1] == "live"
+    context.advance(0.001)
+    assert states(context)[-1] == "mute"
+    context.advance(10)
+    assert states(context)[-1] == "down"
+
+
 def test_a_tick_ends_a_silence(context, shard, streams):
     silent_shard(context, shard, streams)
     context.advance(6)
