@@ -28,7 +28,6 @@ from loguru import logger
 from rich.console import Console
 from rich.table import Table
 
-from actors.host import Host, make_log, share
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
 from domain.errors import TomicError
@@ -73,7 +72,7 @@ def secure_transport(log_file: Path) -> None:
         THESPIAN_MAX_PENDING_TRANSMITS="200",
         THESPIAN_TRANSMIT_TIMEOUT_PERIOD="0:15",
     )
-    # Thespian reads the environment when these are imported, so not before.
+    # Thespian reads the environment when it is imported, so nothing of it before: nor actors.host.
     from thespian.system.transport import TCPTransport as tcp
     from thespian.system.transport.IPBase import IPActorAddress
     from thespian.system.transport.streamBuffer import ackDataErrPacket, ackPacket, toSendBuffer
@@ -103,10 +102,12 @@ def _within(limit_s: int) -> Iterator[None]:
 
 def start_tree(shared: Shared, lock: Lock) -> Tree:
     """Admin, logger and root; the root forks the rest. Raises LaunchFailed."""
-    from thespian.actors import ActorSystem, ActorSystemException
-
     data_dir, root = shared.runtime.data_dir, shared.root
     secure_transport(data_dir / "log" / "thespian.log")
+    from thespian.actors import ActorSystem, ActorSystemException
+
+    from actors.host import Host, share
+
     share(shared)
     port = free_port()
     with _within(START_WITHIN_S):
@@ -168,6 +169,9 @@ def run(built: Built, lock: Lock) -> int:
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
     warm_up(runtime.database_url, runtime.journal_url)
+    secure_transport(runtime.data_dir / "log" / "thespian.log")
+    from actors.host import make_log
+
     make_log(runtime.keys)
     gc.collect()
     gc.freeze()
@@ -180,7 +184,7 @@ def run(built: Built, lock: Lock) -> int:
         before_report=lambda: seen.update(report.collect(runtime)),
     )
     code = launcher.run()
-    if launcher.replay_ended and code == 0:
+    if launcher.replay_ended:
         report.write(runtime, seen)
     say("stopped")
     return code
@@ -226,7 +230,7 @@ def start(arguments: argparse.Namespace, data_dir: Path) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Exit status: 0 done, 1 a system runs already, 2 bad input, 3 given up."""
+    """Exit status: 0 done, 1 a system runs already, 2 bad input, 3 given up, 4 not drained."""
     arguments = parse(words)
     try:
         if arguments.check:
