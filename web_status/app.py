@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from persistence.database import open_engine
@@ -25,12 +25,13 @@ from persistence.positions import PositionStore
 from persistence.views import CommandViews, FactViews
 from web_status import errors
 from web_status.api import control, dead_letters, quality, records, status, trace
-from web_status.auth import require_key
+from web_status.auth import require_key, require_reader
 from web_status.gateway import Gateway
 from web_status.shapes import Fault
 
 HOST = "127.0.0.1"
 STOP_WITHIN_S = 2.0
+DOCS, OPENAPI = "/docs", "/openapi.json"
 DOCS_ASSETS = Path(swagger_ui_bundle.swagger_ui_path)
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'"
@@ -56,7 +57,10 @@ DOCS_POLICY = POLICY + " 'unsafe-inline'"
 
 def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     """The app with all routes; `runtime` is actors.runtime.Runtime."""
-    app = FastAPI(title="TOMIC", version="0.1.0", docs_url=None, redoc_url=None, openapi_tags=TAGS)
+    app = FastAPI(
+        title="TOMIC", version="0.1.0", openapi_url=None, docs_url=None, redoc_url=None,
+        openapi_tags=TAGS,
+    )  # fmt: skip
     app.openapi_version = "3.0.3"
     app.state.gateway = gateway
     app.state.runtime = runtime
@@ -74,25 +78,36 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     # Before traces: `/signals/quality` is no correlation id.
     for module in (status, quality, records, trace, control, dead_letters):
         app.include_router(module.router, prefix="/tomic", dependencies=locked, responses=FAULTS)
+    _document(app)
+    return app
+
+
+def _document(app: FastAPI) -> None:
+    """The description of the interface and its page, for who has the key."""
+    readers = [Depends(require_reader)]
     app.mount("/docs-assets", StaticFiles(directory=DOCS_ASSETS), name="docs-assets")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get(OPENAPI, include_in_schema=False, dependencies=readers)
+    def description() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @app.get(DOCS, include_in_schema=False, dependencies=readers)
     def docs() -> HTMLResponse:
         return get_swagger_ui_html(
-            openapi_url="/openapi.json",
+            openapi_url=OPENAPI,
             title="TOMIC: HTTP interface",
             swagger_js_url="/docs-assets/swagger-ui-bundle.js",
             swagger_css_url="/docs-assets/swagger-ui.css",
             swagger_favicon_url="/docs-assets/favicon-32x32.png",
         )
 
-    return app
-
 
 async def _guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
     response = await call_next(request)
-    is_docs = request.url.path == "/docs"
+    is_docs = request.url.path == DOCS
     response.headers["Content-Security-Policy"] = DOCS_POLICY if is_docs else POLICY
+    if response.status_code == 401 and request.url.path in (DOCS, OPENAPI):
+        response.headers["WWW-Authenticate"] = 'Basic realm="TOMIC: the API key as the password"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["Cache-Control"] = "no-store"

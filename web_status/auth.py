@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 
 from starlette.requests import Request
@@ -14,6 +15,24 @@ HEADERS = ("x-api-key", "apikey")
 def require_key(request: Request) -> str:
     """The caller's name. Raises ApiFault 401 without the right key."""
     given = next((request.headers[name] for name in HEADERS if name in request.headers), "")
+    return _compare(request, given)
+
+
+def require_reader(request: Request) -> str:
+    """As `require_key`; a browser may also send the key as the password it asked its user for. For
+    pages that change nothing: a browser sends that password along with every request.
+    """
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return require_key(request)
+    try:
+        words = base64.b64decode(given, validate=True).decode()
+    except ValueError:
+        words = ""
+    return _compare(request, words.partition(":")[2])
+
+
+def _compare(request: Request, given: str) -> str:
     expected: str = request.app.state.api_key
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
         raise ApiFault(401, "UNAUTHENTICATED", "Authentication required")

@@ -233,12 +233,32 @@ def test_an_unknown_path_and_a_wrong_method_speak_the_same_envelope(client: Test
 
 
 def test_the_documentation_needs_nothing_from_outside(client: TestClient) -> None:
-    page = client.get("/docs")
+    page = client.get("/docs", headers=HEADERS)
     assert "https://" not in page.text.replace("https://github.com", "")
     assert client.get("/docs-assets/swagger-ui-bundle.js").status_code == 200
-    paths = client.get("/openapi.json").json()["paths"]
+    paths = client.get("/openapi.json", headers=HEADERS).json()["paths"]
     assert "/tomic/signals" in paths
     assert "/tomic/tree/{name}/restart" in paths
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_the_documentation_is_for_who_has_the_key(client: TestClient, path: str) -> None:
+    for wrong in (None, ("", ""), ("", "wrong"), (API_KEY, "")):
+        answer = client.get(path, auth=wrong)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic ")
+    assert client.get(path, headers={"Authorization": b"Basic \xa7"}).status_code == 401
+    assert client.get(path, headers={"X-API-KEY": "wrong"}).status_code == 401
+    assert client.get(path, headers=HEADERS).status_code == 200
+    assert client.get(path, auth=("anyone", API_KEY)).status_code == 200
+
+
+def test_a_password_that_a_browser_sends_along_changes_nothing(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    answer = client.post("/tomic/pause", json={}, auth=("", API_KEY))
+    assert (answer.status_code, gateway.asked) == (401, [])
+    assert "www-authenticate" not in answer.headers
 
 
 def test_pages_forbid_framing_and_foreign_scripts(client: TestClient) -> None:
