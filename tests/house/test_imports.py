@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ HOMES = {
     "psutil": ("actors.hosting", "launch", "actors.host"),
     "rich": ("launch", "system"),
 }
+# A noun imports those before it. Settings name instruments, so they come after them.
+NOUNS = (
+    "clock", "errors", "instruments", "settings", "calendar", "brokers", "prices", "readings",
+    "intents", "orders", "positions",
+)  # fmt: skip
 FRONT_DOOR = ("adapters.ports", "adapters.catalogue", "adapters.tick_bus")
 
 
@@ -105,6 +111,33 @@ def helper_of_same_stage(importer: str, imported: str) -> bool:
     return path.exists() and "(Actor)" not in path.read_text(encoding="utf-8")
 
 
+def nouns_of(path: Path) -> set[str]:
+    """The nouns a file of `domain/` imports, by their short names."""
+    short = (imported.split(".")[1] for _, imported in imports(path) if is_noun(imported))
+    return set(short) - {path.stem}
+
+
+def is_noun(module: str) -> bool:
+    parts = module.split(".")
+    return parts[0] == "domain" and len(parts) > 1 and (ROOT / "domain" / f"{parts[1]}.py").exists()
+
+
+def too_late(noun: str, imported: set[str]) -> set[str]:
+    """What a noun of the order imports although it does not stand before it."""
+    return imported - set(NOUNS[: NOUNS.index(noun)])
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_a_noun_imports_only_nouns_before_it(noun: str) -> None:
+    wrong = too_late(noun, nouns_of(ROOT / "domain" / f"{noun}.py"))
+    assert not wrong, f"domain/{noun}.py must not import {', '.join(sorted(wrong))}"
+
+
+def test_no_nouns_import_each_other_in_a_circle() -> None:
+    graph = {path.stem: nouns_of(path) for path in (ROOT / "domain").glob("*.py")}
+    assert set(NOUNS) <= set(TopologicalSorter(graph).static_order())
+
+
 @pytest.mark.parametrize("path", product_files(), ids=module_name)
 def test_a_module_imports_only_what_the_house_allows(path: Path) -> None:
     importer = module_name(path)
@@ -124,6 +157,7 @@ def test_a_module_imports_only_what_the_house_allows(path: Path) -> None:
 def test_the_rule_itself_refuses_what_it_must() -> None:
     assert not allowed("domain.risk.sizing", "domain.market.bars")
     assert not allowed("domain.orders", "domain.risk.sizing")
+    assert too_late("prices", {"clock", "orders", "charges"}) == {"orders", "charges"}
     assert not allowed("adapters.openalgo.rest", "messages.trading")
     assert not allowed("actors.risk.risk_agent", "actors.routing.signal_loop")
     assert not allowed("actors.risk.risk_agent", "adapters.openalgo.rest")
