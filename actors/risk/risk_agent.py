@@ -255,7 +255,7 @@ class RiskAgent(Actor):
     def on_command_ended(self, message: CommandEnded) -> None:
         self._log.ended(message.command_id, message.status, message.refusal)
         self._report()
-        if message.status == "FAILED" and not message.is_exit:
+        if message.status in ("FAILED", "DEAD_LETTER") and not message.is_exit:
             self._entries.end(message.strategy_id)
 
     def on_structure_closed(self, message: StructureClosed) -> None:

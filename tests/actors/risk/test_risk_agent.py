@@ -360,7 +360,8 @@ def ended(status, strategy_id=ID):
     )
 
 
-def test_an_entry_on_its_way_blocks_the_next_until_it_failed(life):
+@pytest.mark.parametrize("over", ["FAILED", "DEAD_LETTER"])
+def test_an_entry_on_its_way_blocks_the_next_until_it_failed(life, over):
     agent, context = life()
     whole(agent, context)
     second = replace(SIGNAL, correlation_id="second")
@@ -368,7 +369,7 @@ def test_an_entry_on_its_way_blocks_the_next_until_it_failed(life):
     context.deliver(agent, ended("UNKNOWN_OUTCOME"))
     evaluate(agent, context, second)
     assert refused(context) == [("blocked_position", "STRATEGY_ACTIVE")] * 2
-    context.deliver(agent, ended("FAILED"))
+    context.deliver(agent, ended(over))
     context.clear()
     whole(agent, context, signal=second)
     assert context.heard(OrderProposed)[0].intent.strategy_id.endswith("_2")
