@@ -6,6 +6,7 @@ import json
 
 from actors.execution.book_reader import BookReader
 from actors.execution.conditions import Conditions
+from domain.execution.closing import is_flat
 from domain.execution.commands import active_of, counts_beside
 from domain.execution.guarding import REFUSALS_MAX, check_stops
 from domain.gates import ActiveStrategy, held_strategies
@@ -34,7 +35,7 @@ class EntryChecks:
 
     def _active_beside(self, command: CommandRow) -> list[ActiveStrategy]:
         entries = [row for row in self._store.open_commands() if not row.is_exit]
-        entries += self._store.standing_entries()
+        entries += [row for row in self._store.standing_entries() if self._stands(row)]
         active = [
             active_of(intent_of(row), pending=row.status is not CommandStatus.DONE)
             for row in entries
@@ -43,6 +44,10 @@ class EntryChecks:
         known = {row.strategy_id for row in entries} | {command.strategy_id}
         held = held_strategies(self._conditions.book)
         return active + [row for key, row in held.items() if key not in known]
+
+    def _stands(self, entry: CommandRow) -> bool:
+        """A structure that was closed keeps its row for a moment, until that was told."""
+        return not is_flat(self._store.orders_of_strategy(entry.strategy_id))
 
 
 def intent_of(command: CommandRow) -> SizedIntent:

@@ -12,7 +12,7 @@ from actors.actor import Context
 from actors.execution.entry_desk import opened_intent
 from domain.charges import order_charges, rates_on
 from domain.clock import exchange_time, seconds
-from domain.execution.closing import holdings
+from domain.execution.closing import is_flat
 from domain.intents import Refusal
 from domain.orders import EXIT_WORDS, CommandRow, CommandStatus, OrderRow, Purpose
 from domain.prices import money
@@ -111,7 +111,7 @@ class Teller:
 
     def _tell_closed(self, command: CommandRow) -> None:
         orders = self._store.orders_of_strategy(command.strategy_id)
-        if any(holdings(orders).values()) or any(_may_fill(row) for row in orders):
+        if not is_flat(orders):
             return
         if not self._is_new(("closed", command.command_id)):
             return
@@ -163,7 +163,3 @@ class Teller:
             return "kill", command.last_error
         refused = (f"{row.symbol}: {row.error_message}" for row in orders if row.error_message)
         return "external", next(refused, command.last_error)
-
-
-def _may_fill(row: OrderRow) -> bool:
-    return not row.is_final and row.purpose is not Purpose.STOP

@@ -24,6 +24,12 @@ def holdings(orders: Sequence[OrderRow]) -> dict[int, int]:
     return net
 
 
+def is_flat(orders: Sequence[OrderRow]) -> bool:
+    """True when nothing of a strategy stands and none of its orders can change that."""
+    may_fill = any(not row.is_final and row.purpose is not Purpose.STOP for row in orders)
+    return not may_fill and not any(holdings(orders).values())
+
+
 def close_step(
     orders: Sequence[OrderRow],
     command_id: int,

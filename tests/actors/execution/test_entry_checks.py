@@ -9,7 +9,7 @@ import pytest
 from domain.intents import StrategyType
 from domain.readings import Phase, Regime, VixFlag
 from messages.control import ApproveCommand
-from messages.trading import CommandEnded
+from messages.trading import CloseStructure, CommandEnded
 from tests.kit.trading_desk import CONDOR, Desk, leg, make_intent
 
 
@@ -58,6 +58,24 @@ def test_a_second_structure_of_the_same_side_is_never_sent(desk) -> None:
     assert desk.statuses() == ["DONE", "FAILED"]
     assert refusal_of(desk).code == "UNDERLYING_LIMIT"
     assert "is open" in refusal_of(desk).text
+
+
+def test_what_was_closed_this_moment_stands_in_nobodys_way(desk) -> None:
+    desk.propose(make_intent(number=1))
+    desk.run(3)
+    first = make_intent(number=1).strategy_id
+    close = CloseStructure(strategy_id=first, reason="manual", key="close-1", by="me")
+    desk.deliver("execution_agent", close)
+    while desk.broker.net():
+        desk.run(0.25)
+    desk.run(0.25)
+    assert desk.store.standing_entries()  # its end is told and not yet marked
+    desk.propose(make_intent(number=2))
+    desk.run(3)
+
+    assert desk.statuses()[0] == "DONE"
+    assert desk.statuses()[-1] == "DONE"
+    assert desk.broker.net()
 
 
 def test_of_two_entries_that_wait_together_the_first_goes(tmp_path, monkeypatch) -> None:
