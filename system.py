@@ -36,13 +36,14 @@ from domain.supervision.topology import Node, TopologyFaults
 from launch import check, configuration, environment, processes, report
 from launch.build import Built, build_runtime, data_folder, free_port
 from launch.command_line import parse
+from launch.journal_check import verify_journal
 from launch.launcher import Launcher, LaunchFailed, Tree
 from launch.lock import AlreadyRunning, Lock, stop_running
 from launch.share import shared_of
 from launch.topology_file import load_topology
 from persistence.warm_up import warm_up
 
-EXIT_RUNNING, EXIT_USAGE = 1, 2
+EXIT_RUNNING, EXIT_BROKEN, EXIT_USAGE = 1, 1, 2
 START_WITHIN_S = 10
 LOG_SILENT = {"version": 1, "disable_existing_loggers": False, "root": {"level": "CRITICAL"}}
 
@@ -215,6 +216,14 @@ def show_configuration(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def show_journal(arguments: argparse.Namespace) -> int:
+    """`--verify-journal`: whether it is what was written."""
+    whole, lines = verify_journal(arguments)
+    for line in lines:
+        say(line)
+    return 0 if whole else EXIT_BROKEN
+
+
 def start(arguments: argparse.Namespace, data_dir: Path) -> int:
     """Under the lock: sweep, join the parts, run."""
     with contextlib.closing(Lock(data_dir)) as lock:
@@ -230,13 +239,16 @@ def start(arguments: argparse.Namespace, data_dir: Path) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Exit status: 0 done, 1 a system runs already, 2 bad input, 3 given up, 4 not drained."""
+    """Exit status: 0 done, 1 a system runs already or the journal is broken, 2 bad input, 3 given
+    up, 4 not drained."""
     arguments = parse(words)
     try:
         if arguments.check:
             return show_check(arguments)
         if arguments.config:
             return show_configuration(arguments)
+        if arguments.verify_journal:
+            return show_journal(arguments)
         data_dir = data_folder(arguments)
         if arguments.stop:
             say(stop_running(data_dir))

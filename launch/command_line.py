@@ -16,6 +16,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--check", action="store_true", help="check the topology, print the tree, start nothing")
     add("--config", action="store_true", help="list every setting with its value and origin")
     add("--stop", action="store_true", help="stop the running system as Ctrl-C does")
+    add("--verify-journal", action="store_true",
+        help="prove that the journal is what was written, start nothing")  # fmt: skip
     add("--migrate", action="store_true", help="bring the databases to this version, start nothing")
     add("--replay", metavar="FILE", help="trade a recorded session and end with a report")
     add("--history", metavar="DIR", help="candles of the days before the recorded session")

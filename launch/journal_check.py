@@ -1,0 +1,27 @@
+"""`--verify-journal`: whether the journal of a data folder is what was written. Starts nothing,
+changes nothing, and may run beside a running system."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from domain.setting_notes import DATA_DIR
+from domain.settings import read_settings
+from launch.build import DATABASES
+from launch.configuration import DEFAULT_FOLDER
+from launch.environment import read_environment
+from persistence.journal_check import prove
+
+
+def verify_journal(arguments: argparse.Namespace) -> tuple[bool, list[str]]:
+    """Whether it is whole, and the lines that say so."""
+    variables = read_environment(Path(arguments.env_file))
+    url = read_settings(variables).database_url
+    if url:
+        return prove(url)
+    folder = Path(arguments.data_dir or variables.get(DATA_DIR) or DEFAULT_FOLDER).resolve()
+    file = folder / DATABASES["journal"]
+    if not file.exists():
+        return False, [f"there is no journal in {folder} (--data-dir names another folder)"]
+    return prove(f"sqlite:///{file}")
