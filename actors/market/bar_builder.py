@@ -105,6 +105,10 @@ class BarBuilder(Actor):
     def on_node_restarted(self, message: NodeRestarted) -> None:
         if message.name == "subscription_desk":
             self._want()
+        elif (
+            message.name == "freshness_keeper"
+        ):  # it holds entries until it hears of the warm start
+            self._warm.tell_again()
 
     def _on_ticks(self, batch: Batch) -> None:
         ticks, now_ns = batch.columns, self.context.now_ns()

@@ -1,8 +1,8 @@
 """The freshness keeper: ages of all data an entry depends on, the entry gate, and the heartbeat.
 
 Hears the canonical feed's ticks, closed bars and chains on the bus; FeedSwitched, FeedStateChanged,
-the session, PositionChanged, InstrumentsLoaded; announces FreshnessMarked each second, which
-expires by itself. Twin: freshness.
+the session, WarmStartReported, PositionChanged, InstrumentsLoaded; announces FreshnessMarked each
+second, which expires by itself. Twin: freshness.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, seconds
 from domain.freshness import AHEAD_MAX_S, last_true_ns
 from domain.instruments import InstrumentIndex
-from domain.market.freshness import EntryGate, LastSeen, measure_coverage, next_gate
+from domain.market.freshness import EntryGate, LastSeen, measure_coverage, next_gate, why_cold
 from domain.prices import MODE_DEPTH
 from domain.readings import FreshnessMark
 from messages.market import (
@@ -28,6 +28,7 @@ from messages.market import (
     InstrumentsLoaded,
     SessionClosed,
     SessionOpened,
+    WarmStartReported,
 )
 from messages.trading import PositionChanged
 
@@ -48,6 +49,7 @@ class FreshnessKeeper(Actor):
         self._seen = LastSeen()
         self._depth = LastSeen()
         self._gate = EntryGate()
+        self._cold = why_cold("", "")
         self._index = InstrumentIndex(())
         self._names: dict[int, str] = {}  # listing -> the name its age goes by
         self._by_topic: dict[str, np.ndarray] = {}
@@ -81,6 +83,9 @@ class FreshnessKeeper(Actor):
     def on_feed_state_changed(self, message: FeedStateChanged) -> None:
         if message.broker == self._ticks.broker:
             self._connected = message.state not in DISCONNECTED
+
+    def on_warm_start_reported(self, message: WarmStartReported) -> None:
+        self._cold = why_cold(message.status, message.message)
 
     def on_session_opened(self, message: SessionOpened) -> None:
         if self._session is None or self._session.day != message.day:
@@ -169,8 +174,8 @@ class FreshnessKeeper(Actor):
             iv_ns=dict(self._readings["iv"]),
             vix_ns=quotes.get(vix, 0),
             switched_ns=self._switched_ns,
-            gate_open=self._gate.is_open,
-            gate_reason=self._gate.reason,
+            gate_open=self._gate.is_open and not self._cold,
+            gate_reason=self._cold or self._gate.reason,
             depth_ns={name: at_ns for name, at_ns in depth.items() if at_ns},
             pcr_ns=dict(self._readings["pcr"]),
             gex_ns=dict(self._readings["gex"]),

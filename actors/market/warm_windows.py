@@ -50,6 +50,10 @@ class WarmWindows:
         into_s = self._context.now_ns() % NS_PER_MINUTE / NS_PER_S
         self._context.after(max(SETTLE_S - into_s, 0.0), self._read)
 
+    def tell_again(self) -> None:
+        """Says how the warm start stands to who has not heard it."""
+        self._context.announce(self._told)
+
     def keep(self, timeframe: str, bars: np.ndarray) -> None:
         """Live bars follow those of the window."""
         window = next(row for row in self._windows if row.timeframe == timeframe)
@@ -104,6 +108,5 @@ class WarmWindows:
             "max_bars": settings.warm_start_max_bars,
         }
         bars = sum(warm.count(window.timeframe) for window in self._windows)
-        self._context.announce(
-            WarmStartReported(consumer="bars", status=status, message=message, bars=bars)
-        )
+        self._told = WarmStartReported(consumer="bars", status=status, message=message, bars=bars)
+        self._context.announce(self._told)

@@ -22,6 +22,7 @@ GATE_CHECK_EVERY_NS = seconds(30.0)
 GATE_TICK_AGE_NS = seconds(30.0)
 GATE_BAR_AGE_NS = seconds(120.0)
 GATE_HEALTHY_NS = seconds(60.0)
+WARMED_UP = ("ok", "empty", "disabled")
 
 
 class LastSeen:
@@ -155,6 +156,15 @@ def next_gate(
     if now_ns - since_ns >= GATE_HEALTHY_NS:
         return replace(gate, is_open=True, reason="", healthy_since_ns=0)
     return replace(gate, healthy_since_ns=since_ns)
+
+
+def why_cold(status: str, message: str) -> str:
+    """Why the bars' warm start still holds entries (`tomic.md` 11.5); empty when it is complete."""
+    if status in WARMED_UP:
+        return ""
+    if status == "error":
+        return f"the warm start of the bars failed and is tried again: {message}"
+    return "the warm start of the bars is not complete"
 
 
 def _fault(low_checks: int, percent: float, tick_age_ns: int, bar_age_ns: int) -> str:

@@ -14,6 +14,7 @@ from domain.brokers import HistoryBar
 from domain.clock import NS_PER_MINUTE, seconds
 from domain.errors import BrokerRejected, NotSent
 from domain.settings import Settings
+from messages.lifecycle import NodeRestarted
 from messages.market import (
     CarriageChanged,
     FeedSwitched,
@@ -132,6 +133,16 @@ def test_a_broker_that_fails_is_asked_again_and_the_failure_is_told(build, broke
     context.advance(10)
     assert context.heard(WarmStartReported)[-1].status == "ok"
     assert context.reports[-1]["last_error"] == ""
+
+
+def test_a_freshness_keeper_with_a_new_life_hears_again_how_the_warm_start_went(build):
+    context, builder = build(at(10, 7, 30))
+    context.advance(1)
+    context.clear()
+    for name in ("chain_keeper", "freshness_keeper"):
+        again = NodeRestarted(name=name, life=2, reason="killed", handles_orders=False)
+        context.deliver(builder, again)
+    assert [row.status for row in context.heard(WarmStartReported)] == ["ok"]
 
 
 def test_a_switched_off_warm_start_asks_nobody(build, broker):

@@ -21,6 +21,7 @@ from messages.market import (
     FreshnessMarked,
     SessionClosed,
     SessionOpened,
+    WarmStartReported,
 )
 from messages.trading import PositionChanged
 from tests.kit.market_makers import DAY, EXPIRIES, at, make_ticks
@@ -44,7 +45,13 @@ def keep(market):
     context.log = Lines()
     keeper = FreshnessKeeper(context, NoSettings())
     keeper.start()
+    warm_up(context, keeper, "ok")
     return context, keeper
+
+
+def warm_up(context, keeper, status, message=""):
+    report = WarmStartReported(consumer="bars", status=status, message=message, bars=0)
+    context.deliver(keeper, report)
 
 
 def open_session(context, keeper):
@@ -229,6 +236,26 @@ def test_the_gate_closes_on_silence_in_session_and_opens_after_a_healthy_minute(
         tick(context, market, "NIFTY", "INDIAVIX")
         context.advance(1)
     assert mark(context).gate_open
+
+
+def test_entries_wait_until_the_warm_start_is_complete_and_are_told_why(keep):
+    context, keeper = keep
+    context.deliver(keeper, SessionClosed(day=DAY, reason="weekend", next_opens_ns=0))
+    told = []
+    for status in ("idle", "running", "error", "empty", "error", "disabled", "running", "ok"):
+        warm_up(context, keeper, status, "NIFTY: no route" if status == "error" else "")
+        context.advance(10)
+        told.append((mark(context).gate_open, mark(context).gate_reason))
+    failed = (False, "the warm start of the bars failed and is tried again: NIFTY: no route")
+    cold, done = (False, "the warm start of the bars is not complete"), (True, "")
+    assert told == [cold, cold, failed, done, failed, done, cold, done]
+
+
+def test_a_new_life_of_the_keeper_holds_entries_until_it_hears_of_the_warm_start(market):
+    context = market.context("freshness_keeper", at(10, 0), life=2)
+    FreshnessKeeper(context, NoSettings()).start()
+    context.advance(1)
+    assert not mark(context).gate_open
 
 
 def test_warm_bars_are_no_closed_bars(keep, market):
