@@ -197,7 +197,9 @@ class Breaker(Actor):
                 EXECUTION,
                 FlattenLeg(position_key=short.key, quantity=short.quantity, reason=text),
             )
-            self.context.alert("CRITICAL", f"UNHEDGED_EXPOSURE: {text}; buying back", "")
+            self.context.alert(
+                "CRITICAL", f"UNHEDGED_EXPOSURE: {text}; buying back", f"unhedged:{short.key}"
+            )
         elif isinstance(action, Tripped):
             self.context.alert(action.level, action.text, f"breaker:{self._title}")
 
