@@ -133,7 +133,7 @@ class TreeNode(Shape):
     name: str
     actor: str
     strategy: str
-    state: str
+    state: Literal["starting", "running", "paused", "backing_off", "stopped", "failed"]
     pid: int
     node: str
     restarts: int

@@ -17,8 +17,10 @@ import numpy as np
 
 from domain.supervision.topology import Node
 
-STATES = ("down", "starting", "running", "stopping", "waiting", "stopped", "gave_up")
-DOWN, STARTING, RUNNING, STOPPING, WAITING, STOPPED, GAVE_UP = range(len(STATES))
+DOWN, STARTING, RUNNING, STOPPING, WAITING, STOPPED, GAVE_UP = range(7)
+# As people see them: what has its turn still before it starts, what finishes its work still runs.
+SHOWN = ("starting", "starting", "running", "running", "backing_off", "stopped", "failed")
+AWAY = SHOWN[WAITING:]
 _SLOT = np.dtype(
     [
         # written by the supervisor
@@ -104,22 +106,24 @@ class Board:
         begun, ended = self._progress[number, life % 2, self.index[sender]]
         return int(begun), int(ended)
 
-    def view(self, now_ns: int, node: Node | None = None) -> dict[str, Any]:
-        """The tree as `GET /tree` shows it (`tomic.md` 13.6): nested, JSON-ready."""
+    def view(self, now_ns: int, node: Node | None = None, above: str = "") -> dict[str, Any]:
+        """The tree as `GET /tree` shows it (`tomic.md` 13.6): nested, JSON-ready. What is below a
+        supervisor that is away, as `above` says, is away with it."""
         node = node or self.tree
-        name, running = node.name, self.get(node.name, "state") in (RUNNING, STOPPING)
+        name = node.name
+        state = above if above in AWAY else SHOWN[self.get(name, "state")]
         beat_ns, started_ns = self.get(name, "beat_ns"), self.get(name, "started_ns")
         return {
             "name": name,
             "actor": node.actor,
             "strategy": node.strategy,
-            "state": STATES[self.get(name, "state")],
+            "state": state,
             "pid": self.get(name, "pid"),
             "node": socket.gethostname(),
             "restarts": self.get(name, "restarts"),
             "last_restart_reason": self.get(name, "reason"),
             "last_error": self.get(name, "last_error"),
-            "uptime_s": _age_s(now_ns, started_ns) if running else 0.0,
+            "uptime_s": _age_s(now_ns, started_ns) if state == "running" else 0.0,
             "mailbox": self.mailbox(name),
             "mailbox_high": self.get(name, "mailbox_high"),
             "handled": self.get(name, "handled"),
@@ -127,7 +131,7 @@ class Board:
             "rss_mb": round(self.get(name, "rss_bytes") / 1_048_576, 1),
             "last_heartbeat_age_s": _age_s(now_ns, beat_ns) if beat_ns else -1.0,
             "effect_if_down": node.effect_if_down,
-            "children": [self.view(now_ns, child) for child in node.children],
+            "children": [self.view(now_ns, child, state) for child in node.children],
         }
 
     def changes(self) -> bytes:
