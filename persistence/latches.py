@@ -1,7 +1,8 @@
 """What risk must not forget: latches, injected signals, and the numbers of entries (`tables.md` 1).
 
 `latches` holds one row a guard, each written only by its owner: the kill switch by the gate, its
-window or its loss by each breaker, its watched structures by the position manager. `injections` and
+window or its loss by each breaker, its watched structures by the position manager, whose feed is
+canonical by the feed selector. `injections` and
 `entry_numbers` are the risk agent's. All rows are small; each call is one short transaction on the
 caller's thread.
 """

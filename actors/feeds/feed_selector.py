@@ -14,9 +14,11 @@ from actors.actor import Actor, Context
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.feeds import failover
-from domain.feeds.failover import FeedHealth, Switch
+from domain.feeds.failover import Choice, FeedHealth, Switch
 from messages.lifecycle import NodeRestarted
 from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
+from persistence.database import open_engine
+from persistence.latches import Latch, read_latch, write_latch
 
 CHECK_EVERY_S = 1.0
 # At a start all feeds connect at once; who is first by chance must not be canonical for minutes.
@@ -25,22 +27,24 @@ STAGE_OF_CONSUMERS = "actors.market."
 
 
 class FeedSelector(Actor):
-    """State: the canonical broker, the health of each feed, how often it was left today."""
+    """State: the choice of the feed, kept on disk, and the health of each."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._sequence = context.runtime.feed_sequence
-        self._canonical = self._sequence[0]
+        self._choice = Choice(self._sequence[0])
         self._feeds = dict.fromkeys(self._sequence, FeedHealth())
         self._views: dict[str, FeedStateChanged] = {}
-        self._failovers: list[int] = []
         self._ticked: dict[str, set[int]] = {name: set() for name in self._sequence}
         self._tick_ns = dict.fromkeys(self._sequence, 0)
         self._error, self._error_ns = "", 0
-        self._decides_ns = context.now_ns() + seconds(FIRST_DECISION_AFTER_S)
+        wait_s = FIRST_DECISION_AFTER_S if context.life == 1 else 0.0
+        self._decides_ns = context.now_ns() + seconds(wait_s)
 
     def start(self) -> None:
-        if self.context.life > 1:
+        self._engine = open_engine(self.context.runtime.database_url)
+        self._choice = self._recall()
+        if self.context.life > 1 or self._canonical != self._sequence[0]:
             self._announce("", "the feed selector began anew")
         self.context.every(CHECK_EVERY_S, self._check)
         for broker in self._sequence:
@@ -93,20 +97,46 @@ class FeedSelector(Actor):
         self._report(now_ns)
 
     def _switch(self, switch: Switch) -> None:
-        left, self._canonical = self._canonical, switch.to_broker
+        left, now_ns = self._canonical, self.context.now_ns()
+        self._choice = self._choice.after(switch, now_ns)
+        self._keep(switch.reason, now_ns)
         self._announce(left, switch.reason)
         text = f"feed switched from {left} to {switch.to_broker}: {switch.reason}"
         if switch.is_return:
             self.context.alert("INFO", text, "feed:return")
             return
         self.context.alert("RISK", text, "feed:failover")
-        now_ns = self.context.now_ns()
-        today = exchange_time(now_ns).date()
-        self._failovers = [at for at in self._failovers if exchange_time(at).date() == today]
-        self._failovers.append(now_ns)
-        if len(self._failovers) > failover.FAILOVERS_A_DAY_MAX:
-            many = f"{len(self._failovers)} feed failovers today"
-            self.context.alert("CRITICAL", many, "feed:failovers")
+        count = len(self._choice.failovers_ns)
+        if count > failover.FAILOVERS_A_DAY_MAX:
+            self.context.alert("CRITICAL", f"{count} feed failovers today", "feed:failovers")
+
+    @property
+    def _canonical(self) -> str:
+        return self._choice.canonical
+
+    def _recall(self) -> Choice:
+        latch = read_latch(self._engine, self.context.name)
+        body = dict(latch.body or {}) if latch else {}
+        kept = Choice(body["canonical"], tuple(body["failovers_ns"])) if body else None
+        kept_ns = latch.updated_ns if latch else 0
+        return failover.recall(kept, self._sequence, self.context.now_ns(), kept_ns)
+
+    def _keep(self, reason: str, now_ns: int) -> None:
+        choice = self._choice
+        latch = Latch(
+            name=self.context.name,
+            engaged=choice.canonical != self._sequence[0],
+            day=exchange_time(now_ns).date().isoformat(),
+            reason=reason,
+            since_ns=now_ns,
+            updated_ns=now_ns,
+            body={"canonical": choice.canonical, "failovers_ns": list(choice.failovers_ns)},
+        )
+        self.context.work(lambda: write_latch(self._engine, latch), self._kept)
+
+    def _kept(self, result: Any) -> None:
+        if isinstance(result, Exception):  # it holds all the same until this life ends
+            self.context.alert("RISK", f"the choice of feed is not on disk: {result}", "feed:disk")
 
     def _announce(self, left: str, reason: str) -> None:
         self.context.announce(
@@ -134,7 +164,7 @@ class FeedSelector(Actor):
             "subscribed_symbols": view.listings if view else 0,
             "mode": "auto",
             "reconnect_count": sum(row.disconnects for row in self._views.values()),
-            "failovers_today": len(self._failovers),
+            "failovers_today": len(self._choice.of_today(now_ns)),
             "api_key_configured": has_key,
             "using_fallback_api_key": fallback and has_key,
             "last_message_age_s": _age_s(now_ns, last_ns),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from domain.clock import NS_PER_S
+from domain.clock import NS_PER_S, exchange_time
 
 FAILURES_MAX = 3
 DISCONNECTS_MAX = 3
@@ -41,6 +41,33 @@ class Switch:
     to_broker: str
     reason: str
     is_return: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Whose feed is canonical, and when feeds were left today: what a new life must not forget."""
+
+    canonical: str
+    failovers_ns: tuple[int, ...] = ()
+
+    def after(self, switch: Switch, now_ns: int) -> Choice:
+        """The choice after a switch; a return is no failover."""
+        left = () if switch.is_return else (now_ns,)
+        return Choice(switch.to_broker, self.of_today(now_ns) + left)
+
+    def of_today(self, now_ns: int) -> tuple[int, ...]:
+        """Failovers of the exchange's date."""
+        today = exchange_time(now_ns).date()
+        return tuple(at for at in self.failovers_ns if exchange_time(at).date() == today)
+
+
+def recall(kept: Choice | None, sequence: Sequence[str], now_ns: int, kept_ns: int) -> Choice:
+    """What a new life begins with: today's choice, which only healthy minutes take back; on another
+    day, or when that broker feeds no more, the first of `sequence`."""
+    if kept is None or exchange_time(kept_ns).date() != exchange_time(now_ns).date():
+        return Choice(sequence[0])
+    canonical = kept.canonical if kept.canonical in sequence else sequence[0]
+    return Choice(canonical, kept.of_today(now_ns))
 
 
 def after_report(

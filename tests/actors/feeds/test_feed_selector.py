@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from actors.feeds import feed_selector as module
 from actors.feeds.feed_selector import FIRST_DECISION_AFTER_S, FeedSelector
 from domain.prices import TICK_DTYPE
 from messages.lifecycle import NodeRestarted
@@ -118,11 +119,81 @@ def test_a_consumer_with_a_new_life_hears_of_the_fallback_again(context, selecto
     assert context.heard(FeedSwitched)[-1].to_broker == "beta"
 
 
+def new_life(context, *, life=2, after_s=0):
+    again = RecordingContext(
+        "feed_selector", context.runtime, life=life, now_ns=context.now_ns() + after_s * 10**9
+    )
+    selector = FeedSelector(again, None)
+    selector.start()
+    return again, selector
+
+
 def test_a_new_life_of_the_selector_makes_everyone_believe_the_primary(tmp_path):
     context = RecordingContext("feed_selector", make_feed_runtime(tmp_path), life=2)
     FeedSelector(context, None).start()
     (switch,) = context.heard(FeedSwitched)
     assert (switch.to_broker, switch.using_fallback) == ("alpha", False)
+
+
+@pytest.mark.parametrize("life", [1, 2])
+def test_a_new_life_stays_with_the_fallback_until_the_primary_has_been_healthy(
+    context, selector, life
+):
+    fail_over(context, selector)
+    again, selector = new_life(context, life=life)
+    (switch,) = again.heard(FeedSwitched)
+    assert (switch.to_broker, switch.using_fallback) == ("beta", True)
+    tell(again, selector, "beta", "live")
+    tell(again, selector, "alpha", "live")
+    again.advance(299)
+    assert len(again.heard(FeedSwitched)) == 1
+    again.advance(1)
+    assert again.heard(FeedSwitched)[-1].to_broker == "alpha"
+    third, _ = new_life(again)
+    assert third.heard(FeedSwitched)[0].to_broker == "alpha"
+
+
+def test_a_new_life_decides_at_once(context, selector):
+    again, selector = new_life(context)
+    tell(again, selector, "beta", "live")
+    fail_over(again, selector)
+    assert again.heard(FeedSwitched)[-1].to_broker == "beta"
+
+
+def test_failovers_before_a_restart_count(context, selector):
+    for _ in range(3):
+        fail_over(context, selector)
+        tell(context, selector, "alpha", "live")
+        context.advance(301)
+    again, selector = new_life(context)
+    again.advance(1)
+    assert again.reports[-1]["failovers_today"] == 3
+    tell(again, selector, "beta", "live")
+    fail_over(again, selector)
+    assert [row.level for row in again.alerts] == ["RISK", "CRITICAL"]
+
+
+def test_the_next_day_begins_with_the_primary(context, selector):
+    fail_over(context, selector)
+    again, _ = new_life(context, after_s=86_400)
+    assert again.heard(FeedSwitched)[0].to_broker == "alpha"
+
+
+def test_a_feed_that_is_no_more_in_the_sequence_is_not_gone_back_to(context, selector):
+    fail_over(context, selector)
+    context.runtime.feed_sequence = ("alpha",)
+    again, _ = new_life(context)
+    assert again.heard(FeedSwitched)[0].to_broker == "alpha"
+
+
+def test_a_choice_that_cannot_be_kept_still_holds_and_is_alerted(context, selector, monkeypatch):
+    def full(_engine, _latch):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(module, "write_latch", full)
+    fail_over(context, selector)
+    assert context.heard(FeedSwitched)[-1].to_broker == "beta"
+    assert "disk full" in "".join(alert.text for alert in context.alerts)
 
 
 def test_the_status_shows_the_canonical_feed_and_no_key(context, selector):
