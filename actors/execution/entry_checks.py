@@ -34,14 +34,15 @@ class EntryChecks:
         return self._conditions.holds_back(intent, now_ns) or self._books.holds(command)
 
     def _active_beside(self, command: CommandRow) -> list[ActiveStrategy]:
+        opened = self._store.standing_entries()
         entries = [row for row in self._store.open_commands() if not row.is_exit]
-        entries += [row for row in self._store.standing_entries() if self._stands(row)]
         active = [
             active_of(intent_of(row), pending=row.status is not CommandStatus.DONE)
-            for row in entries
+            for row in (*entries, *filter(self._stands, opened))
             if counts_beside(command, row)
         ]
-        known = {row.strategy_id for row in entries} | {command.strategy_id}
+        # The rows know of a close before the book does.
+        known = {row.strategy_id for row in (command, *entries, *opened)}
         held = held_strategies(self._conditions.book)
         return active + [row for key, row in held.items() if key not in known]
 

@@ -78,6 +78,23 @@ def test_what_was_closed_this_moment_stands_in_nobodys_way(desk) -> None:
     assert desk.broker.net()
 
 
+def test_a_book_that_has_not_heard_of_a_close_stands_in_nobodys_way(desk) -> None:
+    desk.propose(make_intent(number=1))
+    desk.run(3)
+    desk.kill("position_book")
+    first = make_intent(number=1).strategy_id
+    close = CloseStructure(strategy_id=first, reason="manual", key="close-1", by="me")
+    desk.deliver("execution_agent", close)
+    while desk.broker.net():
+        desk.run(0.25)
+    desk.run(0.25)
+    assert desk.store.standing_entries()
+    desk.propose(make_intent(number=2))
+    desk.run(3)
+
+    assert desk.statuses()[-1] == "DONE"
+
+
 def test_of_two_entries_that_wait_together_the_first_goes(tmp_path, monkeypatch) -> None:
     desk = Desk(tmp_path, monkeypatch, mode="semi_auto")
     desk.propose(make_intent(number=1))
