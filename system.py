@@ -31,6 +31,7 @@ from rich.table import Table
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
 from domain.errors import TomicError
+from domain.setting_notes import setting_notes
 from domain.settings import read_settings
 from domain.supervision.topology import Node, TopologyFaults
 from launch import check, configuration, environment, processes, report
@@ -209,10 +210,12 @@ def show_configuration(arguments: argparse.Namespace) -> int:
     """`--config`: every setting with its value, default and origin."""
     from_file = environment.read_env_file(Path(arguments.env_file))
     variables = {**from_file, **os.environ}
-    table = Table("key", "value", "default", "origin")
+    table = Table("key", "value", "default", "origin", "effect")
     for row in configuration.rows(read_settings(variables), variables, from_file):
         table.add_row(*row)
     Console().print(table)
+    for note in setting_notes(variables):
+        say(f"note: {note}")
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Feed and execution pointed at another OpenAlgo server by the environment, with no other change.
+"""Feed and execution pointed at other OpenAlgo servers by the environment, with no other change:
+both at one, or each at its own.
 
-That server is a sandbox exchange in a process of its own, whose NIFTY stands far below that of the
-exchange in the tree. What happened there is read from its own books, with the official client.
+Such a server is a sandbox exchange in a process of its own, whose NIFTY stands far below that of
+the exchange in the tree. What happened there is read from its books, with the official client.
 """
 
 from __future__ import annotations
@@ -68,6 +69,21 @@ class OtherServer:
             f"{prefix}OPENALGO_API_KEY": self.key,
         }
 
+    def by_feed(self) -> dict[str, str]:
+        """The variables that make it the primary feed, and nothing else."""
+        return {
+            "TOMIC_FEED_PRIMARY_WS": f"ws://127.0.0.1:{self.websocket}",
+            "TOMIC_FEED_PRIMARY_API_KEY": self.key,
+            "TOMIC_ANALYTICS_REST": f"http://127.0.0.1:{self.rest}",
+        }
+
+    def by_execution(self) -> dict[str, str]:
+        """The variables that send orders to it, and nothing else."""
+        return {
+            "TOMIC_EXECUTION_REST": f"http://127.0.0.1:{self.rest}",
+            "TOMIC_EXECUTION_API_KEY": self.key,
+        }
+
     def client(self) -> api:
         """The official client."""
         return api(self.key, host=f"http://127.0.0.1:{self.rest}")
@@ -81,6 +97,7 @@ class OtherServer:
 @contextlib.contextmanager
 def other_server(folder: Path) -> Iterator[OtherServer]:
     """The exchange as `python -m adapters.sandbox` runs it; gone when the block ends."""
+    folder.mkdir(exist_ok=True)
     last = date.today() - timedelta(days=10)
     write_daily(folder, "nifty", closes=[LEVEL + 40 * (n % 3) for n in range(300)], last=last)
     server = OtherServer(free_port(), free_port(), secrets.token_hex(32))
@@ -165,3 +182,16 @@ def test_prices_come_from_and_orders_go_to_the_server_that_the_environment_names
         with trading_system(environment, ROOM_FOR_DRILLS) as system:
             assert_market_data_comes_from(server, system)
             assert_orders_arrive_at(server, system)
+
+
+def test_prices_come_from_one_server_while_orders_go_to_another(tmp_path: Path) -> None:
+    with other_server(tmp_path / "feed") as feed, other_server(tmp_path / "desk") as desk:
+        environment = {
+            "TOMIC_SIGNAL_LOOP_ENABLED": "false",
+            **feed.by_feed(),
+            **desk.by_execution(),
+        }
+        with trading_system(environment, ROOM_FOR_DRILLS) as system:
+            assert_market_data_comes_from(feed, system)
+            assert_orders_arrive_at(desk, system)
+            assert feed.orders() == []
