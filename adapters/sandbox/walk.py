@@ -30,6 +30,8 @@ DRIFTED = 5 * MINUTES_A_DAY  # a trend has lasted a week
 POINTS_MEAN, POINTS_DEVIATION = 14.0, 1.7  # the volatility index's year before the start
 POINTS_MEMORY_DAYS = 12.0
 POINTS_RISE_DAYS = 20  # the last days lead to the scenario's level
+POINTS_RETURN_A_DAY = 0.2  # towards the scenario's level
+POINTS_RETURN_MINUTES = 120.0  # the same while a pause is restless: it comes out near that level
 POINTS_PER_PERCENT = 0.9  # it falls so much when the market rises 1 %
 POINTS_MIN, POINTS_MAX = 8.0, 90.0
 
@@ -169,9 +171,18 @@ class Walk:
         shock = scenario.swing * np.sqrt(1 - memory * memory) * noise[-2]
         self._swing = memory * self._swing + shock * (1.0 + (SWING_BEFORE - 1.0) * restless)
         self._points += noise[0] * 1.2 * np.sqrt(days) - POINTS_PER_PERCENT * 100.0 * market
-        self._points += (scenario.volatility_index - self._points) * min(days, 1.0) * 0.2
+        self._points += self._return(seconds, minutes_left, restless)
         self._elapsed_s += seconds
         return self.levels()
+
+    def _return(self, seconds: float, minutes_left: float, restless: float) -> float:
+        """How far the volatility index comes back to where it belongs."""
+        minutes = seconds / 60.0
+        is_long_before = minutes_left > POINTS_RISE_DAYS * MINUTES_A_DAY
+        aim = POINTS_MEAN if is_long_before else self._scenario.volatility_index
+        share = min(minutes / MINUTES_A_DAY, 1.0) * POINTS_RETURN_A_DAY
+        share += restless * (1.0 - float(np.exp(-minutes / POINTS_RETURN_MINUTES)))
+        return (aim - self._points) * min(share, 1.0)
 
     def _push(self, seconds: float) -> float:
         """The scenario's gap at once, and its slide over the first hour; both lift the index."""

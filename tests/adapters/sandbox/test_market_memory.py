@@ -11,7 +11,7 @@ from adapters.sandbox.config import SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.lived import QUARTER_NS, thinned
 from adapters.sandbox.markets import MARKET_FILE, build_source
-from adapters.sandbox.pauses import STEPS_MAX, pause_steps
+from adapters.sandbox.pauses import COARSE_STEPS_MAX, FINE_NS, pause_steps
 from adapters.sandbox.server import SandboxServer
 from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, NS_PER_S, epoch_ns, exchange_time
 from domain.errors import StorageFailure
@@ -133,16 +133,21 @@ def test_a_pause_is_steps_of_minutes_and_the_first_after_closed_hours_is_known()
     assert told == [(30, False), (60, False), (60, True), (10, False)]
     assert steps[-1][1] == morning
     year = list(pause_steps(evening, evening + 365 * 24 * HOUR_NS, None))
-    assert len(year) <= STEPS_MAX + 1
+    assert len(year) <= COARSE_STEPS_MAX + FINE_NS // NS_PER_MINUTE + 2
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_squeeze_is_one_again_after_a_night_in_which_nothing_ran(tmp_path, seed):
+@pytest.mark.parametrize("days", [1, 90])
+@pytest.mark.parametrize("seed", [1, 2, 16])
+def test_a_squeeze_is_one_again_after_days_in_which_nothing_ran(tmp_path, seed, days):
     settings = {"seed": seed, "scenario": "congestion"}
     market_of(tmp_path, **settings).close()
-    now_ns = START_NS + 24 * HOUR_NS
+    now_ns = START_NS + days * 24 * HOUR_NS
     again = market_of(tmp_path, now_ns, **settings)
-    quarters = [bar for bar in bars_of(again, "15m") if bar.start_ns + QUARTER_NS <= now_ns][-200:]
+    quarters = [
+        bar
+        for bar in bars_of(again, "15m", last=DAY + timedelta(days=days))
+        if bar.start_ns + QUARTER_NS <= now_ns
+    ][-200:]
     bars = np.zeros(200, BAR_DTYPE)
     for row, bar in zip(bars, quarters, strict=True):
         row["start_ns"], row["vwap"] = bar.start_ns, np.nan
@@ -153,6 +158,11 @@ def test_a_squeeze_is_one_again_after_a_night_in_which_nothing_ran(tmp_path, see
         raw = raw_phase(reading, score_of(reading, 16.8, None), "NEUTRAL")
         memory = memory.with_bar(reading.start_ns, raw)
     assert memory.ruling is Phase.CONGESTION
+    points = again.index.get("NSE_INDEX", "INDIAVIX")
+    year = again.history(points, "D", DAY - timedelta(days=275), DAY + timedelta(days=days))
+    now = again.quote(points.listing_id).ltp
+    assert 14 <= now <= 20
+    assert np.mean([bar.close < now for bar in year]) > 0.5
     again.close()
 
 
@@ -232,7 +242,7 @@ def test_minutes_of_long_ago_are_kept_as_quarters_that_fold_into_the_same_bars(l
     with sqlite3.connect(folder / MARKET_FILE) as connection:
         (count,) = connection.execute("SELECT count(*) FROM minutes").fetchone()
     connection.close()
-    assert count < STEPS_MAX
+    assert count < COARSE_STEPS_MAX + FINE_NS // NS_PER_MINUTE
 
 
 def test_a_quarter_of_an_hour_has_the_open_the_range_and_the_close_of_its_minutes():
