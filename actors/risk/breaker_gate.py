@@ -201,9 +201,12 @@ class BreakerGate(Actor):
         if inquiry:
             self._close(inquiry)
 
-    def _close(self, inquiry: Inquiry) -> None:
+    def _drop(self, inquiry: Inquiry) -> None:
         del self._inquiries[inquiry.command_id]
         inquiry.timer.cancel()
+
+    def _close(self, inquiry: Inquiry) -> None:
+        self._drop(inquiry)
         if inquiry.resume:
             self._decide_resume(inquiry, inquiry.resume)
             return
@@ -254,7 +257,11 @@ class BreakerGate(Actor):
         self.context.tell(wish.reply_to, answer)
 
     def _kill(self, reason: str) -> None:
-        """Latched on disk before anything else happens; idempotent."""
+        """Latched on disk before anything else happens; idempotent. No resume outlives it."""
+        for inquiry in list(self._inquiries.values()):
+            if inquiry.resume:
+                self._drop(inquiry)
+                self._answer(inquiry.resume, cleared=False, reason=f"stopped again: {reason}")
         if self._state.killed:
             return
         self._state.killed_ns = self.context.now_ns()

@@ -84,7 +84,8 @@ async def start(request: Request, by: str = Depends(require_key)) -> Response:
 
 @router.post("/stop", responses={200: {"model": Done}})
 async def stop(request: Request, by: str = Depends(require_key)) -> Response:
-    """Stops the signal loop; positions and their guards stay."""
+    """Stops the signal loop, fails entries that have not left and takes no new ones; exits go on,
+    positions and their guards stay."""
     return await desk(request, "stop", {}, by)
 
 

@@ -340,6 +340,20 @@ def test_a_resume_is_refused_while_a_breaker_is_silent_or_books_differ(life):
     assert "reconciled" in resume(gate, context).reason
 
 
+def test_a_pause_that_comes_while_a_resume_is_decided_wins(life):
+    gate, context = life()
+    context.deliver(gate, PauseTrading(by="me", reason="stop"))
+    context.deliver(gate, ResumeTrading(by="me", reply_to="control_desk", request="r1"))
+    asked = [m for _, m in context.told if isinstance(m, WeighOrder)][-1]
+    context.deliver(gate, PauseTrading(by="you", reason="again"))
+    answer(gate, context, ASKED, asked.command_id)
+    context.advance(2.0)
+    told = context.told_to("control_desk", ResumeAnswered)
+    assert [(row.cleared, row.reason) for row in told] == [(False, "stopped again: again (by you)")]
+    assert read_latch(gate._engine, "kill").engaged
+    assert mode(context) == "halted"
+
+
 def test_a_resume_is_not_held_by_a_breaker_that_only_denies(life):
     gate, context = life()
     context.deliver(gate, PauseTrading(by="me", reason="stop"))
