@@ -9,6 +9,7 @@ sessions.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -66,6 +67,7 @@ class BarBuilder(Actor):
         self._warm = WarmWindows(context, self._history, windows, self._put)
         self._backfill = Backfill(context, self._history, windows[0], self._repair)
         self._uncarried: dict[str, dict[int, int]] = {}  # by broker
+        self._quality: dict[int, dict[str, Any]] = {}  # of the underlyings, minute by minute
         self._last_tick_ns = 0
         self._counts: Counter[str] = Counter()
 
@@ -152,6 +154,8 @@ class BarBuilder(Actor):
 
     def _close_due(self) -> None:
         self._take_closed(self._bars.close(self.context.now_ns()))
+        for id_ in self._own_ids():
+            self._quality[id_] = dataclasses.asdict(self._bars.closed.quality(id_))
         self._begin_session(is_event=False)
         self._plan_close()
 
@@ -169,6 +173,7 @@ class BarBuilder(Actor):
         if day_ended(since_ns, closed.before_ns, session):
             day_ns = midnight_ns(session.day)
             self._tell_combined(DAYS, session.opens_ns, session.closes_ns, day_ns)
+            self._sum_up()
 
     def _tell_combined(
         self, timeframe: str, first_ns: int, last_ns: int, start_ns: int, *, again: bool = False
@@ -282,6 +287,14 @@ class BarBuilder(Actor):
                 *(bar[name] for name in ("open", "high", "low", "close", "volume", "vwap")),
             )
 
+    def _sum_up(self) -> None:
+        """After the last bar: how well the session was heard."""
+        for row in self._underlyings:
+            quality = self._bars.closed.quality(row.listing_id)
+            self.context.log.info("[SESSION] {} | {}", row.symbol, quality)
+        counters = {name: n for name, n in sorted(self._bars.counters.items()) if n}
+        self.context.log.info("[SESSION] ticks {}", counters)
+
     def _warn_silent(self, closed: ClosedMinutes) -> None:
         """A line for each silent underlying, one for all silent options together."""
         own = set(self._own_ids())
@@ -314,6 +327,11 @@ class BarBuilder(Actor):
             "subscriptions": len(self._bars.listings),
             "uncarried": len(self._uncarried.get(self._ticks.broker, {})),
             "backfill_waiting": len(self._backfill),
+            "quality": {
+                row.symbol: self._quality.get(row.listing_id, {})
+                | {"vwap": self._bars.live_vwap(row.listing_id)}
+                for row in self._underlyings
+            },
             "underlyings": symbols,
             "sniper_symbols": [name for _, name in self.context.runtime.settings.underlyings],
             "benchmark": next(iter(symbols), ""),

@@ -27,7 +27,7 @@ _ROWS_FIRST = 64
 
 _ROW_DTYPE = np.dtype(
     [
-        ("listing", "<u4"), ("added_ns", "<i8"), ("last_recv", "<i8"), ("baseline", "<i8"),
+        ("listing", "<u4"), ("added_ns", "<i8"), ("baseline", "<i8"),
         ("newest_ts", "<i8"), ("previous_ts", "<i8"), ("previous_ltp", "<f8"),
         ("previous_cum", "<i8"),
     ]
@@ -81,8 +81,7 @@ class MinuteBars:
             kept.clear()
         opens_ns = session.opens_ns if session else 0
         self._rows["baseline"] = 0 if now_ns < opens_ns else UNKNOWN
-        for name in ("last_recv", "newest_ts"):
-            self._rows[name] = 0
+        self._rows["newest_ts"] = 0
         self._closed_before_ns = max(opens_ns, _minute(now_ns - GRACE_NS))
         if session:
             self._day_starts_ns = midnight_ns(session.day)
@@ -110,10 +109,6 @@ class MinuteBars:
     def listings(self) -> np.ndarray:
         """listing_ids it keeps bars of."""
         return self._rows["listing"]
-
-    def last_received_ns(self) -> np.ndarray:
-        """Per listing of `listings`: arrival of the newest tick that proved it alive; 0 = none."""
-        return self._rows["last_recv"]
 
     # -- ticks in, bars out --
 
@@ -167,8 +162,8 @@ class MinuteBars:
             self.mark_outage(since, now_ns, rows)
         return tuple(again)
 
-    def live_vwap(self, listing: int) -> float:
-        """Session VWAP with the open bars' share so far; NaN while no volume."""
+    def live_vwap(self, listing: int) -> float | None:
+        """Session VWAP with the open bars' share so far; None while no volume."""
         value, volume = self.closed.sums(listing)
         row = int(self._find(np.array([listing]))[0])
         for columns in self._open.values() if row >= 0 else ():
@@ -176,7 +171,7 @@ class MinuteBars:
             if bar["count"]:
                 value += float(bar["high"] + bar["low"] + bar["close"]) / 3.0 * int(bar["volume"])
                 volume += int(bar["volume"])
-        return value / volume if volume else float("nan")
+        return value / volume if volume else None
 
     # -- the rules, in their order --
 
@@ -190,7 +185,6 @@ class MinuteBars:
         self._count("future", known & priced & ahead)
         alive = known & priced & ~ahead
         rows, ticks = rows[alive], ticks[alive]
-        np.maximum.at(self._rows["last_recv"], rows, ticks["received_ns"])
         by_row = np.argsort(rows, kind="stable")
         rows, ticks = rows[by_row], ticks[by_row]
         new = ~self._repeats(rows, ticks)

@@ -6,6 +6,8 @@ sum of typical price times volume over closed bars by the sum of volumes (`data_
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from domain.clock import NS_PER_MINUTE
@@ -28,6 +30,26 @@ def is_thin(bars: np.ndarray) -> np.ndarray:
     """True where a bar's quality is `thin`: fewer than five ticks, or no volume."""
     thin: np.ndarray = (bars["tick_count"] < THIN_BELOW_TICKS) | (bars["volume"] <= 0)
     return thin
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How a listing's session was heard: bars, of these thin, partial and told by history; minutes
+    without any; and its VWAP, None while no volume."""
+
+    bars: int
+    thin: int
+    partial: int
+    history: int
+    gaps: int
+    vwap: float | None
+
+    def __str__(self) -> str:
+        vwap = "none" if self.vwap is None else f"{self.vwap:.4f}"
+        return (
+            f"bars {self.bars} | thin {self.thin} | partial {self.partial} | "
+            f"history {self.history} | gaps {self.gaps} | VWAP {vwap}"
+        )
 
 
 class _Series:
@@ -132,6 +154,19 @@ class ClosedBars:
         every = np.arange(starts[0], starts[-1], NS_PER_MINUTE)
         missing: list[int] = np.setdiff1d(every, starts).tolist()
         return missing
+
+    def quality(self, listing: int) -> Quality:
+        """What the session of a listing was worth so far."""
+        bars, (value, volume) = self.window(listing), self.sums(listing)
+        ticked = bars[~bars["history"]]  # history tells no count of ticks
+        return Quality(
+            bars=len(bars),
+            thin=int(is_thin(ticked).sum()),
+            partial=int(bars["partial"].sum()),
+            history=int(bars["history"].sum()),
+            gaps=len(self.gaps(listing)),
+            vwap=value / volume if volume else None,
+        )
 
     def sums(self, listing: int) -> tuple[float, int]:
         """Sum of typical value and sum of volume over the closed bars of a listing."""

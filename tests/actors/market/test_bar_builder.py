@@ -398,6 +398,25 @@ def test_the_next_day_begins_by_its_first_tick_or_a_quarter_before_the_open(buil
     assert not len(builder._bars.closed.window(own))
 
 
+def test_after_the_last_bar_the_session_is_summed_up(build, market, broker):
+    broker.failure = NotSent("off")
+    context, _ = build(at(15, 0))
+    lines = []
+    context.log = type("Log", (), {
+        "warning": lambda *_: None,
+        "info": lambda _self, text, *parts: lines.append(text.format(*parts)),
+    })()  # fmt: skip
+    context.advance(60)
+    context.feed("ticks.alpha", make_ticks((nifty(market), at(15, 1), 24_000.0)))
+    context.advance(40 * 60)
+    summed = [line for line in lines if line.startswith("[SESSION]")]
+    assert summed[0] == (
+        "[SESSION] NIFTY | bars 1 | thin 1 | partial 0 | history 0 | gaps 0 | VWAP none"
+    )
+    assert summed[-1] == "[SESSION] ticks {'accepted': 1}"
+    assert context.reports[-1]["quality"]["NIFTY"]["thin"] == 1
+
+
 def test_a_silent_underlying_is_named_and_silent_options_are_counted(build, market):
     context, _ = build(at(9, 0))
     lines = []

@@ -85,8 +85,9 @@ def test_an_unknown_symbol_is_counted_and_nothing_else():
 def test_a_bad_price_is_no_sign_of_life(price):
     fold = bars_since(NOON)
     fold.fold(ticks((1, NOON, price, 10)))
-    assert fold.counters["bad_price"] == 1
-    assert fold.last_received_ns().tolist() == [0, 0]
+    assert fold.counters == {"unknown_symbol": 0, "future": 0, "bad_price": 1} | dict.fromkeys(
+        ("duplicates", "out_of_session", "late_dropped", "accepted"), 0
+    )
 
 
 def test_a_time_more_than_five_seconds_ahead_of_its_arrival_is_dropped():
@@ -97,12 +98,11 @@ def test_a_time_more_than_five_seconds_ahead_of_its_arrival_is_dropped():
     assert fold.counters["accepted"] == 1
 
 
-def test_a_late_tick_still_proves_its_symbol_alive():
+def test_a_tick_of_a_minute_long_closed_is_late_and_makes_no_bar():
     fold = bars_since(NOON)
-    arrived = NOON + seconds(1)
-    fold.fold(ticks((1, NOON - seconds(3600), 100, 10, arrived)))
+    fold.fold(ticks((1, NOON - seconds(3600), 100, 10, NOON + seconds(1))))
     assert fold.counters["late_dropped"] == 1
-    assert fold.last_received_ns().tolist() == [arrived, 0]
+    assert not len(fold.close(NOON + seconds(62)).bars)
 
 
 def test_a_tick_equal_to_the_one_before_it_is_a_duplicate_within_and_across_batches():
@@ -198,7 +198,7 @@ def test_an_index_without_volume_has_no_vwap():
     fold.fold(ticks((1, NOON, 24_000, None), (1, NOON + 1, 24_010, None)))
     bar = fold.close(NOON + seconds(62)).bars[0]
     assert math.isnan(bar["vwap"])
-    assert math.isnan(fold.live_vwap(1))
+    assert fold.live_vwap(1) is None
 
 
 def test_vwap_weighs_the_typical_price_of_each_bar_and_lives_with_the_open_one():
@@ -231,6 +231,18 @@ def test_a_minute_without_ticks_gives_no_bar_is_told_and_becomes_a_gap():
     fold.fold(ticks((1, at(9, 17, 3), 100, 2)))
     fold.close(at(9, 18, 2))
     assert fold.closed.gaps(1) == [at(9, 16)]
+
+
+def test_the_quality_of_a_session_counts_what_was_thin_partial_missing_and_told_by_history():
+    fold = bars_since(at(9, 0), (1, 2))
+    fold.fold(ticks(*[(1, at(9, 15, s), 100, s) for s in range(1, 7)]))
+    fold.fold(ticks((1, at(9, 16, 1), 100, 7), (1, at(9, 19, 1), 100, 8)))
+    fold.close(at(9, 20, 2))
+    fold.mark_outage(at(9, 16, 5), at(9, 16, 9))
+    fold.backfill(history((1, at(9, 17), 130, 130, 130, 130, 8)), at(9, 20, 12))
+    quality = fold.closed.quality(1)
+    assert str(quality) == ("bars 4 | thin 2 | partial 1 | history 1 | gaps 1 | VWAP 115.0000")
+    assert fold.closed.quality(2).vwap is None
 
 
 def test_a_closed_bar_is_told_once():
@@ -406,7 +418,6 @@ class Reference:
     def __init__(self, listings, now_ns):
         opened = now_ns >= SESSION.opens_ns
         self.base = dict.fromkeys(listings, None if opened else 0)
-        self.recv = dict.fromkeys(listings, 0)
         self.prior = dict.fromkeys(listings)
         self.newest = dict.fromkeys(listings, 0)
         self.bars, self.counters = {}, {}
@@ -423,7 +434,6 @@ class Reference:
             return self.count("bad_price")
         if ts > recv + seconds(5):
             return self.count("future")
-        self.recv[listing] = max(self.recv[listing], recv)
         if self.prior[listing] == (ts, ltp, cum):
             return self.count("duplicates")
         self.prior[listing] = (ts, ltp, cum)
@@ -504,4 +514,3 @@ def test_the_columnar_fold_equals_the_rules_applied_tick_by_tick(generated, size
     ]
     assert got == reference.table()
     assert {k: v for k, v in fold.counters.items() if v} == reference.counters
-    assert fold.last_received_ns().tolist() == [reference.recv[1], reference.recv[2]]
