@@ -71,6 +71,15 @@ class AlertRaised(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeadLetter(Message):
+    """A message of class `kind` that `target` will never handle; told by its sender."""
+
+    kind: str
+    target: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TreeReported(Message):
     """The whole supervisor tree as nested JSON-ready nodes (`tomic.md` 13.6), by the root."""
 

@@ -16,6 +16,8 @@ NODE_GAUGES = {
     "mailbox": "messages waiting",
     "mailbox_high": "most messages that ever waited",
     "handled": "messages handled in this life",
+    "dead_letters": "messages of this life that nobody will handle",
+    "mail_refused": "letters meant for another life or name",
     "busy_pct": "share of time in handlers, percent",
     "rss_mb": "resident memory, megabytes",
     "last_heartbeat_age_s": "seconds since the last heartbeat",

@@ -142,6 +142,8 @@ class TreeNode(Shape):
     mailbox: int
     mailbox_high: int
     handled: int
+    dead_letters: int
+    mail_refused: int
     busy_pct: float
     rss_mb: float
     last_heartbeat_age_s: float | None

@@ -127,6 +127,8 @@ class Board:
             "mailbox": self.mailbox(name),
             "mailbox_high": self.get(name, "mailbox_high"),
             "handled": self.get(name, "handled"),
+            "dead_letters": self.get(name, "dead_letters"),
+            "mail_refused": self.get(name, "refused"),
             "busy_pct": round(self.get(name, "busy_pct"), 1),
             "rss_mb": round(self.get(name, "rss_bytes") / 1_048_576, 1),
             "last_heartbeat_age_s": _age_s(now_ns, beat_ns) if beat_ns else -1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import time
@@ -21,7 +22,7 @@ from domain.clock import seconds
 from domain.errors import MailboxFull
 from messages.base import Message, Overflow
 from messages.codec import encode
-from messages.lifecycle import AlertRaised, HealthReported
+from messages.lifecycle import AlertRaised, DeadLetter, HealthReported
 
 STATUS_BOARD = "status_board"
 REPORT_EVERY_S = 1.0  # the contract: at most one report a second
@@ -47,7 +48,6 @@ class HostContext:
         self.round = 0
         self.clock_ns: int | None = None
         self.sent: dict[str, int] = {}
-        self.overflowed = 0
         self.last_error = ""
         self.soon: deque[tuple[str, Callable[[], None]]] = deque()
         self.watched: dict[int, Callable[[], None]] = {}
@@ -101,7 +101,7 @@ class HostContext:
 
     def tell(self, target: str, message: Message) -> None:
         if target not in self._shared.nodes:
-            self._dead(f"{type(message).__name__} for {target}: no node of that name")
+            self._bury(type(message).__name__, target, "no node has that name")
             return
         self._post(target, self._stamped(message), announced=False)
 
@@ -115,8 +115,7 @@ class HostContext:
             try:
                 self._post(target, stamped, announced=True)
             except MailboxFull as full:  # one full mailbox must not keep a fact from all others
-                self.overflowed += 1
-                self._dead(str(full))
+                self._bury(type(message).__name__, target, str(full))
 
     def _stamped(self, message: Message) -> Message:
         self._count += 1
@@ -148,10 +147,28 @@ class HostContext:
         else:
             self._postman.post(target, letter)
 
-    def _dead(self, text: str) -> None:
+    def on_dead(self, target: str, letter: Letter) -> None:
+        """A letter was given up at its target's death."""
+
+        def told() -> None:
+            self._bury(letter.kind, target, f"two lives of {target} ended with it in hand")
+
+        if self._stepped:  # a fact is told in a round
+            self.soon.append(("dead letter", told))
+        else:
+            told()
+
+    def _bury(self, kind: str, target: str, why: str) -> None:
+        """Nobody will handle that message: it is counted, told as a fact, and to people where
+        orders are at stake. What cannot tell of another is only counted."""
         self._postman.dead_letters += 1
-        self.last_error = text
-        self.log.error("dead letter: {}", text)
+        self.last_error = f"{kind} for {target} is lost: {why}"
+        self.log.error("dead letter: {}", self.last_error)
+        if kind == DeadLetter.__name__:
+            return
+        self.announce(DeadLetter(kind=kind, target=target, why=why))
+        if target in self._shared.order_path and kind != AlertRaised.__name__:
+            self.alert("RISK", self.last_error, dedupe_key=f"lost:{kind}:{target}")
 
     # -- work and descriptors --
 
@@ -269,7 +286,8 @@ class HostContext:
         if self._stepped and now_ns - sent_ns < seconds(REPORT_EVERY_S):
             return  # a timer would be an appointment of the recorded clock
         self._reported = (now_ns, body)
-        self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body)))
+        with contextlib.suppress(MailboxFull):  # its next report says what this one would have
+            self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body)))
         if not self._stepped:
             self._report_timer = self.after(REPORT_EVERY_S, self._send_report)
 

@@ -148,6 +148,7 @@ class Engine:
         self.postman = Postman(name, frame.life, shared.board, self.transport, shared.nodes)
         self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
         self.context.hear = self._hear
+        self.postman.on_dead = self.context.on_dead
         self.nursery = Nursery(shared.board, shared.runtime.run_dir, self.transport, self._fork)
         self.stepping = Stepping(self) if name in shared.stepped else None
         self.line = RootLine(shared, self.drain) if name == shared.root else None

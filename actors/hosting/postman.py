@@ -8,7 +8,7 @@ was handled. The board keeps, beyond the life of either side, how far the target
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from actors.hosting import board as states
 from actors.hosting.board import Board
@@ -29,6 +29,7 @@ class Postman:
     ) -> None:
         self.inbox = Inbox(name, life)
         self.dead_letters = 0
+        self.on_dead: Callable[[str, Letter], None] = lambda target, letter: None
         self._name, self._life = name, life
         self._board, self._transport, self._nodes = board, transport, nodes
         self._outboxes: dict[str, Outbox] = {}
@@ -57,9 +58,10 @@ class Postman:
     def _move(self, outbox: Outbox, life: int, address: Address) -> None:
         begun, ended = self._board.progress(outbox.target, outbox.life, self._name)
         outbox.moved(life, address, begun, ended)
-        self.dead_letters += len(outbox.dead_letters)
-        outbox.dead_letters.clear()
         self._changed[outbox.target] = outbox
+        dead, outbox.dead_letters = outbox.dead_letters, []
+        for letter in dead:
+            self.on_dead(outbox.target, letter)
 
     def acknowledged(self, frame: Acknowledged) -> None:
         """A target's host has handled letters."""

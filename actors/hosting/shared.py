@@ -12,6 +12,7 @@ from actors.hosting.board import Board
 from actors.hosting.nursery import Nursery
 from actors.hosting.wire import Address, Drain, Transport
 from actors.runtime import Runtime
+from domain.supervision.stopping import order_path
 from domain.supervision.topology import Node
 
 SUPERVISOR = "actors.supervision.supervisor.Supervisor"
@@ -32,6 +33,7 @@ class Shared:
     hearers: dict[str, tuple[str, ...]] = field(init=False)
     hear_all: tuple[str, ...] = field(init=False)
     stepped: frozenset[str] = field(init=False)
+    order_path: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         nodes = {node.name: node for node in self.runtime.tree.walk()}
@@ -47,6 +49,7 @@ class Shared:
             },
             "hearers": {kind: tuple(names) for kind, names in hearers.items()},
             "hear_all": tuple(name for name in nodes if self.classes[name].HEARS_ALL),
+            "order_path": order_path(self.runtime.tree),
             "stepped": frozenset(name for name in nodes if replay and self.classes[name].STEPPED),
         }
         for key, value in made.items():

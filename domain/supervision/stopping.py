@@ -43,6 +43,13 @@ def handles_orders(node: Node) -> bool:
     return any(below.handles_orders for below in node.walk())
 
 
+def order_path(node: Node, *, within: bool = False) -> frozenset[str]:
+    """Names of all nodes that handle orders, or stand in a branch that does."""
+    inside = within or node.handles_orders
+    own = frozenset({node.name}) if inside else frozenset[str]()
+    return own.union(*(order_path(child, within=inside) for child in node.children))
+
+
 def branch_of(node: Node, parent: Node) -> Branch:
     """The branch `node` under `parent`; all of a branch that handles orders do."""
     leaves = sum(1 for below in node.walk() if not below.children)

@@ -71,7 +71,8 @@ def node(name: str, *children: dict[str, Any], **changes: Any) -> dict[str, Any]
     plain = {
         "name": name, "actor": "", "strategy": "one_for_one" if children else "",
         "state": "running", "pid": 7, "node": "here", "restarts": 0, "last_restart_reason": "",
-        "uptime_s": 5.0, "mailbox": 0, "mailbox_high": 3, "handled": 11, "busy_pct": 0.5,
+        "uptime_s": 5.0, "mailbox": 0, "mailbox_high": 3, "handled": 11, "dead_letters": 0,
+        "mail_refused": 0, "busy_pct": 0.5,
         "rss_mb": 30.0, "last_heartbeat_age_s": 1.0, "effect_if_down": "",
         "children": list(children),
     }  # fmt: skip

@@ -53,12 +53,24 @@ class _Port:
 class SimulatedTree:
     """Leaves of a tree, by name; the supervisors are the test's hand."""
 
-    def __init__(self, runtime: Any, classes: dict[str, type[Actor]], seed: int = 0) -> None:
+    def __init__(
+        self,
+        runtime: Any,
+        classes: dict[str, type[Actor]],
+        seed: int = 0,
+        order_path: tuple[str, ...] = (),
+    ) -> None:
         # What stands behind a colon is the instance: "left:alpha".
         parts = {name.partition(":")[0]: name.partition(":")[2] for name in classes}
         classes = {name.partition(":")[0]: kind for name, kind in classes.items()}
         leaves = tuple(
-            Node(name=name, actor="simulated", instance=instance, mailbox_max=1000)
+            Node(
+                name=name,
+                actor="simulated",
+                instance=instance,
+                mailbox_max=1000,
+                handles_orders=name in order_path,
+            )
             for name, instance in parts.items()
         )
         tree = Node(name="root", strategy="one_for_one", children=leaves)

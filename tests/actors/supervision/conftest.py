@@ -16,8 +16,10 @@ def simulate() -> Iterator[Callable[..., SimulatedTree]]:
     """Makes simulated trees and closes them after the test."""
     trees: list[SimulatedTree] = []
 
-    def make(runtime: Any, classes: dict[str, type[Actor]], seed: int = 0) -> SimulatedTree:
-        trees.append(SimulatedTree(runtime, classes, seed))
+    def make(
+        runtime: Any, classes: dict[str, type[Actor]], seed: int = 0, **more: Any
+    ) -> SimulatedTree:
+        trees.append(SimulatedTree(runtime, classes, seed, **more))
         return trees[-1]
 
     yield make

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.supervision.stopping import QUIET_S, Branch, branch_of, stop_within_s
+from domain.supervision.stopping import (
+    QUIET_S,
+    Branch,
+    branch_of,
+    order_path,
+    stop_within_s,
+)
 from domain.supervision.topology import Node
 
 QUIET = Branch(shutdown_s=5.0, leaves=1, has_orders=False)
@@ -59,3 +65,11 @@ def test_a_branch_with_one_leaf_that_handles_orders_is_on_the_order_path() -> No
     made = branch_of(Node(name="brokers", children=leaves), Node(name="root"))
     assert made.has_orders
     assert made.leaves == 2
+
+
+def test_all_below_a_branch_that_handles_orders_is_on_the_order_path() -> None:
+    agent, sync = Node(name="agent"), Node(name="sync", handles_orders=True)
+    execution = Node(name="execution", handles_orders=True, children=(agent,))
+    brokers = Node(name="brokers", children=(sync, Node(name="session")))
+    found = order_path(Node(name="root", children=(execution, brokers)))
+    assert found == {"execution", "agent", "sync"}
