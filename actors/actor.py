@@ -58,6 +58,9 @@ class Context(Protocol):
     def announce(self, message: Message) -> None:
         """A fact, to every actor that hears its class (never back to the sender)."""
 
+    def send_now(self) -> None:
+        """What was told so far leaves now, not at the end of this event: others work meanwhile."""
+
     def after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Runs `callback` once, on this actor's thread."""
 

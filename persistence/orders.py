@@ -49,6 +49,10 @@ class OrderStore(CommandStore):
         """One order by its key, or None."""
         return self._one(ORDERS, OrderRow, ORDERS.c.client_order_id == client_order_id)
 
+    def orders_named(self, client_order_ids: Sequence[str]) -> list[OrderRow]:
+        """Orders by their keys, in the order they were made."""
+        return self._all(ORDERS, OrderRow, ORDERS.c.client_order_id.in_(client_order_ids))
+
     def orders_of(self, command_id: int) -> list[OrderRow]:
         """Orders of one command, in the order they were made."""
         return self._all(ORDERS, OrderRow, ORDERS.c.command_id == command_id, order=(ORDERS.c.id,))
@@ -107,16 +111,16 @@ class OrderStore(CommandStore):
                 connection.execute(update(ORDERS).where(as_read).values(**changes)).rowcount
             )
 
-    def begin_sending(self, client_order_id: str, now_ns: int) -> OrderRow | None:
-        """WAITING -> SENDING, on disk before the first byte; None when it may not be sent."""
-        changed = self.change_waiting(
-            client_order_id,
-            status=OrderStatus.SENDING,
-            sent_ns=now_ns,
-            updated_ns=now_ns,
-            sends=ORDERS.c.sends + 1,
-        )
-        return self.order(client_order_id) if changed else None
+    def begin_sending(self, client_order_ids: Sequence[str], now_ns: int) -> list[OrderRow]:
+        """WAITING -> SENDING, on disk before the first byte; those that may be sent, in the order
+        they were made."""
+        mine = ORDERS.c.client_order_id.in_(client_order_ids)
+        changes = {"sent_ns": now_ns, "updated_ns": now_ns, "sends": ORDERS.c.sends + 1}
+        with self._writing() as connection:
+            going = update(ORDERS).where(mine, ORDERS.c.status == OrderStatus.WAITING)
+            query = going.values(status=OrderStatus.SENDING, **changes)
+            found = connection.execute(query.returning(ORDERS.c.id)).scalars().all()
+        return self._all(ORDERS, OrderRow, ORDERS.c.id.in_(found)) if found else []
 
     def record_answers(self, answers: Sequence[SendingAnswer], now_ns: int) -> None:
         """The broker's answers and the attempts, together. Only rows that are SENDING change.

@@ -262,6 +262,7 @@ class ExecutionAgent(Actor):
                 phase = self._entries.work_on(command)
                 if phase == "OPENING":
                     self._guards.keep(command)
+        self.context.send_now()
         telling = self._teller.tell()
         for command in self._store.standing_entries():
             if command.strategy_id not in closing:

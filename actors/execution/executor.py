@@ -106,34 +106,28 @@ class Executor(Actor):
     # -- placing --
 
     def _place(self, keys: Sequence[str], is_exit: bool) -> None:
-        """Marks what may leave as SENDING, then hands it to the worker, one step at a time."""
+        """Marks what may leave as SENDING, together, then hands it to the worker."""
         now_ns = self.context.now_ns()
-        rows = []
         try:
-            for key in keys:
-                row = self._allowed(key, is_exit, now_ns)
-                sending = self._store.begin_sending(key, now_ns) if row else None
-                if sending:
-                    rows.append(sending)
+            rows = [row for row in self._store.orders_named(keys) if self._may_go(row, is_exit)]
+            going = [row.client_order_id for row in rows]
+            sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"an order was not sent: {failure}", "storage")
-            for row in rows:
-                self._take_back(row, str(failure))
             return
-        if rows:
-            sent = tuple(rows)
+        if sent:
             self.context.work(
                 lambda: self._send(sent), lambda result: self._sent(sent, result, is_exit)
             )
 
-    def _allowed(self, key: str, is_exit: bool, now_ns: int) -> OrderRow | None:
-        row = self._store.order(key)
-        command = self._store.command(row.command_id) if row else None
-        if row is None or command is None or row.status is not OrderStatus.WAITING:
-            return None
+    def _may_go(self, row: OrderRow, is_exit: bool) -> bool:
+        command = self._store.command(row.command_id)
+        if command is None or row.status is not OrderStatus.WAITING:
+            return False
+        now_ns, key = self.context.now_ns(), row.client_order_id
         refusal = may_leave(row, command, self._mark, protective=is_exit, now_ns=now_ns)
         if refusal is None:
-            return row
+            return True
         if refusal.code == NOT_MARKED_YET:
             self._early.append(key)
         if refusal.final:
@@ -141,7 +135,7 @@ class Executor(Actor):
             status = OrderStatus.FAILED
             if self._store.change_waiting(key, status=status, updated_ns=now_ns, **changes):
                 self._tell_rejected(row, refusal.code.lower(), refusal.text)
-        return None
+        return False
 
     def _send(self, rows: tuple[OrderRow, ...]) -> _Sent:
         """On the worker thread: the proof where it is due, then the orders."""
@@ -179,14 +173,6 @@ class Executor(Actor):
             return
         for row, outcome in zip(rows, outcomes, strict=True):
             self._tell(row, outcome, is_exit)
-
-    def _take_back(self, row: OrderRow, why: str) -> None:
-        """Nothing of it left: the row waits again, or stays SENDING for the next life."""
-        try:
-            self._store.change_order(row, status=OrderStatus.WAITING, sent_ns=0)
-        except StorageFailure:
-            self.context.log.error("{} stays SENDING: {}", row.client_order_id, why)
-            self.context.after(WRITE_AGAIN_S, lambda: self._take_back(row, why))
 
     def _tell(self, row: OrderRow, outcome: Outcome, is_exit: bool) -> None:
         answer = outcome.answer

@@ -76,6 +76,9 @@ class HostContext:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns() if self.clock_ns is None else self.clock_ns
 
+    def send_now(self) -> None:
+        self._postman.pump()
+
     def after(self, delay_s: float, callback: Callable[[], None]) -> HeapTimer:
         return self.timers.once(self.monotonic_ns() + seconds(delay_s), callback)
 

@@ -77,6 +77,7 @@ class ChainKeeper(Actor):
         keys = context.runtime.settings
         plan = context.runtime.replay
         self._stands_ns = plan.interval_ns if plan else 0
+        self._price_every_s = keys.option_iv_fallback_cache_s
         self._carry = Carry(
             keys.option_iv_rf, keys.option_dividend_yield, keys.option_iv_fallback_enabled
         )
@@ -103,7 +104,7 @@ class ChainKeeper(Actor):
         keys = self.context.runtime.settings
         self._ticks.follow(self.context.runtime.feed_sequence[0])
         self._read_index()
-        self.context.every(keys.option_iv_fallback_cache_s, self._price)
+        self.context.every(self._price_every_s, self._price)
         self.context.every(keys.option_auto_refresh_sec, self._place_all)
         self.context.every(KEEP_IV_EVERY_S, self._keep_iv)
         self.context.every(REPORT_EVERY_S, self._report)
@@ -140,7 +141,7 @@ class ChainKeeper(Actor):
         if self._book is None:
             text = "the instrument master is not loaded yet"
             return self._answer(message, None, Refusal("NO_LIVE_CHAIN", text))
-        self._price(name)
+        self._price(name, seconds(self._price_every_s))
         found = resolve_legs(
             self._book.view(name, now_ns, self._stands_ns),
             message.legs,
@@ -193,12 +194,14 @@ class ChainKeeper(Actor):
         for _, name in self.context.runtime.settings.underlyings:
             self._place(name)
 
-    def _price(self, underlying: str = "") -> None:
-        """Prices what is due, of all underlyings or of one, and tells it."""
+    def _price(self, underlying: str = "", holds_ns: int = 0) -> None:
+        """Prices what is due, of all underlyings or of one, and tells it; see price_due."""
         book, now_ns = self._book, self.context.now_ns()
         if book is None:
             return
-        for key in book.price_due(now_ns, self._carry, underlying, stands_ns=self._stands_ns):
+        for key in book.price_due(
+            now_ns, self._carry, underlying, stands_ns=self._stands_ns, holds_ns=holds_ns
+        ):
             chain, summary = book.chains[key], book.summaries[key]
             meta = {"spot": summary.spot, "forward": summary.forward, "as_of_ns": summary.as_of_ns}
             self.context.publish(_topic(key), chain.columns.copy(), meta)

@@ -166,13 +166,21 @@ class ChainBook:
         return told
 
     def price_due(
-        self, now_ns: int, carry: Carry, underlying: str = "", *, stands_ns: int = 0
+        self,
+        now_ns: int,
+        carry: Carry,
+        underlying: str = "",
+        *,
+        stands_ns: int = 0,
+        holds_ns: int = 0,
     ) -> list[Key]:
-        """Prices the chains that heard a tick since; by a spot older than five seconds, none."""
+        """Prices the chains that heard a tick since; by a spot older than five seconds, none. What
+        was priced less than `holds_ns` ago holds."""
         priced = []
         for key, chain in self.chains.items():
             spot = self.spots.get(key[0])
             due = chain.dirty and underlying in ("", key[0])
+            due &= not 0 <= now_ns - chain.priced_ns < holds_ns
             if not due or spot is None or now_ns - spot.true_ns > SPOT_AGE_MAX_NS:
                 continue
             summary = chain.price(spot.price, now_ns, carry, stands_ns)

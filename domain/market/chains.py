@@ -53,6 +53,7 @@ class OptionChain:
         self.columns = np.zeros(0, CHAIN_DTYPE)
         self.forward = float("nan")
         self.dirty = False
+        self.priced_ns = 0  # when all its rows were priced
         self.iv_sources = {"feed": 0, "synthetic": 0, "missing": 0}
         self._feed_iv, self._feed_ns = np.zeros(0), np.zeros(0, np.int64)
         self._iv_ns = np.zeros(0, np.int64)  # of the quote behind each row's volatility
@@ -77,6 +78,7 @@ class OptionChain:
             columns[index]["strike"] = float(listing.strike)
             columns[index]["is_call"] = listing.kind is Kind.CALL
         self.columns, self._feed_iv, self.dirty = columns, feed_iv, True
+        self.priced_ns = 0
         self._feed_ns, self._iv_ns = feed_ns, np.zeros(len(ordered), np.int64)
         self._pair = _pairs(columns)
 
@@ -116,6 +118,7 @@ class OptionChain:
         self.dirty = False
         if not len(self.columns) or not spot > 0:
             return None
+        self.priced_ns = now_ns
         years = self.days_to_expiry(now_ns) / DAYS_A_YEAR
         self.forward = self._find_forward(spot, years, now_ns, carry)
         self._find_volatility(years, carry, now_ns - IV_AGE_MAX_NS - stands_ns)

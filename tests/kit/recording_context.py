@@ -82,6 +82,9 @@ class RecordingContext:
     def announce(self, message: Message) -> None:
         self.announced.append(self._stamp(message))
 
+    def send_now(self) -> None:
+        """A test collects when it likes."""
+
     def after(self, delay_s: float, callback: Callable[[], None]) -> RecordedTimer:
         return self._plan(RecordedTimer(self._now_ns + seconds(delay_s), callback))
 

@@ -74,16 +74,16 @@ def test_a_final_state_is_never_left(store, command) -> None:
 
 def test_only_one_sender_takes_a_waiting_row(store, command) -> None:
     key = store.orders_of(command.command_id)[0].client_order_id
-    first = store.begin_sending(key, NOW)
+    first = store.begin_sending([key], NOW)[0]
     assert (first.status, first.sends, first.sent_ns) == (OrderStatus.SENDING, 1, NOW)
-    assert store.begin_sending(key, NOW) is None
+    assert store.begin_sending([key], NOW) == []
     assert store.change_waiting(key, status=OrderStatus.CANCELLED) is False
 
 
 def test_an_id_of_another_order_leaves_the_row_unknown(store, command) -> None:
     first, second = (row.client_order_id for row in store.orders_of(command.command_id))
     for key in (first, second):
-        store.begin_sending(key, NOW)
+        store.begin_sending([key], NOW)
         store.record_answers([SendingAnswer(key, OrderStatus.SENT, "B1")], NOW)
     assert store.order(first).broker_order_id == "B1"
     row = store.order(second)
@@ -92,7 +92,7 @@ def test_an_id_of_another_order_leaves_the_row_unknown(store, command) -> None:
 
 def test_the_same_news_twice_is_one_fill(store, command) -> None:
     key = store.orders_of(command.command_id)[0].client_order_id
-    store.begin_sending(key, NOW)
+    store.begin_sending([key], NOW)
     store.record_answers([SendingAnswer(key, OrderStatus.SENT, "B1")], NOW)
     change = BookChange(
         row=store.order(key),
@@ -112,7 +112,7 @@ def test_the_same_news_twice_is_one_fill(store, command) -> None:
 
 def test_what_was_not_sent_has_no_time_of_sending(store, command) -> None:
     key = store.orders_of(command.command_id)[0].client_order_id
-    store.begin_sending(key, NOW)
+    store.begin_sending([key], NOW)
     store.record_answers([SendingAnswer(key, OrderStatus.WAITING)], NOW)
     row = store.order(key)
     assert (row.status, row.sent_ns, row.sends) == (OrderStatus.WAITING, 0, 1)

@@ -228,6 +228,21 @@ def test_a_condor_is_resolved_on_the_monthly_with_its_wings_and_its_credit(keep,
     assert 0 < answer.structure.credit < 200
 
 
+def test_what_was_priced_this_second_is_not_priced_again_for_legs(keep, market):
+    context, keeper = keep()
+    quote_spot(context, market, 24_010)
+    quote_chain(context, market, 24_010)
+    context.advance(1.1)
+    for moved_s, told in ((0.1, 0), (1.0, 1)):
+        context.clear()
+        context._now_ns += round(moved_s * 1e9)
+        quote_spot(context, market, 24_010)
+        quote_chain(context, market, 24_010, volatility=0.15)
+        assert ask(context, keeper).refusal is None
+        months = [m for m in context.heard(ChainSummarised) if m.summary.expiry == MONTH]
+        assert len(months) == told
+
+
 def test_legs_without_prices_or_master_are_refused_with_a_reason(keep, market):
     context, keeper = keep()
     quote_spot(context, market, 24_010)
