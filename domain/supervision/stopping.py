@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from domain.supervision.topology import Node
 
-QUIET_S, QUIET_LEAF_S = 0.4, 0.05  # a branch off the order path, and more for each further leaf
+QUIET_S, QUIET_LEAF_S = 0.8, 0.05  # a branch off the order path, and more for each further leaf
 KEPT_ORDERS_S, KEPT_QUIET_S = 0.3, 0.1  # for each branch that stops later
 OWN_PART = 0.1  # of its time a supervisor keeps for itself, to see the last child end
 
@@ -62,7 +62,7 @@ def stop_within_s(branch: Branch, later: Sequence[Branch], left_s: float) -> flo
 
     >>> quiet, orders = Branch(5.0, 1, False), Branch(5.0, 1, True)
     >>> stop_within_s(quiet, [orders], 4.0), round(stop_within_s(orders, [orders], 3.0), 1)
-    (0.4, 2.4)
+    (0.8, 2.4)
     """
     left_s *= 1.0 - OWN_PART
     kept_s = sum(other.kept_s for other in later)

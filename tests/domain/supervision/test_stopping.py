@@ -20,13 +20,13 @@ ORDERS = Branch(shutdown_s=5.0, leaves=1, has_orders=True)
 BRANCHES = st.builds(Branch, st.floats(0.1, 10), st.integers(1, 20), st.booleans())
 
 
-def test_a_wedged_branch_off_the_order_path_costs_a_tenth_of_the_stop() -> None:
+def test_a_wedged_branch_off_the_order_path_costs_a_fifth_of_the_stop() -> None:
     assert stop_within_s(QUIET, [QUIET, ORDERS, QUIET], 4.0) == QUIET_S
 
 
-def test_four_wedged_branches_leave_the_order_path_half_of_the_stop() -> None:
+def test_two_wedged_branches_leave_the_order_path_half_of_the_stop() -> None:
     left_s = 4.0
-    for _ in range(4):
+    for _ in range(2):
         left_s -= stop_within_s(QUIET, [ORDERS, QUIET], left_s)
     assert stop_within_s(ORDERS, [QUIET], left_s) >= 2.0
 
