@@ -57,6 +57,25 @@ class Regime:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyOdds:
+    """How often a strategy won over its newest closed trades, and average win over average loss."""
+
+    strategy: str
+    trades: int
+    win_rate: float
+    reward_risk: float
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Of the daily returns of two underlyings, -1..1."""
+
+    one: str
+    other: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class FreshnessMark:
     """Ages of the data an entry depends on (`tomic.md` 9.4), as known at `as_of_ns`; valid to
     `expires_ns`.

@@ -10,7 +10,7 @@ from domain.brokers import OrderRequest
 from domain.intents import Refusal, RouteDecision, Signal, SizedIntent, SizingStep
 from domain.orders import Fill, Purpose
 from domain.positions import BookSnapshot
-from domain.readings import Regime
+from domain.readings import Correlation, Regime, StrategyOdds
 from messages.base import Message, Overflow
 
 
@@ -21,6 +21,20 @@ class RegimeChanged(Message):
     """
 
     regime: Regime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelationsMeasured(Message):
+    """By the volatility agent: of all pairs of underlyings with enough daily closes."""
+
+    correlations: tuple[Correlation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OddsMeasured(Message):
+    """By the journaling agent: of all strategies with enough closed trades."""
+
+    odds: tuple[StrategyOdds, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

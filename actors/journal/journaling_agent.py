@@ -1,27 +1,30 @@
 """journaling_agent: each trade with its context, and how trades do over time.
 
 Hears OrderFilled, StructureOpened, StructureClosed; reads what was wanted and what filled from the
-order tables, so that any of them finds the whole trade. Tells nobody; reports the rolling
+order tables, so that any of them finds the whole trade. Announces OddsMeasured; reports the rolling
 performance.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import date
+from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor
 from domain.clock import exchange_time, iso_utc
 from domain.intents import SizedIntent
-from domain.journal.performance import ClosedTrade, by_strategy, metrics
+from domain.journal.performance import ClosedTrade, by_strategy, metrics, strategy_odds, strategy_of
 from domain.journal.trade import trade_row
 from messages.codec import from_plain
-from messages.trading import OrderFilled, StructureClosed, StructureOpened
+from messages.lifecycle import NodeRestarted
+from messages.trading import OddsMeasured, OrderFilled, StructureClosed, StructureOpened
 from persistence.database import open_engine
 from persistence.journal import JournalStore
 from persistence.orders import OrderStore
+
+RISK = "risk_agent"
 
 
 class JournalingAgent(Actor):
@@ -54,6 +57,10 @@ class JournalingAgent(Actor):
         )
         self._report()
 
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name == RISK:
+            self._report()
+
     def _write(self, strategy_id: str) -> float | None:
         """The row as it stands now; gives what was paid or got after the entry, per unit."""
         entry = next(
@@ -73,15 +80,14 @@ class JournalingAgent(Actor):
         return exit_price
 
     def _report(self) -> None:
-        trades = [
-            ClosedTrade(
-                row["strategy_tag"],
-                _day(row["exit_ns"]),
-                Decimal(row["pnl"]),
-                row["slippage_ticks"],
-            )
-            for row in reversed(self._store.entries(closed_only=True))
-        ]
+        trades, by_kind = [], defaultdict(list)
+        for row in reversed(self._store.entries(closed_only=True)):
+            tag, day = row["strategy_tag"], exchange_time(row["exit_ns"]).date()
+            trade = ClosedTrade(tag, day, Decimal(row["pnl"]), row["slippage_ticks"])
+            trades.append(trade)
+            by_kind[strategy_of(tag, row["instrument"])].append(trade)
+        odds = (strategy_odds(kind, rows) for kind, rows in by_kind.items())
+        self.context.announce(OddsMeasured(odds=tuple(one for one in odds if one)))
         as_of = iso_utc(self.context.now_ns())
         self.context.report(
             {
@@ -89,7 +95,3 @@ class JournalingAgent(Actor):
                 "strategy_breakdown": by_strategy(trades),
             }
         )
-
-
-def _day(at_ns: int) -> date:
-    return exchange_time(at_ns).date()

@@ -1,14 +1,14 @@
 """Risk: sizes a signal or refuses it; every answer has a code and a sentence (`tomic.md` 7).
 
 Hears EvaluateSignal, InjectSignal, what becomes of its orders, and what it must know: regime,
-freshness, margin, the book, the mode. Tells ResolveLegs to chain_keeper and QuoteMargin to
-account_sync; announces OrderProposed or SignalRefused. Injections and the numbers of entries are
-rows, so that no life forgets them.
+freshness, margin, the book, the mode, correlations, odds. Tells ResolveLegs to chain_keeper and
+QuoteMargin to account_sync; announces OrderProposed or SignalRefused. Injections and the numbers of
+entries are rows, so that no life forgets them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from actors.actor import Actor, Context, Timer
 from actors.risk.active_entries import ActiveEntries
 from actors.risk.evaluation_log import EvaluationLog
 from actors.risk.execution_broker import execution_broker
+from actors.risk.heard import Heard
 from domain.charges import rates_on
 from domain.clock import exchange_time, seconds
 from domain.gates import naked_policy
@@ -24,8 +25,6 @@ from domain.intents import (
     ResolvedStructure,
     Signal,
 )
-from domain.positions import BookSnapshot
-from domain.readings import FreshnessMark, MarginState, Regime
 from domain.risk.evaluation import (
     BREAKER,
     INVALID,
@@ -48,7 +47,9 @@ from messages.control import InjectSignal, SignalInjected
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
+    CorrelationsMeasured,
     EvaluateSignal,
+    OddsMeasured,
     OrderDenied,
     OrderProposed,
     PositionChanged,
@@ -98,17 +99,6 @@ class Pending:
     structure: ResolvedStructure | None = None
 
 
-@dataclass
-class Heard:
-    """The last word on everything risk depends on; nothing heard is nothing known."""
-
-    regime: Regime = field(default_factory=Regime)
-    mark: FreshnessMark | None = None
-    margin: MarginState | None = None
-    book: BookSnapshot = field(default_factory=BookSnapshot)
-    stopped: str = ""
-
-
 class RiskAgent(Actor):
     """At most one evaluation a correlation id; what is proposed counts as a position at once."""
 
@@ -155,6 +145,13 @@ class RiskAgent(Actor):
 
     def on_position_changed(self, message: PositionChanged) -> None:
         self._heard.book = message.book
+
+    def on_correlations_measured(self, message: CorrelationsMeasured) -> None:
+        rows = message.correlations
+        self._heard.correlations = {frozenset((row.one, row.other)): row.value for row in rows}
+
+    def on_odds_measured(self, message: OddsMeasured) -> None:
+        self._heard.odds = {row.strategy: row for row in message.odds}
 
     def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
         """A kill discards what is on its way; nothing old is judged again on resume."""
@@ -325,6 +322,8 @@ class RiskAgent(Actor):
             unexplained=heard.book.unexplained,
             stops_in_row=self._stops_today(),
             stopped=heard.stopped,
+            correlations=heard.correlations,
+            odds=heard.odds,
         )
 
     def _propose(

@@ -1,8 +1,8 @@
 """The volatility agent: from chains and daily closes to option structures worth trading.
 
-Hears ScanRequested, ChainSummarised and daily bars; announces ScanCompleted and the
-facts SignalRaised and VolatilityRead. An underlying without a signal gets notes that say why.
-Twins: volatility (how dear), selection (which structure), legs (of what).
+Hears ScanRequested, ChainSummarised and daily bars; announces ScanCompleted, CorrelationsMeasured
+and the facts SignalRaised and VolatilityRead. An underlying without a signal gets notes that say
+why. Twins: volatility (how dear), selection (which structure), legs (of what), correlation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import InstrumentIndex, Kind
 from domain.intents import STRATEGY_TRAITS, Refusal, Signal
 from domain.prices import BAR_DTYPE
-from domain.readings import ChainSummary, Phase, Regime, VolatilityReading
+from domain.readings import ChainSummary, Correlation, Phase, Regime, VolatilityReading
+from domain.signals.correlation import correlations
 from domain.signals.indicators import merge_bars
 from domain.signals.legs import LegShape, structure_legs, wing_points_of
 from domain.signals.selection import Chosen, View, select_structures
@@ -32,8 +33,10 @@ from domain.signals.volatility import (
     weighted_volatility,
 )
 from messages.codec import to_plain
+from messages.lifecycle import NodeRestarted
 from messages.market import ChainSummarised, InstrumentsLoaded, SessionOpened, VolatilityRead
 from messages.trading import (
+    CorrelationsMeasured,
     ScanCompleted,
     ScanRequested,
     SignalRaised,
@@ -42,7 +45,7 @@ from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
 from persistence.market import MarketStore
 
-SOURCE = "VOLATILITY"
+SOURCE, RISK = "VOLATILITY", "risk_agent"
 DAILY_BARS_MAX = 300
 HISTORY_DAYS = 365
 EARLY_BATCHES_MAX = 64
@@ -104,6 +107,7 @@ class VolatilityAgent(Actor):
         self._chains: dict[str, dict[date, ChainSummary]] = {}
         self._iv_history: dict[str, np.ndarray] = {}
         self._told: dict[str, VolatilityReading] = {}
+        self._correlations: tuple[Correlation, ...] = ()
         self._early: deque[Batch] = deque(maxlen=EARLY_BATCHES_MAX)
         self._warm = WarmBars(context)
 
@@ -118,6 +122,10 @@ class VolatilityAgent(Actor):
 
     def on_session_opened(self, _message: SessionOpened) -> None:
         self.context.work(self._read_history, self._keep_history)
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name == RISK:
+            self._tell_correlations()
 
     def on_chain_summarised(self, message: ChainSummarised) -> None:
         summary = message.summary
@@ -240,6 +248,9 @@ class VolatilityAgent(Actor):
         for signal in signals:
             self.context.announce(SignalRaised(signal=signal))
 
+    def _tell_correlations(self) -> None:
+        self.context.announce(CorrelationsMeasured(correlations=self._correlations))
+
     def _inputs(self, readings: list[VolatilityReading]) -> dict[str, Any]:
         readiness = []
         for reading in readings[:READINESS_MAX]:
@@ -268,6 +279,14 @@ class VolatilityAgent(Actor):
             if len(rows):
                 window = self._bars.get(name, np.empty(0, BAR_DTYPE))
                 self._bars[name] = merge_bars(window, rows, DAILY_BARS_MAX)
+        self._measure()
+
+    def _measure(self) -> None:
+        bars = {name: rows for name, rows in self._bars.items() if name != self._vix}
+        found = correlations(bars)
+        if found != self._correlations:
+            self._correlations = found
+            self._tell_correlations()
 
     def _closes(self, name: str) -> np.ndarray:
         bars = self._bars.get(name)

@@ -14,7 +14,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from domain.readings import StrategyOdds
+
 ROLLING_TRADES = 30
+REWARD_RISK_MAX = 100.0  # of a strategy that has lost nothing yet
 SESSIONS_PER_YEAR = 252
 
 
@@ -43,6 +46,21 @@ def expectancy(trades: Sequence[ClosedTrade]) -> dict[str, float]:
         "average_loss": loss,
         "expectancy": rate * win + (1 - rate) * loss,
     }
+
+
+def strategy_of(tag: str, instrument: str) -> str:
+    """The strategy in a tag `TOMIC_{strategy}_{instrument}`."""
+    return tag.removeprefix("TOMIC_").removesuffix(f"_{instrument}")
+
+
+def strategy_odds(strategy: str, trades: Sequence[ClosedTrade]) -> StrategyOdds | None:
+    """Of the newest 30 closed trades, oldest first; None before there are 30 (`tomic.md` 7.6)."""
+    if len(trades) < ROLLING_TRADES:
+        return None
+    found = expectancy(trades[-ROLLING_TRADES:])
+    lost = -found["average_loss"]
+    reward_risk = min(found["average_win"] / lost, REWARD_RISK_MAX) if lost else REWARD_RISK_MAX
+    return StrategyOdds(strategy, ROLLING_TRADES, found["win_rate"], reward_risk)
 
 
 def sharpe_ratio(trades: Sequence[ClosedTrade], capital: Decimal) -> float:

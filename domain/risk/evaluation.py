@@ -22,7 +22,7 @@ from domain.intents import (
     Signal,
     SizingStep,
 )
-from domain.readings import FreshnessMark, MarginState, Regime
+from domain.readings import FreshnessMark, MarginState, Regime, StrategyOdds
 from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
 from domain.risk.loss import exposure_delta, loss_per_unit
 from domain.risk.sizing import (
@@ -63,7 +63,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """All that risk believes at one moment. `correlations` maps pairs of underlyings."""
+    """All that risk believes at one moment. `correlations` maps pairs of underlyings, `odds`
+    strategies with 30 closed trades."""
 
     now_ns: int
     capital_cap: Decimal
@@ -78,6 +79,7 @@ class Knowledge:
     stops_in_row: int = 0
     stopped: str = ""
     correlations: Mapping[frozenset[str], float] = field(default_factory=dict)
+    odds: Mapping[str, StrategyOdds] = field(default_factory=dict)
 
 
 def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
@@ -139,7 +141,8 @@ def size_signal(
     if capital <= 0:
         return Block(SIZING, Refusal("NO_CAPITAL", "the account's capital is not above 0"))
     given = (signal.win_rate, signal.rr_ratio)
-    win_rate, reward = breakeven_odds(signal.strategy, structure, loss.per_unit, given)
+    journaled = known.odds.get(signal.strategy)
+    win_rate, reward = breakeven_odds(signal.strategy, structure, loss.per_unit, given, journaled)
     inputs = SizingInputs(
         strategy=signal.strategy,
         capital=capital_after_stops(capital, known.stops_in_row),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from domain.instruments import INDEX_PREFIXES, SECTOR_INDEX
 from domain.intents import STRATEGY_TRAITS, Refusal, ResolvedStructure, SizingStep, StrategyType
+from domain.readings import StrategyOdds
 
 TARGET_VOLATILITY = 0.20
 RISK_SHARE = 0.02
@@ -105,15 +106,20 @@ def breakeven_odds(
     structure: ResolvedStructure,
     loss: float,
     given: tuple[float | None, float | None] = (None, None),
+    journaled: StrategyOdds | None = None,
 ) -> tuple[float, float]:
-    """(win rate, reward/risk) for Kelly: the signal's or the defaults, capped by the structure
-    itself.
+    """(win rate, reward/risk) for Kelly: what the strategy's last trades came to, else the signal's
+    or the defaults, capped by the structure itself.
 
     A credit structure earns at most its credit, so R = credit / loss; a naked one is stopped at
     twice its credit (`tomic.md` 8.7), so R = 1. Both win as often as their nearest short stays out
     of the money, 1 - |delta| (`tomic.md` 7.6). A signal's word may only lower these.
     """
     win_rate, reward = given
+    if journaled is not None:
+        return min(win_rate or 1.0, journaled.win_rate), min(
+            reward or math.inf, journaled.reward_risk
+        )
     shorts = [abs(leg.delta) for leg in structure.legs if leg.direction == "SELL"]
     known = [delta for delta in shorts if math.isfinite(delta)]
     if not STRATEGY_TRAITS[strategy].premium_selling or not known or loss <= 0:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from actors.journal.journaling_agent import JournalingAgent
 from domain.errors import BrokerRejected
-from messages.trading import CloseStructure, OrderFilled, StructureClosed, StructureOpened
+from messages.lifecycle import NodeRestarted
+from messages.trading import (
+    CloseStructure,
+    OddsMeasured,
+    OrderFilled,
+    StructureClosed,
+    StructureOpened,
+)
 from persistence.database import JournalBase, open_engine
 from persistence.journal import JournalStore
 from tests.kit.recording_context import RecordingContext
 from tests.kit.trading_desk import LOT, Desk, make_intent
 
+WRITTEN_AT_ITS_END = (
+    "id", "exit_ns", "exit_reason", "exit_detail", "exit_price", "hold_duration_s", "gross",
+    "charges", "pnl",
+)  # fmt: skip
 HEARD = (OrderFilled, StructureOpened, StructureClosed)
 
 
@@ -116,3 +128,30 @@ def test_the_reason_of_an_entry_is_kept_with_its_size_and_its_regime(desk) -> No
     meta = json.loads(row["entry_reason_meta"])
     assert (meta["sizing_final_units"], meta["sizing_final_lots"]) == (LOT, 1)
     assert (meta["regime_phase"], meta["strategy_type"]) == ("CONGESTION", "BULL_PUT_SPREAD")
+
+
+def test_thirty_closed_trades_make_the_odds_that_risk_hears(desk) -> None:
+    store = JournalStore(open_engine(desk.runtime.journal_url))
+    row = trade(desk)
+    for number in range(29):
+        copy = {key: value for key, value in row.items() if key not in WRITTEN_AT_ITS_END}
+        other = f"{row['strategy_id']}{number}"
+        store.write_entry(copy | {"strategy_id": other, "event_id": other})
+        store.close_entry(
+            other,
+            at_ns=desk.now_ns,
+            reason="tp_hit",
+            detail="",
+            exit_price=1.0,
+            amounts={"gross": Decimal(90), "charges": Decimal(0), "net": Decimal(90)},
+        )
+    context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
+    agent = JournalingAgent(context, None)
+    agent.start()
+    (odds,) = context.heard(OddsMeasured)[-1].odds
+    assert (odds.strategy, odds.trades, odds.win_rate) == ("BULL_PUT_SPREAD", 30, 29 / 30)
+    assert odds.reward_risk == pytest.approx(90 / -float(row["pnl"]))
+    context.clear()
+    news = {"life": 2, "reason": "killed", "handles_orders": True}
+    context.deliver(agent, NodeRestarted(name="risk_agent", **news))
+    assert context.heard(OddsMeasured)[-1].odds == (odds,)

@@ -11,7 +11,7 @@ from actors.risk.risk_agent import RiskAgent, RiskSettings
 from domain.intents import Refusal
 from domain.intents import StrategyType as S
 from domain.positions import BookSnapshot
-from domain.readings import FreshnessMark, Phase, VixFlag
+from domain.readings import Correlation, FreshnessMark, Phase, StrategyOdds, VixFlag
 from domain.settings import Settings
 from messages.books import (
     MarginQuoted,
@@ -23,7 +23,9 @@ from messages.control import InjectSignal, SignalInjected
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
+    CorrelationsMeasured,
     EvaluateSignal,
+    OddsMeasured,
     OrderDenied,
     OrderProposed,
     PositionChanged,
@@ -440,6 +442,28 @@ def test_two_stops_in_a_row_halve_the_size(life):
         context.deliver(agent, closed("sl_hit"))
     whole(agent, context)
     assert context.heard(OrderProposed)[0].intent.lots == 1
+
+
+def test_a_strategy_that_lost_money_thirty_times_gets_no_size(life):
+    agent, context = life()
+    poor = StrategyOdds("IRON_CONDOR", 30, 0.3, 0.5)
+    context.deliver(agent, OddsMeasured(odds=(poor,)))
+    whole(agent, context)
+    # f = (0.3 - 0.7 / 0.5) / 2 is below 0
+    assert refused(context) == [("rejected_sizing", "KELLY_NO_EDGE")]
+
+
+def test_what_moves_with_an_open_position_gets_seven_tenths(life):
+    agent, context = life()
+    held = a_position("SELL", "PE", 1_400, underlying="RELIANCE", strategy_id="other")
+    context.deliver(agent, PositionChanged(book=BookSnapshot(positions=(held,))))
+    pair = Correlation("NIFTY", "RELIANCE", 0.71)
+    context.deliver(agent, CorrelationsMeasured(correlations=(pair,)))
+    whole(agent, context)
+    [intent] = [row.intent for row in context.heard(OrderProposed)]
+    # 133.3 units x 0.7 are 93.3: one lot of 65
+    assert (intent.lots, intent.sizing[4].name) == (1, "idm")
+    assert "0.71" in intent.sizing[4].reason
 
 
 def recorded(agent, context, **fields):

@@ -14,8 +14,10 @@ from domain.intents import Bias, StrategyType
 from domain.prices import BAR_DTYPE
 from domain.readings import ChainSummary, Phase, Regime
 from domain.settings import Settings
+from messages.lifecycle import NodeRestarted
 from messages.market import ChainSummarised, InstrumentsLoaded, VolatilityRead
 from messages.trading import (
+    CorrelationsMeasured,
     ScanCompleted,
     ScanRequested,
     SignalRaised,
@@ -327,3 +329,21 @@ def test_switches_of_the_environment_reach_the_rules(runtime, ids):
 def test_settings_out_of_range_are_refused_with_a_sentence(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         VolatilitySettings(**bad)
+
+
+def test_correlations_are_told_with_the_bars_and_to_a_new_risk_agent(runtime, ids):
+    runtime.settings = Settings(
+        feed_underlyings=(
+            ("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX"),
+        )
+    )  # fmt: skip
+    agent, context = start(runtime)
+    prices = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 61)))
+    for name in ids:
+        context.feed("bars.1D", daily(ids[name], prices))
+    (found,) = context.heard(CorrelationsMeasured)[-1].correlations
+    assert (found.one, found.other, round(found.value, 6)) == ("BANKNIFTY", "NIFTY", 1.0)
+    context.clear()
+    news = {"life": 2, "reason": "killed", "handles_orders": True}
+    context.deliver(agent, NodeRestarted(name="risk_agent", **news))
+    assert context.heard(CorrelationsMeasured)[-1].correlations == (found,)

@@ -15,13 +15,30 @@ from domain.journal.performance import (
     max_drawdown_share,
     metrics,
     sharpe_ratio,
+    strategy_odds,
+    strategy_of,
 )
+from domain.readings import StrategyOdds
 
 CAPITAL = Decimal(100_000)
 
 
 def trade(net: int, day: int = 1, tag: str = "TOMIC_A") -> ClosedTrade:
     return ClosedTrade(tag, date(2026, 11, day), Decimal(net), 1.0)
+
+
+def test_odds_are_those_of_the_last_thirty_trades() -> None:
+    trades = [trade(-900)] * 5 + [trade(200)] * 20 + [trade(-100)] * 10
+    found = strategy_odds("IRON_CONDOR", trades)
+    assert found == StrategyOdds("IRON_CONDOR", 30, pytest.approx(2 / 3), 2.0)
+    assert strategy_odds("IRON_CONDOR", trades[:29]) is None
+    assert strategy_odds("IRON_CONDOR", [trade(5)] * 30) == StrategyOdds(
+        "IRON_CONDOR", 30, 1.0, 100.0
+    )
+
+
+def test_a_tag_names_its_strategy() -> None:
+    assert strategy_of("TOMIC_IRON_CONDOR_BANKNIFTY", "BANKNIFTY") == "IRON_CONDOR"
 
 
 def test_expectancy_weighs_wins_and_losses() -> None:

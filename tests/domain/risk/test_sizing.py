@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.intents import StrategyType as S
+from domain.readings import StrategyOdds
 from domain.risk.sizing import (
     SizingInputs,
     breakeven_odds,
@@ -187,6 +188,14 @@ def test_the_word_of_a_signal_may_only_lower_the_odds():
         (0.75, 70 / 130)
     )
     assert breakeven_odds(S.BULL_PUT_SPREAD, a_put_spread(), 130.0, (0.6, 0.2)) == (0.6, 0.2)
+
+
+def test_thirty_journaled_trades_take_the_place_of_the_structures_own_odds():
+    odds = StrategyOdds("BULL_PUT_SPREAD", 30, 0.8, 0.4)
+    spread = a_put_spread()
+    assert breakeven_odds(S.BULL_PUT_SPREAD, spread, 130.0, journaled=odds) == (0.8, 0.4)
+    lower = breakeven_odds(S.BULL_PUT_SPREAD, spread, 130.0, (0.7, 3.0), odds)
+    assert lower == (0.7, 0.4)
 
 
 def test_a_naked_structure_is_stopped_at_one_credit_lost():
