@@ -36,6 +36,7 @@ MARK_EVERY_S = 1.0
 MARKS_LAST = 3  # a mark expires when the third after it is due
 CLOSED_MARK_EVERY_S = 10.0  # nothing is entered outside a session
 HEARTBEAT_EVERY_S = 60.0
+ENTRY_GATE = "entry_gate"
 DISCONNECTED = ("down", "refused")
 
 
@@ -193,7 +194,8 @@ class FreshnessKeeper(Actor):
         self.context.log.log(level, "{}", coverage.line(self._positions))
 
     def _report(self, mark: FreshnessMark, quotes: dict[str, int]) -> None:
-        """Ages in seconds under the names of `tomic.md` 13.3; -1 is never."""
+        """Ages in seconds under the names of `tomic.md` 13.3, -1 is never; and why the entry gate
+        is closed, empty while it is open."""
         now_ns = mark.as_of_ns
         ages = {
             name: _age_s(max(by.values(), default=0), now_ns) for name, by in self._readings.items()
@@ -203,7 +205,9 @@ class FreshnessKeeper(Actor):
             f"{'quote' if name in own else 'option'}:{name}": _age_s(at_ns, now_ns)
             for name, at_ns in quotes.items()
         }
-        self.context.report(ages | {"vix": _age_s(mark.vix_ns, now_ns)} | quoted)
+        closed = "" if mark.gate_open else mark.gate_reason or "the entry gate is closed"
+        told = {ENTRY_GATE: closed, "vix": _age_s(mark.vix_ns, now_ns)}
+        self.context.report(ages | told | quoted)
 
     # -- who is who --
 

@@ -166,9 +166,10 @@ class TradingSystem(DefaultSystem):
             seen["gate"] = self.part("breaker_gate").get("mode")
             seen["regime"] = self.part("regime_agent").get("version", 0)
             seen["feed"] = self.part("feed_selector").get("state")
-            seen["quotes"] = self.quoted(self.part("freshness_keeper"))
-            told = (seen["gate"], seen["feed"], seen["quotes"])
-            return told == ("active", "live", "all") and seen["regime"] > 0
+            fresh = self.part("freshness_keeper")
+            seen["quotes"], seen["entry gate"] = self.quoted(fresh), fresh.get("entry_gate")
+            told = (seen["gate"], seen["feed"], seen["quotes"], seen["entry gate"])
+            return told == ("active", "live", "all", "") and seen["regime"] > 0
 
         wait_for(ready, lambda: f"the system is ready to trade: {seen}", READY_WITHIN_S)
 

@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,6 +155,15 @@ def assert_market_data_comes_from(server: OtherServer, system: TradingSystem) ->
     assert system.part("feed_selector")["state"] == "live"
 
 
+def assert_prices_come_from(server: OtherServer, system: TradingSystem) -> None:
+    """By its level, which nobody else has: the chains that are followed stand around it."""
+    quote = server.client().quotes(symbol="NIFTY", exchange="NSE_INDEX")["data"]["ltp"]
+    assert float(quote) == pytest.approx(LEVEL, rel=NEAR)
+    names = [parse_symbol(name) for name in system.part("chain_keeper")["option_symbols"]]
+    strikes = [float(row.strike) for row in names if row.name == "NIFTY"]
+    assert statistics.median(strikes) == pytest.approx(float(quote), rel=0.02)
+
+
 def assert_orders_arrive_at(server: OtherServer, system: TradingSystem) -> None:
     assert server.orders() == []
     trace = system.wait_ended(system.inject_until_taken("NIFTY"), ENDED_WITHIN_S)
@@ -180,8 +190,8 @@ def test_prices_come_from_and_orders_go_to_the_server_that_the_environment_names
     with other_server(tmp_path) as server:
         environment = {"TOMIC_SIGNAL_LOOP_ENABLED": "false", **server.by_broker()}
         with trading_system(environment, ROOM_FOR_DRILLS) as system:
-            assert_market_data_comes_from(server, system)
             assert_orders_arrive_at(server, system)
+            assert_market_data_comes_from(server, system)
 
 
 def test_prices_come_from_one_server_while_orders_go_to_another(tmp_path: Path) -> None:
@@ -192,6 +202,6 @@ def test_prices_come_from_one_server_while_orders_go_to_another(tmp_path: Path) 
             **desk.by_execution(),
         }
         with trading_system(environment, ROOM_FOR_DRILLS) as system:
-            assert_market_data_comes_from(feed, system)
+            assert_prices_come_from(feed, system)
             assert_orders_arrive_at(desk, system)
             assert feed.orders() == []

@@ -150,7 +150,9 @@ def get_metrics(request: Request) -> Response:
     data = {
         "circuit_breakers": _breakers(parts, float(request.app.state.runtime.settings.capital)),
         "freshness": {
-            name: older(age, freshness.age_s(now_ns)) for name, age in freshness.body.items()
+            name: older(age, freshness.age_s(now_ns))
+            for name, age in freshness.body.items()
+            if isinstance(age, float)
         }
         if freshness
         else {},

@@ -328,3 +328,4 @@ def test_the_report_gives_ages_under_the_names_of_the_metrics(keep, market):
     body = context.reports[-1]
     assert (body["quote:NIFTY"], body[f"option:{PUT}"]) == (2.0, -1.0)
     assert (body["vix"], body["iv"]) == (-1.0, -1.0)
+    assert body["entry_gate"] == mark(context).gate_reason
