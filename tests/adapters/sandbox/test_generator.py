@@ -251,6 +251,7 @@ def quarters(market, at_ns):
 def test_an_always_open_market_has_a_history_without_a_pause_into_the_live_path(hour):
     start_ns = epoch_ns(AT_ANY_HOUR[hour])
     market = market_of(start_ns=start_ns, always_open=True)
+    market.watch([market.index.get("NSE_INDEX", "NIFTY").listing_id])
     for now_ns in (start_ns, start_ns + 2 * QUARTER_NS):
         market.advance(now_ns)
         bars = quarters(market, now_ns)

@@ -1,5 +1,6 @@
 """A generated market goes on after a restart: from its last prices, with the history it lived."""
 
+import shutil
 import sqlite3
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -43,20 +44,30 @@ def bars_of(market, interval, first=DAY - timedelta(days=30), last=DAY + timedel
     return market.history(nifty_of(market), interval, first, last)
 
 
-@pytest.fixture
-def left(tmp_path):
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
     """A folder whose market lived for a quarter of an hour, and what it knew at the end."""
-    market = market_of(tmp_path)
+    folder = tmp_path_factory.mktemp("lived")
+    market = market_of(folder)
+    market.watch([nifty_of(market).listing_id])
     market.advance(START_NS + 15 * NS_PER_MINUTE)
     known = {interval: bars_of(market, interval) for interval in ("1m", "15m", "D")}
     known["price"] = last_price(market)
     market.close()
+    return folder, known
+
+
+@pytest.fixture
+def left(lived, tmp_path):
+    """A copy of that folder, to go on from."""
+    folder, known = lived
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return tmp_path, known
 
 
 def test_a_market_on_a_new_folder_is_the_one_without_a_folder(tmp_path):
     kept, other = market_of(tmp_path), market_of(None)
-    for after_s in (1, 2, 61, 600):
+    for after_s in (1, 2, 61, 150):
         to_ns = START_NS + after_s * NS_PER_S
         assert kept.advance(to_ns).tobytes() == other.advance(to_ns).tobytes()
     kept.close()
@@ -74,6 +85,7 @@ def test_a_market_goes_on_from_its_last_price_with_the_history_it_lived(left):
 
 def test_a_market_that_was_killed_loses_its_running_minute_only(tmp_path):
     killed = market_of(tmp_path)
+    killed.watch([nifty_of(killed).listing_id])
     killed.advance(START_NS + 10 * NS_PER_MINUTE)
     known = bars_of(killed, "1m")
     again = market_of(tmp_path, START_NS + 11 * NS_PER_MINUTE)
