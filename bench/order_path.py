@@ -55,6 +55,8 @@ class Relay:
             except OSError:
                 return  # closed at the end
             far = socket.create_connection(("127.0.0.1", self._target))
+            for end in (near, far):  # else what it relays waits for acknowledgements
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for one, other in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
 
