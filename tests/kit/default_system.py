@@ -28,6 +28,7 @@ from launch.build import free_port
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "b" * 40
 PATIENCE_S = 60.0
+START_WITHIN_S = 150.0  # three seconds, where nobody has just written half a gigabyte to the disk
 AnySystem = TypeVar("AnySystem", bound="DefaultSystem")
 
 
@@ -89,9 +90,14 @@ class DefaultSystem:
                 stdout=file, stderr=subprocess.STDOUT, env=self.environment, cwd=ROOT,
             )  # fmt: skip
         process = self.process
-        wait_for(
-            lambda: b"nodes are ready" in output.read_bytes() or process.poll() is not None, "ready"
-        )
+
+        def stands() -> bool:
+            return b"nodes are ready" in output.read_bytes() or process.poll() is not None
+
+        try:
+            wait_for(stands, "the tree is ready", START_WITHIN_S)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; it said: {output.read_text()}") from None
         if process.poll() is not None:
             raise RuntimeError(output.read_text())
         return time.monotonic() - began
