@@ -51,12 +51,18 @@ def restarted_ns(system: DefaultSystem, name: str, after_ns: int) -> int:
 
 
 def recovery_ms(system: DefaultSystem, name: str) -> float:
-    pid = system.pid(name)
+    pid = wait_for(lambda: living(system, name), f"{name} is told with its living process")
     killed_ns = time.time_ns()
     os.kill(pid, signal.SIGKILL)
     ready_ns = wait_for(lambda: restarted_ns(system, name, killed_ns), f"{name} is back")
     wait_for(lambda: whole(system), "the tree is whole")
     return float(ready_ns - killed_ns) / 1e6
+
+
+def living(system: DefaultSystem, name: str) -> int:
+    """The process of a node; 0 while the tree still tells one that is gone."""
+    pid = system.pid(name)
+    return pid if psutil.pid_exists(pid) else 0
 
 
 def whole(system: DefaultSystem) -> bool:
