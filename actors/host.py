@@ -31,6 +31,7 @@ from actors.hosting.wire import Address, Configure
 from domain.clock import NS_PER_S
 
 WAKE_MARGIN_NS = 500_000  # a wake-up that came a moment before its timer would be lost
+STEPPED_PAUSE_S = 0.01
 BUSY_PEER_NS = 20_000_000  # how often a host that had no room is tried from the runtime's loop
 
 _first: list[tuple[Configure, Address]] = []  # what the next fork shall be, and whose
@@ -137,8 +138,14 @@ class Host(ThespianActor):
         return [transport.socket.fileno(), *idle, *transport._incomingSockets]
 
     def _pause_s(self) -> float | None:
-        due_ns = self._engine.next_due_ns()
-        return None if due_ns is None else max((due_ns - time.monotonic_ns()) / NS_PER_S, 0.0)
+        """Until the next timer; a round of a replay waits for what no descriptor tells twice."""
+        due_ns, limit_s = self._engine.next_due_ns(), None
+        if self._engine.configured and self._engine.stepping is not None:
+            limit_s = STEPPED_PAUSE_S
+        if due_ns is None:
+            return limit_s
+        pause_s = max((due_ns - time.monotonic_ns()) / NS_PER_S, 0.0)
+        return pause_s if limit_s is None else min(pause_s, limit_s)
 
     def _ask_for_wake_up(self, *, soon: bool) -> None:
         """One that was asked for cannot be taken back: another only when that comes too late."""
