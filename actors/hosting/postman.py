@@ -115,6 +115,10 @@ class Postman:
                 Mail(outbox.target, outbox.life, self._name, self._life, outbox.first, posted),
             )
 
+    def waiting_for(self, target: str) -> int:
+        """Letters that a node has not yet handled."""
+        return len(self._outboxes.get(target, ()))
+
     def waiting_for_living(self, *, for_good: bool) -> int:
         """Letters not yet handled by targets that can still handle them; one that has not come up
         when the tree stops never will. Nor will a dead sibling before who is restarted with it

@@ -8,6 +8,7 @@ import select
 import time
 from typing import TYPE_CHECKING
 
+from actors.hosting.context import STATUS_BOARD
 from actors.hosting.wire import Address, Known, Posted, Round, RoundDone, RoundWanted
 from adapters.tick_bus import Batch
 from domain.clock import seconds
@@ -97,6 +98,8 @@ class Stepping:
         enough = self._ran or held >= frame.expected
         actor = self._engine.actor if self._started else None
         settled = actor is None or actor.has_market_step(frame.market_step)
+        if frame.last and self._ran:
+            settled = not self._engine.postman.waiting_for(STATUS_BOARD)
         return enough and settled
 
     def _run(self, frame: Round) -> None:
@@ -114,6 +117,8 @@ class Stepping:
             engine.handle_letter(sender, letter)
         while callback := engine.context.timers.take_due(frame.now_ns):
             engine.handle("timer", callback)
+        if frame.last:
+            engine.context.report_now()
 
     def _finish(self, frame: Round) -> None:
         engine = self._engine

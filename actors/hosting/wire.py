@@ -101,13 +101,15 @@ class Acknowledged:
 @dataclass(frozen=True, slots=True)
 class Round:
     """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who
-    subscribes to which topics, when that changed since the receiver's last round."""
+    subscribes to which topics, when that changed since the receiver's last round. The `last` of a
+    replay ends when what the receiver reports was taken note of."""
 
     number: int
     now_ns: int
     expected: int
     market_step: int
     prefixes: dict[str, tuple[str, ...]] | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

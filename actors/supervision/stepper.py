@@ -62,12 +62,14 @@ class Stepper(Actor):
         self._number = 0
         self._now_ns = 0
         self._market: dict[str, Any] = {}
-        self._begun = self._moving = self._ended = self._silent = False
+        self._begun = self._moving = self._ended = self._silent = self._in_last = False
+        self._ends_ns: int | None = None  # known when the last row came
         self._steps = 0
         self._step_began_ns = 0
         self._step_ms: deque[float] = deque(maxlen=STEPS_KEPT)
         plan = self.context.runtime.replay
         self._speed = plan.speed if plan is not None else 0.0
+        self._stands_ns = plan.interval_ns if plan is not None else 0
         self._port = self.open_market()
         self._ask_market(0)
         self.context.every(LOOK_S, self._look)
@@ -174,18 +176,22 @@ class Stepper(Actor):
                 expected=self._expected.pop(name),
                 market_step=host.market_step,
                 prefixes=self._prefixes if news else None,
+                last=self._in_last,
             ),
         )
 
     # -- the clock --
 
     def _move_clock(self) -> None:
-        """All is quiet: on to the next appointment or row, whichever is first."""
+        """All is quiet: on to the next appointment or row, whichever is first. The last row stands
+        as long as every other: what it closes and what it causes belongs to the session."""
         self._measure()
         next_ns = self._market["next_ns"]
-        if self._market["ended"] or next_ns is None:
-            self._end()
-            return
+        if next_ns is None:
+            next_ns = self._ends_ns = self._ends_ns or self._now_ns + self._stands_ns
+            if self._now_ns >= next_ns:
+                self._end()
+                return
         due = [host.next_due_ns for host in self._hosts.values() if host.next_due_ns is not None]
         to_ns = min([next_ns, *due])
         self._moving = True
@@ -237,6 +243,12 @@ class Stepper(Actor):
         )
 
     def _end(self) -> None:
+        """All tell where they stand; then the replay is over."""
+        if not self._in_last:
+            self._in_last = True
+            self._number += 1
+            self._begin_round(sorted(self._hosts))
+            return
         self._ended = True
         self._report()
         self.context.log.info("the recorded session has ended after {} rounds", self._number)

@@ -59,12 +59,20 @@ def first(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def test_a_replay_ends_by_itself_with_a_report_of_what_was_seen(first: dict[str, Any]) -> None:
     # A snapshot a minute; subscribed are 51 strikes or more each side and expiry, not all 60.
-    assert first["ticks"] >= (MINUTES - 1) * 2 * 51 * 2
+    assert first["ticks"] >= MINUTES * 2 * 51 * 2
+    assert first["bars"] == first["ticks"] * (MINUTES - 1) / MINUTES  # the last minute still runs
     assert first["derived"]
     assert first["from"].startswith("2026-08-19T11:2")
     assert "Decisions" in first["output"]
     assert first["decisions"] > 0
     assert len(first["decisions_sha256"]) == 64
+
+
+def test_a_row_of_the_recording_is_told_once(first: dict[str, Any], recording: Path) -> None:
+    # A feed that took its resting sockets for lost subscribed them anew, and was told all again.
+    recorded = len((recording / "session.csv").read_text().splitlines()) - 1
+    spots_and_indices = 2 * MINUTES
+    assert first["ticks"] <= recorded + spots_and_indices
 
 
 def test_a_replay_trades_what_the_recording_offers(first: dict[str, Any]) -> None:

@@ -145,6 +145,15 @@ def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path, simulate: S
     assert [text for text, _ in tree.actor("left").lines if text == "first:8"]
 
 
+def test_the_last_row_stands_as_long_as_every_other(tmp_path: Path, simulate: Simulate) -> None:
+    tree = replayed(simulate, tmp_path, 6)
+    tree.run_until(lambda: has_ended(tree))
+    # The last row is that of 5 s; the sources went on for its one second, two beats each.
+    last = {text: at for text, at in tree.actor("left").lines if text.startswith("first:")}
+    assert last["first:12"] == 6000
+    assert "first:13" not in last
+
+
 def test_those_who_share_a_broker_take_turns_and_hear_the_same(
     tmp_path: Path, simulate: Simulate
 ) -> None:
