@@ -154,13 +154,17 @@ class MinuteBars:
 
     def set_uncarried(self, since_ns: Mapping[int, int], now_ns: int) -> tuple[int, ...]:
         """These listings are carried by no socket now, since those moments: their minutes are
-        partial. Returns the listings that are carried again, whose minutes may be asked for."""
+        partial. Returns those that ticked in this session and are carried again: their minutes may
+        be asked for, while the others missed nothing."""
         for since, rows in _by_moment(since_ns):
             self.closed.mark_partial(since, now_ns, rows)
         again = self._outages.now_uncarried(since_ns)
         for since, rows in _by_moment(again):
             self.mark_outage(since, now_ns, rows)
-        return tuple(again)
+        ids = np.fromiter(again, np.int64, len(again))
+        known = ids[self._find(ids) >= 0]
+        ticked = self._rows["newest_ts"][self._find(known)] > 0
+        return tuple(known[ticked].tolist())
 
     def live_vwap(self, listing: int) -> float | None:
         """Session VWAP with the open bars' share so far; None while no volume."""

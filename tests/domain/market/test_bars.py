@@ -341,6 +341,22 @@ def test_an_outage_of_some_listings_leaves_the_bars_of_the_others_whole():
     assert fold.close(at(9, 19, 2)).bars["partial"].tolist() == [False, True, False, False]
 
 
+def test_history_is_asked_only_for_what_ticked_in_this_session():
+    fold = bars_since(at(9, 20), (1, 2))
+    fold.fold(ticks((1, at(9, 20, 1), 100, 1)))
+    lost = dict.fromkeys((1, 2, 9), at(9, 20, 30))
+    assert fold.set_uncarried(lost, at(9, 21)) == ()
+    assert fold.set_uncarried({}, at(9, 22)) == (1,)
+
+
+def test_a_closed_market_has_no_minutes_to_ask_for():
+    fold = MinuteBars()
+    fold.begin(None, at(20, 0))
+    fold.add(np.array([1, 2]), at(20, 0))
+    fold.set_uncarried({1: at(20, 0), 2: at(20, 0)}, at(20, 0))
+    assert fold.set_uncarried({}, at(20, 1)) == ()
+
+
 def test_a_listing_that_stays_uncarried_keeps_the_beginning_of_its_outage():
     fold = bars_since(at(9, 0), (1,))
     fold.fold(
