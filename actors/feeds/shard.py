@@ -56,6 +56,7 @@ class Shard(Actor):
         self._record = Reconnect()
         self._reconnects, self._failures = 0, 0
         self._expecting = False  # ticks: the session is open, or some came since it closed
+        self._asked_ns = 0  # a subscription is answered with prices, though nothing trades
         self._tick_ns, self._tick_monotonic_ns = 0, 0
         self._retry: Timer | None = None
         self._held: list[np.ndarray] = []
@@ -90,7 +91,7 @@ class Shard(Actor):
         """To subscribe again is harmless, and answered with what each listing stands at."""
         if self._stream and self._state in UP:
             known = {row: mode for row, mode in self._carried.items() if row in self._index.by_id}
-            self._stream.subscribe(self._listings(known), list(known.values()))
+            self._ask(known)
 
     def on_instruments_loaded(self, message: InstrumentsLoaded) -> None:
         self._read_index()
@@ -136,7 +137,9 @@ class Shard(Actor):
         now_ns = self.context.monotonic_ns()
         self._tick_ns = int(ticks["received_ns"][-1])
         self._tick_monotonic_ns = now_ns
-        self._expecting, self._failures = True, 0
+        self._failures = 0
+        if now_ns - self._asked_ns >= seconds(MUTE_AFTER_S):
+            self._expecting = True
         self._record = reconnect.after_ticks(self._record, now_ns)
         if self._state == "mute":
             self._become("live", "")
@@ -183,10 +186,15 @@ class Shard(Actor):
         if new:
             if not self._carried:
                 self._tick_monotonic_ns = self.context.monotonic_ns()
-            self._stream.subscribe(self._listings(new), list(new.values()))
+            self._ask(new)
         self._carried = known
         if new or gone:
             self._tell_feed()
+
+    def _ask(self, modes: dict[int, int]) -> None:
+        if self._stream:
+            self._asked_ns = self.context.monotonic_ns()
+            self._stream.subscribe(self._listings(modes), list(modes.values()))
 
     def _listings(self, ids: Iterable[int]) -> list[Listing]:
         return [self._index.by_id[row] for row in ids]

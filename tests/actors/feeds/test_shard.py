@@ -230,14 +230,24 @@ def test_silence_out_of_session_or_without_subscriptions_means_nothing(context, 
     assert len(streams) == 1
 
 
-def test_after_the_first_tick_silence_counts_though_nobody_told_of_a_session(
+def test_while_ticks_come_a_silence_counts_though_nobody_told_of_a_session(context, shard, streams):
+    go_live(context, streams)
+    want(context, shard, 1)
+    context.advance(6)
+    play(context, streams[0], ticks=[(1, 1.0)])
+    context.advance(5)
+    assert states(context)[-1] == "mute"
+
+
+def test_the_price_that_answers_a_subscription_is_no_sign_of_an_open_market(
     context, shard, streams
 ):
     go_live(context, streams)
     want(context, shard, 1)
     play(context, streams[0], ticks=[(1, 1.0)])
-    context.advance(5)
-    assert states(context)[-1] == "mute"
+    context.advance(100)
+    assert states(context)[-1] == "live"
+    assert len(streams) == 1
 
 
 def test_listings_of_a_newer_master_are_subscribed_when_it_is_loaded(
