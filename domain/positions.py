@@ -73,6 +73,28 @@ class Position:
         return (self.last_price - self.average_price) * self.signed_quantity
 
 
+def untraded(fill: Fill) -> Position:
+    """The leg of a fill before anything was traded in it; what a fill does not tell is empty."""
+    return Position(
+        symbol=fill.symbol,
+        exchange=fill.exchange,
+        product=fill.product,
+        direction=fill.action,
+        quantity=0,
+        average_price=Decimal(0),
+        strategy_id=fill.strategy_id,
+        strategy_tag="",
+        strategy="",
+        leg_no=fill.leg_no,
+        underlying="",
+        kind=Kind.EQUITY,
+        strike=Decimal(0),
+        expiry=None,
+        entry_ns=fill.at_ns,
+        broker="",
+    )
+
+
 def fold(position: Position, fill: Fill) -> Position:
     """The position after a fill.
 

@@ -21,7 +21,7 @@ from domain.clock import exchange_time
 from domain.errors import StorageFailure
 from domain.instruments import Kind, parse_symbol, underlying_of
 from domain.orders import Fill, OrderRow, Purpose
-from domain.positions import GREEKS, BookSnapshot, Position, fold, net_greeks
+from domain.positions import GREEKS, BookSnapshot, Position, fold, net_greeks, untraded
 from domain.prices import money
 from messages.books import ReconciliationDone
 from messages.lifecycle import NodeRestarted
@@ -215,22 +215,14 @@ class PositionBook(Actor):
 
 def _empty(fill: Fill, order: OrderRow) -> Position:
     """The position that a leg's first fill opens, with nothing in it yet."""
-    return Position(
-        symbol=fill.symbol,
-        exchange=fill.exchange,
-        product=fill.product,
-        direction=fill.action,
-        quantity=0,
-        average_price=Decimal(0),
-        strategy_id=fill.strategy_id,
+    return replace(
+        untraded(fill),
         strategy_tag=order.strategy_tag,
         strategy=order.strategy,
-        leg_no=fill.leg_no,
         underlying=order.underlying,
         kind=Kind(order.kind),
         strike=order.strike,
         expiry=order.expiry,
-        entry_ns=fill.at_ns,
         broker=order.broker_name,
         naked_approved=order.naked_approved,
     )

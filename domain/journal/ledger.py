@@ -11,9 +11,8 @@ from decimal import Decimal
 
 from domain.charges import order_charges, rates_on
 from domain.clock import exchange_time
-from domain.instruments import Kind
 from domain.orders import Fill, Purpose
-from domain.positions import Position, fold
+from domain.positions import Position, fold, untraded
 from domain.prices import money
 
 
@@ -35,7 +34,7 @@ class Ledger:
 
     def add(self, fill: Fill, purpose: Purpose) -> None:
         """One fill. What was booked and not traded changes the result, and costs nothing."""
-        leg = _untraded(fill)
+        leg = untraded(fill)
         self._legs[leg.key] = fold(self._legs.get(leg.key, leg), fill)
         if purpose is not Purpose.CORRECTION:
             order = self._orders.setdefault(fill.client_order_id, _Traded(fill))
@@ -57,25 +56,3 @@ def _charges(order: _Traded) -> Decimal:
     rates = rates_on(exchange_time(order.first.at_ns).date())
     average = order.paid / order.quantity
     return order_charges(order.first.action, order.quantity, average, rates).total
-
-
-def _untraded(fill: Fill) -> Position:
-    """The leg of a fill before anything was traded in it."""
-    return Position(
-        symbol=fill.symbol,
-        exchange=fill.exchange,
-        product=fill.product,
-        direction=fill.action,
-        quantity=0,
-        average_price=Decimal(0),
-        strategy_id=fill.strategy_id,
-        strategy_tag="",
-        strategy="",
-        leg_no=fill.leg_no,
-        underlying="",
-        kind=Kind.EQUITY,
-        strike=Decimal(0),
-        expiry=None,
-        entry_ns=fill.at_ns,
-        broker="",
-    )

@@ -8,6 +8,7 @@ down and hands it to `restore` before the first question. All times are passed i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -98,7 +99,7 @@ Action = Kill | Flatten | Tripped
 
 
 @dataclass
-class Breaker:
+class Breaker(ABC):
     """What all rules share. `capital` is the trading capital, rupees: the user's cap, or less."""
 
     capital_cap: Decimal
@@ -137,9 +138,9 @@ class Breaker:
 
     # -- what a rule answers --
 
+    @abstractmethod
     def fault(self, now_ns: int) -> str:
         """Why the breaker is tripped at this moment; empty while it is not."""
-        raise NotImplementedError
 
     def weigh(self, question: Question, now_ns: int) -> Verdict:
         """May this entry go?"""

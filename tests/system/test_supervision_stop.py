@@ -6,6 +6,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from tests.kit.running_tree import RunningTree
 
 Start = Callable[..., RunningTree]
@@ -26,22 +28,16 @@ TREE = f"""\
 """
 
 
-def test_a_wedged_leaf_leaves_the_order_path_the_time_to_finish(start_tree: Start) -> None:
+@pytest.mark.parametrize("wedged", ["page", "desk"], ids=["leaf", "supervisor"])
+def test_a_wedged_neighbour_leaves_the_order_path_the_time_to_finish(
+    start_tree: Start, wedged: str
+) -> None:
     tree = start_tree(TREE)
     tree.command("agent", "be_busy 2.5")
-    tree.kill(tree.pid("page"), signal.SIGSTOP)
+    tree.kill(tree.pid(wedged), signal.SIGSTOP)
     assert tree.stop() == 4
     assert tree.notes("agent")[-1] == "1 stop"
-    assert "not drained: page did not finish in time" in tree.text()
-
-
-def test_a_wedged_supervisor_leaves_the_order_path_the_time_to_finish(start_tree: Start) -> None:
-    tree = start_tree(TREE)
-    tree.command("agent", "be_busy 2.5")
-    tree.kill(tree.pid("desk"), signal.SIGSTOP)
-    assert tree.stop() == 4
-    assert tree.notes("agent")[-1] == "1 stop"
-    assert "not drained: desk did not finish in time" in tree.text()
+    assert f"not drained: {wedged} did not finish in time" in tree.text()
 
 
 def test_an_order_actor_that_does_not_finish_is_told_and_the_exit_is_no_success(
