@@ -12,11 +12,11 @@ from typing import Any
 
 import swagger_ui_bundle
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Security
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from persistence.database import open_engine
@@ -25,7 +25,7 @@ from persistence.positions import PositionStore
 from persistence.views import CommandViews, FactViews
 from web_status import errors
 from web_status.api import control, dead_letters, quality, records, status, trace
-from web_status.auth import require_key, require_reader
+from web_status.auth import KEY_HEADER, require_key, require_reader
 from web_status.gateway import Gateway
 from web_status.shapes import Fault
 
@@ -74,7 +74,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.state.structures = {}  # strategy id -> (tag, lots): read once, they never change
     errors.install(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
-    locked = [Depends(require_key)]
+    locked = [Security(KEY_HEADER), Depends(require_key)]
     # Before traces: `/signals/quality` is no correlation id.
     for module in (status, quality, records, trace, control, dead_letters):
         app.include_router(module.router, prefix="/tomic", dependencies=locked, responses=FAULTS)
@@ -86,6 +86,10 @@ def _document(app: FastAPI) -> None:
     """The description of the interface and its page, for who has the key."""
     readers = [Depends(require_reader)]
     app.mount("/docs-assets", StaticFiles(directory=DOCS_ASSETS), name="docs-assets")
+
+    @app.get("/", include_in_schema=False)
+    def front() -> RedirectResponse:
+        return RedirectResponse(DOCS)
 
     @app.get(OPENAPI, include_in_schema=False, dependencies=readers)
     def description() -> JSONResponse:

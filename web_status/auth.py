@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hmac
 
+from fastapi.security import APIKeyHeader
 from starlette.requests import Request
 
 from web_status.errors import ApiFault
 
 HEADERS = ("x-api-key", "apikey")
+KEY_HEADER = APIKeyHeader(  # for the description of the interface; `require_key` compares
+    name="X-API-KEY", auto_error=False, description="The key of this installation, from its .env"
+)
 
 
 def require_key(request: Request) -> str:

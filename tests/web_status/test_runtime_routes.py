@@ -269,3 +269,17 @@ def test_pages_forbid_framing_and_foreign_scripts(client: TestClient) -> None:
 
 def test_an_unknown_signal_is_not_found(client: TestClient) -> None:
     assert client.get("/tomic/signals/nobody:1", headers=HEADERS).status_code == 404
+
+
+def test_the_printed_address_leads_to_the_documentation(client: TestClient) -> None:
+    answer = client.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
+def test_every_path_of_the_documentation_can_be_tried_with_the_key(client: TestClient) -> None:
+    described = client.get("/openapi.json", headers=HEADERS).json()
+    (scheme,) = described["components"]["securitySchemes"].items()
+    assert (scheme[1]["in"], scheme[1]["name"]) == ("header", "X-API-KEY")
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert operation["security"] == [{scheme[0]: []}], f"{method} {path}"
