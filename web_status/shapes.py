@@ -295,12 +295,16 @@ class JournalAnswer(Shape):
 
 
 class PerformanceFigures(Shape):
-    """Over closed trades, after charges."""
+    """Over closed trades, after charges, rupees; `rolling_` over the last 30, the rest over all."""
 
     rolling_expectancy: float
     rolling_win_rate: float
     rolling_avg_win: float
     rolling_avg_loss: float
+    expectancy: float
+    win_rate: float
+    avg_win: float
+    avg_loss: float
     total_trades: int
     sharpe_ratio: float
     max_drawdown_pct: float

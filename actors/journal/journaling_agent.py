@@ -15,7 +15,14 @@ from typing import Any
 from actors.actor import Actor
 from domain.clock import exchange_time, iso_utc
 from domain.intents import SizedIntent
-from domain.journal.performance import ClosedTrade, by_strategy, metrics, strategy_odds, strategy_of
+from domain.journal.performance import (
+    ClosedTrade,
+    by_strategy,
+    metrics,
+    sessions_between,
+    strategy_odds,
+    strategy_of,
+)
 from domain.journal.trade import trade_row
 from messages.codec import from_plain
 from messages.lifecycle import NodeRestarted
@@ -25,6 +32,7 @@ from persistence.journal import JournalStore
 from persistence.orders import OrderStore
 
 RISK = "risk_agent"
+SEGMENT = "NFO"
 
 
 class JournalingAgent(Actor):
@@ -81,17 +89,19 @@ class JournalingAgent(Actor):
 
     def _report(self) -> None:
         trades, by_kind = [], defaultdict(list)
-        for row in reversed(self._store.entries(closed_only=True)):
+        rows = self._store.entries(closed_only=True)
+        for row in sorted(rows, key=lambda row: (row["exit_ns"], row["id"])):
             tag, day = row["strategy_tag"], exchange_time(row["exit_ns"]).date()
             trade = ClosedTrade(tag, day, Decimal(row["pnl"]), row["slippage_ticks"])
             trades.append(trade)
             by_kind[strategy_of(tag, row["instrument"])].append(trade)
         odds = (strategy_odds(kind, rows) for kind, rows in by_kind.items())
         self.context.announce(OddsMeasured(odds=tuple(one for one in odds if one)))
-        as_of = iso_utc(self.context.now_ns())
+        as_of, runtime = iso_utc(self.context.now_ns()), self.context.runtime
+        sessions = sessions_between(runtime.calendars.get(SEGMENT), trades)
         self.context.report(
             {
-                "metrics": metrics(trades, self.context.runtime.settings.capital, as_of),
+                "metrics": metrics(trades, runtime.settings.capital, as_of, sessions),
                 "strategy_breakdown": by_strategy(trades),
             }
         )

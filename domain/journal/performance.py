@@ -1,19 +1,21 @@
 """How trades did: expectancy, Sharpe, drawdown, by strategy (`tomic.md` 9.5). Closed trades only.
 
-Rupees are Decimal; ratios are floats. Sharpe comes from daily P&L, times the root of 252; drawdown
-is a share of the peak of capital.
+Rupees are Decimal; ratios are floats. Sharpe comes from daily P&L, times the root of 252: a session
+in which nothing closed is a day of 0, for a year has 252 of either kind. Drawdown is a share of the
+peak of capital. Trades stand in the order of their closing.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from domain.calendar import ExchangeCalendar
 from domain.readings import StrategyOdds
 
 ROLLING_TRADES = 30
@@ -63,9 +65,26 @@ def strategy_odds(strategy: str, trades: Sequence[ClosedTrade]) -> StrategyOdds 
     return StrategyOdds(strategy, ROLLING_TRADES, found["win_rate"], reward_risk)
 
 
-def sharpe_ratio(trades: Sequence[ClosedTrade], capital: Decimal) -> float:
-    """Annualised, from daily P&L over capital; 0 with fewer than two days or no spread."""
-    daily: dict[date, float] = defaultdict(float)
+def sessions_between(
+    calendar: ExchangeCalendar | None, trades: Sequence[ClosedTrade]
+) -> tuple[date, ...]:
+    """Days that traded from the first close to the last; none without a calendar."""
+    if calendar is None or not trades:
+        return ()
+    first = min(trade.closed_on for trade in trades)
+    last = max(trade.closed_on for trade in trades)
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return tuple(day for day in days if calendar.session(day))
+
+
+def sharpe_ratio(
+    trades: Sequence[ClosedTrade], capital: Decimal, sessions: Collection[date] = ()
+) -> float:
+    """Annualised, from daily P&L over capital; 0 with fewer than two days or no spread.
+
+    `sessions` are the days that traded: one without a close counts as a return of 0.
+    """
+    daily: dict[date, float] = defaultdict(float, dict.fromkeys(sessions, 0.0))
     for trade in trades:
         daily[trade.closed_on] += float(trade.net / capital)
     returns = list(daily.values())
@@ -89,16 +108,24 @@ def max_drawdown_share(trades: Sequence[ClosedTrade], capital: Decimal) -> float
     return float(worst)
 
 
-def metrics(trades: Sequence[ClosedTrade], capital: Decimal, as_of: str) -> dict[str, Any]:
-    """The `metrics` object of GET /tomic/analytics; rolling figures over the last 30 trades."""
-    rolling = expectancy(trades[-ROLLING_TRADES:])
+def metrics(
+    trades: Sequence[ClosedTrade], capital: Decimal, as_of: str, sessions: Collection[date] = ()
+) -> dict[str, Any]:
+    """The `metrics` object of GET /tomic/analytics: `rolling_` figures over the last 30 trades, all
+    others over all of them.
+    """
+    rolling, ever = expectancy(trades[-ROLLING_TRADES:]), expectancy(trades)
     return {
         "rolling_expectancy": rolling["expectancy"],
         "rolling_win_rate": rolling["win_rate"],
         "rolling_avg_win": rolling["average_win"],
         "rolling_avg_loss": rolling["average_loss"],
+        "expectancy": ever["expectancy"],
+        "win_rate": ever["win_rate"],
+        "avg_win": ever["average_win"],
+        "avg_loss": ever["average_loss"],
         "total_trades": len(trades),
-        "sharpe_ratio": sharpe_ratio(trades, capital),
+        "sharpe_ratio": sharpe_ratio(trades, capital, sessions),
         "max_drawdown_pct": 100 * max_drawdown_share(trades, capital),
         "last_updated": as_of,
     }

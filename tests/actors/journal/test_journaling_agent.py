@@ -155,3 +155,26 @@ def test_thirty_closed_trades_make_the_odds_that_risk_hears(desk) -> None:
     news = {"life": 2, "reason": "killed", "handles_orders": True}
     context.deliver(agent, NodeRestarted(name="risk_agent", **news))
     assert context.heard(OddsMeasured)[-1].odds == (odds,)
+
+
+def test_drawdown_goes_by_the_order_of_closing_not_of_entering(desk: Desk) -> None:
+    store = JournalStore(open_engine(desk.runtime.journal_url))
+    blank = {
+        "correlation_id": "c", "strategy_tag": "TOMIC_IRON_CONDOR_NIFTY", "instrument": "NIFTY",
+        "exchange": "NFO", "direction": "SELL", "quantity": 65, "entry_reason": "",
+        "entry_reason_meta": "{}", "regime_phase": "CONGESTION", "regime_score": 0,
+        "vix_at_entry": 14.0, "sizing_chain": "[]", "fill_rate": 1.0, "entry_ns": desk.now_ns,
+    }  # fmt: skip
+    # The loser is entered second and closed first: 1,000,000 -> 900,000 is a tenth; the other way
+    # round 1,100,000 -> 1,000,000 would be less.
+    for name in ("gains", "loses"):
+        store.write_entry({**blank, "event_id": name, "strategy_id": name})
+    for number, (name, net) in enumerate([("loses", -100_000), ("gains", 100_000)], 1):
+        amounts = {"gross": Decimal(net), "charges": Decimal(0), "net": Decimal(net)}
+        store.close_entry(
+            name, at_ns=desk.now_ns + number, reason="tp_hit", detail="", exit_price=1.0,
+            amounts=amounts,
+        )  # fmt: skip
+    context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
+    JournalingAgent(context, None).start()
+    assert context.reports[-1]["metrics"]["max_drawdown_pct"] == pytest.approx(10.0)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 
 import pytest
 
+from domain.calendar import ExchangeCalendar, SessionHours
 from domain.journal.performance import (
     ClosedTrade,
     by_strategy,
     expectancy,
     max_drawdown_share,
     metrics,
+    sessions_between,
     sharpe_ratio,
     strategy_odds,
     strategy_of,
@@ -62,6 +64,23 @@ def test_sharpe_comes_from_days_not_from_trades() -> None:
     assert found == pytest.approx(math.sqrt(252 / 2))
 
 
+def test_a_session_in_which_nothing_closed_is_a_day_of_nothing() -> None:
+    # Returns 2 %, 0, 0, 0: mean 0.5 %, squares 1.5^2 + 3 x 0.5^2 = 3, sample spread 1 %.
+    sessions = [date(2026, 11, day) for day in (2, 3, 4, 5)]
+    found = sharpe_ratio([trade(2_000, 2)], CAPITAL, sessions)
+    assert found == pytest.approx(0.5 * math.sqrt(252))
+
+
+def test_sessions_between_closes_leave_out_weekends_and_holidays() -> None:
+    hours = SessionHours(date(2026, 1, 1), time(9, 15), time(15, 30), time(15, 0), time(15, 15))
+    calendar = ExchangeCalendar("NFO", (hours,), {date(2026, 11, 10): "a holiday"})
+    # 5 November 2026 is a Thursday; 7 and 8 are the weekend.
+    found = sessions_between(calendar, [trade(1, 11), trade(1, 5)])
+    assert [day.day for day in found] == [5, 6, 9, 11]
+    assert sessions_between(calendar, []) == ()
+    assert sessions_between(None, [trade(1)]) == ()
+
+
 def test_one_day_has_no_sharpe() -> None:
     assert sharpe_ratio([trade(1_000, 1), trade(-50, 1)], CAPITAL) == 0
 
@@ -72,6 +91,9 @@ def test_rolling_figures_take_the_last_thirty_trades() -> None:
     assert found["rolling_win_rate"] == 1
     assert found["rolling_expectancy"] == 100
     assert found["total_trades"] == 40
+    # Of all forty: 30 x 100 - 10 x 1,000 = -7,000, which is -175 each.
+    assert found["win_rate"] == 0.75
+    assert found["expectancy"] == pytest.approx(-175)
 
 
 def test_no_trades_give_zeros_not_errors() -> None:
