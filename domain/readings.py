@@ -151,7 +151,8 @@ class ChainSummary:
     expiry.
 
     `as_of_ns` is the time of the oldest quote behind `atm_iv`; without one, of the newest quote at
-    the money.
+    the money. What open interest tells (ratio, max pain, gamma exposure in rupees per per cent of
+    spot, walls) is NaN without any.
     """
 
     underlying: str
@@ -168,3 +169,5 @@ class ChainSummary:
     iv_source: str
     as_of_ns: int
     gamma_exposure: float = float("nan")
+    put_wall: float = float("nan")
+    call_wall: float = float("nan")

@@ -69,6 +69,22 @@ def max_pain(chain: np.ndarray) -> float:
     return float(strikes[np.argmin(paid @ interest)])
 
 
+def interest_walls(chain: np.ndarray) -> tuple[float, float]:
+    """(put wall, call wall): the strikes of greatest open interest (`tomic.md` 12.1), on a tie the
+    one nearer to the other side; NaN for a side without any.
+    """
+    puts, calls = chain[~chain["is_call"]], chain[chain["is_call"]]
+    return _wall(puts, nearest_last=True), _wall(calls, nearest_last=False)
+
+
+def _wall(side: np.ndarray, *, nearest_last: bool) -> float:
+    interest = np.maximum(side["open_interest"], 0)
+    if not interest.sum():
+        return float("nan")
+    tied = side["strike"][interest == interest.max()]
+    return float(tied.max() if nearest_last else tied.min())
+
+
 def gamma_exposure(chain: np.ndarray, spot: float) -> float:
     """Sum of gamma x open interest x spot^2 / 100, calls plus, puts minus (`tomic.md` 12.1)."""
     interest = np.maximum(chain["open_interest"], 0)

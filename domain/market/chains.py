@@ -19,6 +19,7 @@ from domain.instruments import Kind, Listing
 from domain.market.atm import nearest_strike
 from domain.market.chain_readings import (
     gamma_exposure,
+    interest_walls,
     iv_at_delta,
     max_pain,
     parity_forward,
@@ -178,6 +179,7 @@ class OptionChain:
         stamps = self._iv_ns[at_the_money]
         as_of_ns = int(stamps[told].min() if told.any() else stamps.max())
         puts, calls = columns[~columns["is_call"]], columns[columns["is_call"]]
+        put_wall, call_wall = interest_walls(columns)
         return ChainSummary(
             underlying=self.underlying,
             expiry=self.expiry,
@@ -193,6 +195,8 @@ class OptionChain:
             iv_source="feed" if fed else "synthetic" if len(known) else "missing",
             as_of_ns=as_of_ns,
             gamma_exposure=gamma_exposure(columns, spot),
+            put_wall=put_wall,
+            call_wall=call_wall,
         )
 
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.black76 import forward_of, price
 from domain.clock import seconds
@@ -15,6 +17,7 @@ from domain.instruments import Kind, Listing, option_symbol
 from domain.market.chain_readings import (
     constant_maturity_iv,
     gamma_exposure,
+    interest_walls,
     iv_at_delta,
     max_pain,
     put_call_ratio,
@@ -256,6 +259,64 @@ def test_gamma_exposure_counts_calls_plus_and_puts_minus():
     chain = interest([(100, True, 10), (100, False, 4)])
     chain["gamma"] = 0.02
     assert gamma_exposure(chain, 100) == pytest.approx((0.2 - 0.08) * 10_000 / 100)
+
+
+def test_walls_are_the_strikes_of_greatest_interest_and_ties_go_to_the_middle():
+    chain = interest([
+        (100, False, 70), (105, False, 90), (110, False, 90), (115, False, 10),
+        (100, True, 20), (110, True, 40), (115, True, 60), (120, True, 60),
+    ])  # fmt: skip
+    assert interest_walls(chain) == (110, 115)
+    put, call = interest_walls(interest([(100, True, 5), (100, False, -1)]))
+    assert math.isnan(put)
+    assert call == 100
+
+
+# strike, call interest, put interest, gamma
+SNAPSHOT = (
+    (25_800, 1_000, 9_000, 0.0008),
+    (25_900, 2_000, 6_000, 0.0012),
+    (26_000, 5_000, 5_000, 0.0015),
+    (26_100, 8_000, 2_000, 0.0011),
+    (26_200, 12_000, 1_000, 0.0007),
+)
+
+
+def test_a_whole_chain_worked_by_hand():
+    """Writers' cost at each strike, in thousands of rupees:
+
+    25800: puts 100 x 6 + 200 x 5 + 300 x 2 + 400 x 1 = 2,600; calls 0
+    25900: puts 100 x 5 + 200 x 2 + 300 x 1 = 1,200; calls 100 x 1 = 100: 1,300
+    26000: puts 100 x 2 + 200 x 1 = 400; calls 200 x 1 + 100 x 2 = 400: 800, the least
+    26100: puts 100; calls 300 + 200 x 2 + 100 x 5 = 1,200: 1,300
+    26200: calls 400 + 300 x 2 + 200 x 5 + 100 x 8 = 2,800
+
+    Gamma x (calls - puts): -6.4, -4.8, 0, +6.6, +7.7 = 3.1; x 26,000^2 / 100 = 20,956,000.
+    """
+    rows = [(strike, True, calls) for strike, calls, _, _ in SNAPSHOT]
+    rows += [(strike, False, puts) for strike, _, puts, _ in SNAPSHOT]
+    chain = interest(rows)
+    chain["gamma"] = [gamma for *_, gamma in SNAPSHOT] * 2
+    assert max_pain(chain) == 26_000
+    assert gamma_exposure(chain, 26_000) == pytest.approx(20_956_000)
+    assert put_call_ratio(chain) == pytest.approx(23 / 28)
+    assert interest_walls(chain) == (25_800, 26_200)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
+def test_no_strike_pays_less_than_max_pain(held):
+    if not sum(calls + puts for calls, puts in held):
+        return
+    strikes = [100 + 5 * number for number in range(len(held))]
+    rows = [(k, True, calls) for k, (calls, _) in zip(strikes, held, strict=True)]
+    rows += [(k, False, puts) for k, (_, puts) in zip(strikes, held, strict=True)]
+
+    def paid(at):
+        return sum(
+            interest_ * max(at - k if is_call else k - at, 0) for k, is_call, interest_ in rows
+        )
+
+    assert paid(max_pain(interest(rows))) == min(paid(k) for k in strikes)
 
 
 def test_a_delta_between_two_strikes_is_interpolated_and_never_extrapolated():
