@@ -252,10 +252,9 @@ class GeneratedMarket:
         return self._contracts.minutes_of(listing, minutes, level)
 
     def _underlying(self, name: str, first: date, last: date) -> Minutes:
-        past = self._past.minutes(name)
         live = self._lived.of(NAMES.index(name))
         from_ns, to_ns = midnight_ns(first), midnight_ns(last + timedelta(days=1))
-        return past.between(from_ns, to_ns).then(live.between(from_ns, to_ns))
+        return self._past.minutes(name, from_ns, to_ns).then(live.between(from_ns, to_ns))
 
     def _in_session(self, start_ns: np.ndarray, calendar: ExchangeCalendar) -> np.ndarray:
         """True for minutes the segment traded in, and for all that were lived through."""

@@ -24,7 +24,6 @@ from domain.clock import NS_PER_MINUTE, exchange_time
 
 UNBROKEN_DAYS = 5  # before today, of an always open market: more than the regime's 200 quarters
 SESSIONS = 320  # a year of volatility history, and the 260 daily bars of a warm start
-NAMES_KEPT = 4
 RANGE_SHARE = 0.3  # how far a minute reaches beyond its own open and close, in minute deviations
 EQUITY_VOLUME_A_MINUTE = 9_000.0
 
@@ -49,8 +48,6 @@ class Past:
         first = self.start_day - timedelta(days=UNBROKEN_DAYS)
         self.unbroken_ns = midnight_ns(first) if always_open else start_ns
         self._starts_ns, self._days, self._dates = _grid(calendar, start_ns, self.unbroken_ns)
-        self._made: dict[str, Minutes] = {}
-        self._closes: dict[str, np.ndarray] = {}
         self._nights = np.diff(self._starts_ns, prepend=0) > NS_PER_MINUTE
         self._paths = PastPaths(
             seed,
@@ -62,48 +59,50 @@ class Past:
 
     def levels(self) -> np.ndarray:
         """Prices at the start, in the order of NAMES."""
-        return np.array([self._close(name)[-1] for name in NAMES])
+        return self._closes_at(len(self._starts_ns) - 1)
 
     def close_before(self, day: date) -> np.ndarray:
         """The last prices before a date, in the order of NAMES; the first known when none are."""
         row = max(int(np.searchsorted(self._days, self._session_of(day))) - 1, 0)
-        return np.array([self._close(name)[row] for name in NAMES])
+        return self._closes_at(row)
 
-    def minutes(self, name: str) -> Minutes:
-        """All minutes of one name; those of the last few names are kept, for all are 200 MB."""
-        if name not in self._made:
-            if len(self._made) == NAMES_KEPT:
-                del self._made[next(iter(self._made))]
-            self._made[name] = self._make(name)
-        return self._made[name]
+    def minutes(self, name: str, from_ns: int, to_ns: int) -> Minutes:
+        """The minutes of one name that start in [from, to)."""
+        first = int(np.searchsorted(self._starts_ns, from_ns))
+        opens, close = self._opens_and_closes(name, first)
+        count = len(close)
+        reach = self._scenario.volatility / np.sqrt(252 * MINUTES_A_DAY) * RANGE_SHARE
+        rng = rng_of(self._seed, f"range {name}")
+        noise = rng.standard_normal((count, 2), dtype=np.float32)[::-1]
+        up, down = np.exp(reach * np.abs(noise.T))
+        high, low = np.maximum(opens, close) * up, np.minimum(opens, close) / down
+        volume = np.zeros(count, dtype=np.int64)
+        if name in EQUITIES:
+            rng = rng_of(self._seed, f"volume {name}")
+            traded = rng.standard_exponential(count, dtype=np.float32)[::-1]
+            volume = (EQUITY_VOLUME_A_MINUTE * traded).astype(np.int64)
+        starts_ns = self._starts_ns[first:]
+        return Minutes(starts_ns, opens, high, low, close, volume).between(from_ns, to_ns)
 
-    def _close(self, name: str) -> np.ndarray:
-        if name not in self._closes:
-            self._closes[name] = self._make(name).close
-        return self._closes[name]
+    def _closes_at(self, row: int) -> np.ndarray:
+        return np.array([self._opens_and_closes(name, row)[1][0] for name in NAMES])
 
-    def _make(self, name: str) -> Minutes:
+    def _opens_and_closes(self, name: str, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Prices of the minutes from that row on; only what a file bends is made from its start."""
         known = self.daily.get(name, {})
+        begin = 0 if known else max(first - 1, 0)  # a minute opens where the one before closed
         if name == VOLATILITY_INDEX:
             close = past_points(self._seed, last=self._scenario.volatility_index, days=self._days)
+            close = close[begin:]
             opens = np.concatenate((close[:1], close[:-1]))
         else:
-            path = self._paths.of(name)
+            path = self._paths.of(name, begin)
             close = np.exp(path) * self._anchor(name, path, known)
-            opens = np.where(self._nights, close, np.concatenate((close[:1], close[:-1])))
+            opens = np.concatenate((close[:1], close[:-1]))
+            opens = np.where(self._nights[begin:], close, opens)
         if known:
             self._follow(known, opens, close)
-        rng = rng_of(self._seed, f"range {name}")
-        reach = self._scenario.volatility / np.sqrt(252 * MINUTES_A_DAY) * RANGE_SHARE
-        noise = rng.standard_normal((len(close), 2), dtype=np.float32)[::-1]
-        up, down = np.exp(reach * np.abs(noise.T))
-        volume = np.zeros(len(close), dtype=np.int64)
-        if name in EQUITIES:
-            volume = (
-                EQUITY_VOLUME_A_MINUTE * rng.standard_exponential(len(close), dtype=np.float32)
-            ).astype(np.int64)
-        high, low = np.maximum(opens, close) * up, np.minimum(opens, close) / down
-        return Minutes(self._starts_ns, opens, high, low, close, volume)
+        return opens[first - begin :], close[first - begin :]
 
     def _anchor(self, name: str, path: np.ndarray, known: Mapping[date, HistoryBar]) -> float:
         """What the path is multiplied with: the file's last close is met, else the seed's level."""

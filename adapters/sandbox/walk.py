@@ -77,24 +77,25 @@ class PastPaths:
         swing = np.convolve(noise, decay)[:length]
         self._swing = swing * np.interp(before_end, SETTLING_MINUTES, (1.0, SWING_BEFORE))
 
-    def of(self, name: str) -> np.ndarray:
-        """The path of one index or equity."""
+    def of(self, name: str, first: int) -> np.ndarray:
+        """The path of one index or equity from that row on."""
         beta, own = BETAS[NAMES.index(name)]
-        moves = beta * (self._market + self._drift)
+        moves = beta * (self._market[first:] + self._drift[first:])
         if own:
-            moves = moves + self._moves(name, own)
-        path = np.cumsum(moves) + beta * self._swing
+            moves = moves + self._moves(name, own, first)
+        path = np.cumsum(moves) + beta * self._swing[first:]
         return np.asarray(path - path[-1])
 
-    def _moves(self, stream: str, volatility: float) -> np.ndarray:
+    def _moves(self, stream: str, volatility: float, first: int = 0) -> np.ndarray:
         """Independent moves of that volatility a year, and a larger one over each night."""
+        pace, day_starts = self._pace[first:], self._day_starts[first:]
         rng = rng_of(self._seed, stream)
         minute = volatility / np.sqrt(DAYS_A_YEAR * MINUTES_A_DAY)
-        moves = rng.standard_normal(len(self._pace), dtype=np.float32)[::-1].astype(float)
+        moves = rng.standard_normal(len(pace), dtype=np.float32)[::-1].astype(float)
         rng = rng_of(self._seed, f"{stream} nights")
-        nights = rng.standard_normal(int(self._day_starts.sum()))[::-1]
-        moves[self._day_starts] += OVERNIGHT * np.sqrt(MINUTES_A_DAY) * nights
-        return np.asarray(minute * moves * self._pace)
+        nights = rng.standard_normal(int(day_starts.sum()))[::-1]
+        moves[day_starts] += OVERNIGHT * np.sqrt(MINUTES_A_DAY) * nights
+        return np.asarray(minute * moves * pace)
 
 
 def past_points(seed: int, *, last: float, days: np.ndarray) -> np.ndarray:

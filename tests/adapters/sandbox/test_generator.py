@@ -210,6 +210,20 @@ def test_intraday_history_folds_into_the_daily_bar(shared):
         assert min(bar.low for bar in bars) == daily.low
 
 
+@pytest.mark.parametrize("name", ["NIFTY", "RELIANCE", "INDIAVIX"])
+@pytest.mark.parametrize("files", [False, True], ids=["generated", "from files"])
+def test_a_part_of_the_history_is_that_part_of_the_whole(name, files, tmp_path):
+    if files:
+        write_daily(tmp_path, "nifty", closes=[24_000 + n for n in range(40)], last=DAY)
+    market = market_of(history_dir=tmp_path if files else None)
+    listing = market.index.underlying(name)
+    whole = market.history(listing, "1m", DAY - timedelta(days=90), DAY)
+    for days in (1, 12, 45):
+        part = market.history(listing, "1m", DAY - timedelta(days=days), DAY)
+        assert part == whole[-len(part) :]
+        assert len(part) > 100
+
+
 def test_bars_start_with_the_session_and_never_lie_in_the_future(shared):
     nifty = shared.index.get("NSE_INDEX", "NIFTY")
     bars = shared.history(nifty, "15m", DAY, DAY + timedelta(days=5))
