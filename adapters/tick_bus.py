@@ -2,12 +2,14 @@
 
 A batch is one message of four parts: topic, msgpack header, msgpack meta, raw columns. Queues are
 bounded by high-water marks; what is dropped at one shows as a gap in the sequence, which the
-subscriber counts.
+subscriber counts. A publisher of ticks keeps its last-price table too, and writes it first: who
+missed a batch finds there what it missed.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ import msgpack
 import numpy as np
 import zmq
 
+from adapters.price_table import PriceWriter, table_path
+from domain.clock import NS_PER_S
 from domain.prices import BAR_DTYPE, CHAIN_DTYPE, TICK_DTYPE
 
 SCHEMA_VERSION = 1
@@ -24,6 +28,7 @@ SCHEMA_VERSION = 1
 # to drop.
 BATCHES_QUEUED_MAX = 10_000
 DRAIN_MAX = 1_000
+LAGS_KEPT = 1_024  # of the newest batches of a source, for its quantiles
 _DTYPES = {"tick": TICK_DTYPE, "bar": BAR_DTYPE, "chain": CHAIN_DTYPE}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -46,6 +51,35 @@ class Batch:
 
 
 @dataclass(slots=True)
+class SourceCounters:
+    """What a subscriber took from one source and lost of it, and how late it came.
+
+    `waiting_max` is the most batches that one drain found; a lag is from the receive stamp of a
+    batch's first tick, or from its sending, to its drain.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    missed: int = 0
+    waiting: int = 0
+    waiting_max: int = 0
+    lags_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS_KEPT))
+
+    def figures(self) -> dict[str, float]:
+        """As metrics: counts since the start, lags in milliseconds of the newest batches."""
+        lags_ns = list(self.lags_ns) or [0]
+        p50, p99 = np.percentile(lags_ns, [50, 99], method="inverted_cdf") * 1_000 / NS_PER_S
+        return {
+            "batches": self.batches,
+            "rows": self.rows,
+            "gaps": self.missed,
+            "waiting_max": self.waiting_max,
+            "lag_ms_p50": float(p50),
+            "lag_ms_p99": float(p99),
+        }
+
+
+@dataclass(slots=True)
 class BusCounters:
     """What a subscriber took, lost and refused; `refused` counts by reason."""
 
@@ -53,14 +87,17 @@ class BusCounters:
     rows: int = 0
     missed: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, SourceCounters] = field(default_factory=dict)
 
 
 class TickPublisher:
-    """One source's PUB socket at `<run_dir>/<source>.ipc`; made after the fork, used by one
-    thread."""
+    """One source's PUB socket at `<run_dir>/<source>.ipc`, and its last-price table once it has
+    ticks; made after the fork, used by one thread."""
 
     def __init__(self, run_dir: Path, source: str) -> None:
         self._source = source
+        self._table_path = table_path(run_dir, source)
+        self._prices: PriceWriter | None = None
         # Tells subscribers that a source was born again and counts from 1.
         self._epoch = os.urandom(8).hex()
         self._sequences: dict[str, int] = {}
@@ -74,11 +111,16 @@ class TickPublisher:
     ) -> int:
         """Sends a batch without waiting and returns its sequence within `topic`.
 
-        Raises ValueError for columns that are none of TICK_DTYPE, BAR_DTYPE, CHAIN_DTYPE.
+        Raises ValueError for columns that are none of TICK_DTYPE, BAR_DTYPE, CHAIN_DTYPE, and
+        BlockingIOError while another process writes this source's table.
         """
         name = _NAMES.get(columns.dtype)
         if name is None:
             raise ValueError(f"columns of dtype {columns.dtype} do not travel on the bus")
+        if name == "tick":
+            if self._prices is None:
+                self._prices = PriceWriter(self._table_path)
+            self._prices.write(columns)
         sequence = self._sequences[topic] = self._sequences.get(topic, 0) + 1
         header = (
             SCHEMA_VERSION, self._source, self._epoch, sequence, sent_ns, name, len(columns),
@@ -89,8 +131,11 @@ class TickPublisher:
         return sequence
 
     def close(self) -> None:
-        """Closes the socket; what is still queued is dropped."""
+        """Closes the socket; what is still queued is dropped. The table stays for its readers."""
         self._socket.close()
+        if self._prices:
+            self._prices.close()
+            self._prices = None
 
 
 class TickSubscriber:
@@ -112,9 +157,12 @@ class TickSubscriber:
         edge-triggered."""
         self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
 
-    def drain(self, batches_max: int = DRAIN_MAX) -> list[Batch]:
+    def drain(self, batches_max: int = DRAIN_MAX, *, now_ns: int = 0) -> list[Batch]:
         """What has arrived, oldest first. Fewer than `batches_max` means all was taken; otherwise
-        drain again, for the edge-triggered descriptor will not tell of the rest."""
+        drain again, for the edge-triggered descriptor will not tell of the rest.
+
+        Lags are counted to `now_ns`, on the clock of the receive stamps; to 0, none are.
+        """
         batches: list[Batch] = []
         while len(batches) < batches_max:
             try:
@@ -124,7 +172,15 @@ class TickSubscriber:
             batch = self._read(parts)
             if batch:
                 batches.append(batch)
+                self._note(batch, now_ns)
+        for source in self.counters.sources.values():
+            source.waiting_max = max(source.waiting_max, source.waiting)
+            source.waiting = 0
         return batches
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """By source: what came, what was lost, how late it came."""
+        return {name: source.figures() for name, source in self.counters.sources.items()}
 
     def sequence(self, source: str, topic: str) -> int:
         """The newest sequence drained of that source and topic; 0 when none was."""
@@ -150,17 +206,27 @@ class TickSubscriber:
             self._refuse("frame")
             return None
         missed = self._missed((source, topic.bytes.decode()), epoch, sequence)
-        self.counters.batches += 1
-        self.counters.rows += rows
         return Batch(topic.bytes.decode(), source, sequence, sent_ns, columns, words, missed)
+
+    def _note(self, batch: Batch, now_ns: int) -> None:
+        self.counters.batches += 1
+        self.counters.rows += len(batch.columns)
+        self.counters.missed += batch.missed
+        source = self.counters.sources.setdefault(batch.source, SourceCounters())
+        source.batches += 1
+        source.rows += len(batch.columns)
+        source.missed += batch.missed
+        source.waiting += 1
+        if now_ns:
+            has_ticks = len(batch.columns) and batch.columns.dtype == TICK_DTYPE
+            since_ns = int(batch.columns["received_ns"][0]) if has_ticks else batch.sent_ns
+            source.lags_ns.append(now_ns - since_ns)
 
     def _missed(self, key: tuple[str, str], epoch: str, sequence: int) -> int:
         before, last = self._last.get(key, ("", 0))
         self._last[key] = (epoch, sequence)
         # Nothing is known of what a source sent before it was first heard.
-        missed = sequence - last - 1 if before == epoch else 0
-        self.counters.missed += missed
-        return missed
+        return sequence - last - 1 if before == epoch else 0
 
     def _refuse(self, reason: str) -> None:
         self.counters.refused[reason] = self.counters.refused.get(reason, 0) + 1

@@ -240,7 +240,7 @@ class HostContext:
         """Hands over all batches that have arrived; its descriptor is edge-triggered."""
         more = self.subscriber is not None
         while more and self.subscriber is not None:
-            batches = self.subscriber.drain()
+            batches = self.subscriber.drain(now_ns=self.now_ns())
             for batch in batches:
                 self.hand_over(batch)
             more = len(batches) == DRAIN_MAX

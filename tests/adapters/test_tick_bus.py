@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zmq
 
+from adapters.price_table import PriceReader, table_path
 from adapters.tick_bus import SCHEMA_VERSION, TickPublisher, TickSubscriber
 from domain.prices import BAR_DTYPE, TICK_DTYPE
 
@@ -205,6 +206,75 @@ def test_a_batch_that_cannot_be_read_is_counted_and_dropped(run_dir, opened, hea
 
 def test_a_header_that_is_not_msgpack_is_counted_and_dropped(run_dir, opened):
     assert send_raw(run_dir, opened, b"\xc1") == {"frame"}
+
+
+def test_a_source_keeps_the_newest_price_of_each_listing_for_those_who_missed_a_batch(
+    run_dir, opened
+):
+    publisher = opened(TickPublisher(run_dir, "shard.test.1"))
+    for listing, price in ((7, 100.0), (8, 50.0), (7, 101.0)):
+        columns = ticks(price)
+        columns["listing"] = listing
+        publisher.publish("ticks.test", columns, {}, 0)  # nobody subscribed to it
+
+    reader = PriceReader(table_path(run_dir, "shard.test.1"))
+    assert [reader.read(listing).ltp for listing in (7, 8)] == [101.0, 50.0]
+
+
+def test_bars_have_no_price_table(run_dir, opened):
+    opened(TickPublisher(run_dir, "bars")).publish("bars.1m", np.zeros(1, BAR_DTYPE), {}, 0)
+
+    assert not table_path(run_dir, "bars").exists()
+
+
+def test_a_subscriber_counts_by_source_what_came_what_was_lost_and_how_late(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    before = subscriber.counters.sources["shard.test.1"].batches
+    publisher._sequences["ticks.test"] = last + 4
+    for received_ns in (1_000, 2_000):
+        columns = ticks(1.0, 2.0)
+        columns["received_ns"] = [received_ns, 9_000]
+        publisher.publish("ticks.test", columns, {}, 5_000)
+    publisher.publish("ticks.test", ticks(), {}, 5_000)
+    deadline = time.monotonic() + 10
+    while subscriber.sequence("shard.test.1", "ticks.test") < last + 7:
+        assert time.monotonic() < deadline
+        subscriber.drain(now_ns=10_000)
+
+    counters = subscriber.counters.sources["shard.test.1"]
+    assert counters.batches - before == 3
+    assert counters.rows == before + 4  # what joined it had one row each
+    assert counters.missed == 4
+    assert list(counters.lags_ns) == [9_000, 8_000, 5_000]
+
+
+def test_a_sources_figures_tell_quantiles_in_milliseconds_and_the_deepest_queue(run_dir, opened):
+    _, subscriber, _ = pair(run_dir, opened)
+    counters = subscriber.counters.sources["shard.test.1"]
+    counters.lags_ns.extend(range(1_000_000, 101_000_000, 1_000_000))
+    counters.batches, counters.rows, counters.missed, counters.waiting_max = 100, 900, 2, 7
+
+    assert subscriber.figures() == {
+        "shard.test.1": {
+            "batches": 100, "rows": 900, "gaps": 2, "waiting_max": 7,
+            "lag_ms_p50": 50.0, "lag_ms_p99": 99.0,
+        }
+    }  # fmt: skip
+
+
+def test_the_most_batches_that_waited_for_one_drain_are_remembered(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    counters = subscriber.counters.sources["shard.test.1"]
+    counters.waiting_max = 0
+    for price in (1.0, 2.0, 3.0):
+        publisher.publish("ticks.test", ticks(price), {}, 0)
+    deadline = time.monotonic() + 10
+    deepest = 0
+    while subscriber.sequence("shard.test.1", "ticks.test") < last + 3:
+        assert time.monotonic() < deadline
+        deepest = max(deepest, len(subscriber.drain()))
+
+    assert counters.waiting_max == deepest >= 1
 
 
 def publish_forever(run_dir, stop):

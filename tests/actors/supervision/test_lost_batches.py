@@ -29,7 +29,7 @@ def test_lost_and_unreadable_batches_are_alerted_at_most_once_a_minute(clock: An
     postman: Any = None
     context = HostContext("reader", 1, shared, postman, logger)
     counters = BusCounters()
-    subscriber: Any = SimpleNamespace(drain=list, counters=counters)
+    subscriber: Any = SimpleNamespace(drain=lambda **_: [], counters=counters)
     context.subscriber = subscriber
     said: list[AlertRaised] = []
     context.announce = said.append  # type: ignore[method-assign, assignment]
