@@ -56,6 +56,69 @@ class Regime:
     stale_after_s: float = 1800.0
 
 
+class VixRegime(StrEnum):
+    """Band of the volatility index for the day's plans (`tomic.md` 12.1)."""
+
+    UNKNOWN = "UNKNOWN"
+    TOO_LOW = "TOO_LOW"
+    NORMAL = "NORMAL"
+    ELEVATED = "ELEVATED"
+    HIGH = "HIGH"
+    EXTREME = "EXTREME"
+
+
+class PcrBias(StrEnum):
+    """What the put-call ratio of open interest says (`tomic.md` 12.1)."""
+
+    BULLISH = "BULLISH"
+    BEARISH = "BEARISH"
+    NEUTRAL = "NEUTRAL"
+
+
+class Trend(StrEnum):
+    """Price against the mean of 20 daily closes (`tomic.md` 12.1)."""
+
+    ABOVE = "ABOVE_20MA"
+    BELOW = "BELOW_20MA"
+    NEUTRAL = "NEUTRAL"
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlyingContext:
+    """One underlying's part of the market's context; index points, NaN is not known.
+
+    What open interest tells is of the front expiry at `as_of_ns`, 0 for never.
+    """
+
+    underlying: str
+    price: float
+    trend: Trend = Trend.NEUTRAL
+    previous_high: float = float("nan")
+    previous_low: float = float("nan")
+    expiry: date | None = None
+    put_call_ratio: float = 1.0
+    pcr_bias: PcrBias = PcrBias.NEUTRAL
+    max_pain: float = float("nan")
+    put_wall: float = float("nan")
+    call_wall: float = float("nan")
+    gamma_exposure: float = float("nan")
+    as_of_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarketContext:
+    """What the day's plans go by (`tomic.md` 12.1); `vix` 0 means never seen."""
+
+    vix: float
+    vix_regime: VixRegime
+    underlyings: tuple[UnderlyingContext, ...]
+    as_of_ns: int
+
+    def of(self, underlying: str) -> UnderlyingContext | None:
+        """That underlying's part."""
+        return next((row for row in self.underlyings if row.underlying == underlying), None)
+
+
 @dataclass(frozen=True, slots=True)
 class StrategyOdds:
     """How often a strategy won over its newest closed trades, and average win over average loss."""

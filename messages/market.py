@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from domain.intents import Leg, Refusal, ResolvedStructure
-from domain.readings import ChainSummary, FreshnessMark, VolatilityReading
+from domain.readings import ChainSummary, FreshnessMark, MarketContext, VolatilityReading
 from messages.base import Message, Overflow
 
 
@@ -207,6 +207,16 @@ class VolatilityRead(Message):
     @property
     def subject(self) -> str:
         return self.reading.underlying
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextChanged(Message):
+    """The market context agent's snapshot, at most once a minute; news when one of its words (a
+    band, a bias, a trend) is another than before.
+    """
+
+    context: MarketContext
+    is_news: bool
 
 
 @dataclass(frozen=True, kw_only=True)

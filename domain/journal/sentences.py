@@ -32,6 +32,11 @@ _STRUCTURES = {
     "CALENDAR_DIAGONAL": "calendar",
     "GAMMA_CAPTURE": "gamma capture",
 }
+_TRENDS = {
+    "ABOVE_20MA": "above its 20-day mean",
+    "BELOW_20MA": "below its 20-day mean",
+    "NEUTRAL": "at its 20-day mean",
+}
 
 
 def decision_line(kind: str, fact: Fact) -> str | None:
@@ -101,6 +106,22 @@ def _regime(fact: Fact) -> str:
         f"regime: {regime['phase'].lower()} on {regime['timeframe']} bars, "
         f"score {regime['score']:+d}, VIX {regime['vix']:.1f}{flags}"
     )
+
+
+def _context(fact: Fact) -> str | None:
+    if not fact["is_news"]:
+        return None
+    context = fact["context"]
+    if context["vix_regime"] == "UNKNOWN":
+        vix = "VIX unknown"
+    else:
+        vix = f"VIX {context['vix']:.1f} {context['vix_regime'].lower().replace('_', ' ')}"
+    parts = [
+        f"{row['underlying']} {_TRENDS[row['trend']]}, put/call {row['put_call_ratio']:.2f} "
+        f"{row['pcr_bias'].lower()}"
+        for row in context["underlyings"]
+    ]
+    return "context: " + "; ".join([vix, *parts])
 
 
 def _raised(fact: Fact) -> str:
@@ -194,6 +215,7 @@ def _switched(fact: Fact) -> str:
 
 _SPEAKERS: dict[str, Callable[[Fact], str | None]] = {
     "RegimeChanged": _regime,
+    "ContextChanged": _context,
     "ScanCompleted": _scanned,
     "SignalRaised": _raised,
     "SignalRouted": _routed,

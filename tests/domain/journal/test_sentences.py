@@ -23,6 +23,18 @@ def test_a_refusal_by_risk_names_structure_and_reason() -> None:
     )
 
 
+def test_a_context_is_a_line_only_when_a_word_of_it_changed() -> None:
+    nifty = {
+        "underlying": "NIFTY", "trend": "ABOVE_20MA", "put_call_ratio": 1.35, "pcr_bias": "BULLISH"
+    }  # fmt: skip
+    context = {"vix": 14.23, "vix_regime": "TOO_LOW", "underlyings": [nifty]}
+    line = decision_line("ContextChanged", {"context": context, "is_news": True})
+    assert line == ("context: VIX 14.2 too low; NIFTY above its 20-day mean, put/call 1.35 bullish")
+    assert decision_line("ContextChanged", {"context": context, "is_news": False}) is None
+    unknown = {"context": context | {"vix_regime": "UNKNOWN"}, "is_news": True}
+    assert decision_line("ContextChanged", unknown).startswith("context: VIX unknown; NIFTY")
+
+
 def test_a_scan_without_signals_says_its_first_reasons() -> None:
     line = decision_line("ScanCompleted", scan("A", "B", "C", "D"))
     assert line == "volatility: NIFTY: a; NIFTY: b; NIFTY: c"
