@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 from adapters.openalgo.rest import OpenAlgoBroker
 from adapters.openalgo.stream import OpenAlgoStream
-from adapters.ports import BrokerPort, FeedStream, ReplayMarket
+from adapters.ports import BrokerPort, FeedStream, Messenger, ReplayMarket
 from adapters.sandbox.account_settings import account_settings
 from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.recording import read_recording
 from adapters.sandbox.server import SandboxServer
+from adapters.telegram import Telegram
 from domain.brokers import BrokerEndpoint, Capabilities
 from domain.calendar import ExchangeCalendar
 from domain.errors import ConfigurationFault
@@ -57,6 +58,11 @@ def open_stream(
 ) -> FeedStream:
     """A market data socket, not yet open. `steps` asks for the markers of a stepped replay."""
     return _adapter(endpoint).stream(endpoint.websocket_url, key, index, clock=clock, steps=steps)
+
+
+def open_messenger(url: str, token: str, chat_id: str) -> Messenger:
+    """The way to a person: a Telegram bot behind `url`; connects on its first message."""
+    return Telegram(url, token, chat_id)
 
 
 def open_replay_market(control_port: int) -> ReplayMarket:

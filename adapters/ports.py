@@ -124,6 +124,24 @@ class FeedStream(Protocol):
 StreamFactory = Callable[[Callable[[], int]], FeedStream]
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a message to a person. Of a failure `reason` says why, without any secret;
+    `wait_s` is the pause the server asked for; `lasting` when only a person can change it."""
+
+    delivered: bool
+    reason: str = ""
+    wait_s: float = 0.0
+    lasting: bool = False
+
+
+class Messenger(Protocol):
+    """A way to a person's telephone."""
+
+    def send(self, text: str) -> Delivery:
+        """One attempt; blocks for some seconds at most and does not raise."""
+
+
 class ReplayMarket(Protocol):
     """The sandbox exchange's clock, as the stepper drives it through the control port."""
 

@@ -19,8 +19,6 @@ NOT_YET = {
     "TOMIC_SNIPER_SYMBOLS": "what the directional agent looks at",
     "TOMIC_MARKET_TZ": "another zone than the exchange's own",
     "TOMIC_ZMQ_PORT": "a port for the data bus, which uses local sockets",
-    "TELEGRAM_BOT_TOKEN": "send alerts to Telegram",
-    "TELEGRAM_CHAT_ID": "the chat that alerts go to",
     "MULTI_BROKER_APIKEY_CACHE_TTL_S": "seconds for which a broker's fetched key is kept",
     "MULTI_BROKER_ALLOW_LOCAL_DB_FALLBACK": "use the local user's own key for a broker",
 }

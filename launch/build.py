@@ -69,7 +69,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
         places = read_endpoints(topology, settings, variables, execution_broker)
     sandbox = any(row.sandbox for row in (*places.brokers, *places.feeds))
     keys = places.keys | _sandbox_keys(data_dir, places)
-    keys["http"] = variables[env.API_KEY]
+    keys |= {"http": variables[env.API_KEY], **env.telegram_key(variables)}
     _check_ports(places, settings)
     urls = {
         group: settings.database_url or f"sqlite:///{data_dir / file}"

@@ -1,7 +1,8 @@
 """Feed selector: says which broker's ticks are believed (`tomic.md` 11.2).
 
-Hears FeedStateChanged of every feed, their ticks, the session's close and restarts; announces
-FeedSwitched and reports `ws_data`, the feed as the status shows it.
+Hears FeedStateChanged of every feed, their ticks, the session and restarts; announces FeedSwitched
+and reports `ws_data`, the feed as the status shows it. What is lost and what is back is an alert.
+Twins: failover, watch.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from actors.actor import Actor, Context
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.feeds import failover
-from domain.feeds.failover import Choice, FeedHealth, Switch
+from domain.feeds.failover import USABLE, Choice, FeedHealth, Switch
+from domain.feeds.watch import FeedSigns, FeedWatch, watch_feeds
 from messages.lifecycle import NodeRestarted
-from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
+from messages.market import FeedStateChanged, FeedSwitched, SessionClosed, SessionOpened
 from persistence.database import open_engine
 from persistence.latches import Latch, read_latch, write_latch
 
@@ -37,6 +39,12 @@ class FeedSelector(Actor):
         self._views: dict[str, FeedStateChanged] = {}
         self._ticked: dict[str, set[int]] = {name: set() for name in self._sequence}
         self._tick_ns = dict.fromkeys(self._sequence, 0)
+        self._unusable_ns = dict.fromkeys(self._sequence, context.now_ns())
+        self._watch: FeedWatch | None = None  # outside of the session nobody is told
+        plan = context.runtime.replay
+        # A recorded price stands until its next row: that silence is none.
+        stands_s = plan.interval_ns / NS_PER_S if plan else 0.0
+        self._stale_after_s = context.runtime.settings.feed_stale_alert_after_s + stands_s
         self._error, self._error_ns = "", 0
         wait_s = FIRST_DECISION_AFTER_S if context.life == 1 else 0.0
         self._decides_ns = context.now_ns() + seconds(wait_s)
@@ -56,6 +64,10 @@ class FeedSelector(Actor):
         if message.broker not in self._feeds:
             return
         self._views[message.broker] = message
+        if message.state in USABLE:
+            self._unusable_ns[message.broker] = 0
+        elif not self._unusable_ns[message.broker]:
+            self._unusable_ns[message.broker] = self.context.now_ns()
         if message.reason and message.state != "live":
             self._error, self._error_ns = message.reason, self.context.now_ns()
         self._feeds[message.broker] = failover.after_report(
@@ -68,7 +80,11 @@ class FeedSelector(Actor):
         )
         self._check()
 
-    def on_session_closed(self, message: SessionClosed) -> None:
+    def on_session_opened(self, _message: SessionOpened) -> None:
+        self._watch = self._watch or FeedWatch(self.context.now_ns())
+
+    def on_session_closed(self, _message: SessionClosed) -> None:
+        self._watch = None
         self._feeds = {name: failover.after_close(row) for name, row in self._feeds.items()}
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
@@ -94,7 +110,27 @@ class FeedSelector(Actor):
         switch = failover.decide(self._sequence, self._canonical, self._feeds, now_ns)
         if switch and now_ns >= self._decides_ns:
             self._switch(switch)
+        self._look_after(now_ns)
         self._report(now_ns)
+
+    def _look_after(self, now_ns: int) -> None:
+        if self._watch is None:
+            return
+        signs = {
+            name: FeedSigns(
+                row.state, self._reason_of(name), self._unusable_ns[name], self._tick_ns[name]
+            )
+            for name, row in self._feeds.items()
+        }
+        self._watch, alerts = watch_feeds(
+            self._watch, signs, self._canonical, now_ns, stale_after_s=self._stale_after_s
+        )
+        for alert in alerts:
+            self.context.alert(alert.level, alert.text, alert.key)
+
+    def _reason_of(self, broker: str) -> str:
+        view = self._views.get(broker)
+        return view.reason if view else ""
 
     def _switch(self, switch: Switch) -> None:
         left, now_ns = self._canonical, self.context.now_ns()

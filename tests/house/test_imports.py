@@ -16,7 +16,7 @@ HOMES = {
     "thespian": ("actors.host", "system", "launch"),
     "zmq": ("adapters.tick_bus",),
     "msgpack": ("messages.codec", "adapters.tick_bus", "actors.hosting"),
-    "requests": ("adapters.http",),
+    "requests": ("adapters.http", "adapters.telegram"),
     "websocket": tuple(
         f"adapters.{name}.stream" for name in ("openalgo", "kite", "smartapi", "dhan")
     ),
@@ -40,8 +40,8 @@ HOMES = {
 }
 # A noun imports those before it. Settings name instruments, so they come after them.
 NOUNS = (
-    "clock", "errors", "instruments", "settings", "calendar", "brokers", "prices", "readings",
-    "intents", "orders", "positions",
+    "clock", "errors", "instruments", "setting_values", "settings", "calendar", "brokers", "prices",
+    "readings", "intents", "orders", "positions",
 )  # fmt: skip
 FRONT_DOOR = ("adapters.ports", "adapters.catalogue", "adapters.tick_bus")
 

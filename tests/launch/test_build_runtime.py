@@ -154,13 +154,13 @@ def test_a_start_says_which_keys_are_set_in_vain(
     topology: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MULTI_BROKER_ZERODA_URL", "http://desk.example:5002")
-    monkeypatch.setenv("TOMIC_TELEGRAM_ALERTS", "true")
+    monkeypatch.setenv("TOMIC_DITM_OFFSET", "ITM2")
     notes = build(topology).notes
     assert notes == (
         "MULTI_BROKER_ZERODA_URL is no key and has no effect; "
         "did you mean MULTI_BROKER_ZERODHA_URL?",
-        "TOMIC_TELEGRAM_ALERTS has no effect yet: "
-        "send CRITICAL and RISK alerts to Telegram when it is configured",
+        "TOMIC_DITM_OFFSET has no effect yet: "
+        "strike of a deep in-the-money option when no greeks are known",
     )
 
 

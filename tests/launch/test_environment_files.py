@@ -12,7 +12,7 @@ from domain.errors import ConfigurationFault
 from domain.setting_notes import setting_notes
 from domain.settings import Settings, read_settings
 from launch.configuration import env_example, mask, rows
-from launch.environment import ensure_api_key, read_env_file
+from launch.environment import ensure_api_key, read_env_file, telegram_key
 
 
 def write(path: Path, text: str) -> Path:
@@ -82,3 +82,12 @@ def test_an_example_that_is_uncommented_whole_is_a_start_with_the_defaults(
     variables = read_env_file(write(tmp_path / ".env", keys))
     assert read_settings(variables) == Settings()
     assert not any(" is no key" in note for note in setting_notes(variables))
+
+
+def test_a_bots_token_must_fit_into_an_address_and_is_never_shown() -> None:
+    good = "1234567890:AAH-stand_in_token_of_the_tests_0001"
+    assert telegram_key({"TELEGRAM_BOT_TOKEN": f" {good} "}) == {"telegram": good}
+    assert telegram_key({"TELEGRAM_BOT_TOKEN": ""}) == telegram_key({}) == {}
+    with pytest.raises(ConfigurationFault, match="TELEGRAM_BOT_TOKEN must be digits") as refused:
+        telegram_key({"TELEGRAM_BOT_TOKEN": good + "/../x"})
+    assert good not in str(refused.value)

@@ -7,7 +7,7 @@ from actors.feeds import feed_selector as module
 from actors.feeds.feed_selector import FIRST_DECISION_AFTER_S, FeedSelector
 from domain.prices import TICK_DTYPE
 from messages.lifecycle import NodeRestarted
-from messages.market import FeedStateChanged, FeedSwitched, SessionClosed
+from messages.market import FeedStateChanged, FeedSwitched, SessionClosed, SessionOpened
 from tests.kit.feed_makers import DAY, make_feed_runtime
 from tests.kit.recording_context import START_NS, RecordingContext
 
@@ -220,3 +220,42 @@ def test_before_any_tick_the_age_is_minus_one(context):
     context.advance(1)
     assert context.reports[-1]["last_message_age_s"] == -1.0
     assert context.now_ns() == START_NS + 10**9
+
+
+def opened(context, selector):
+    message = SessionOpened(day=DAY, opens_ns=0, closes_ns=1, intraday_exit_ns=1, square_off_ns=1)
+    context.deliver(selector, message)
+
+
+def alerted(context):
+    return [alert.dedupe_key for alert in context.alerts]
+
+
+def test_in_session_a_feed_that_is_lost_and_back_is_told_at_both_edges(context, selector):
+    opened(context, selector)
+    tell(context, selector, "beta", "down", reason="reset")
+    context.advance(4)
+    assert alerted(context) == []
+    context.advance(30)
+    assert alerted(context) == ["feed:beta"]
+    tell(context, selector, "beta", "live")
+    assert alerted(context) == ["feed:beta", "feed:beta:back"]
+
+
+def test_a_minute_without_ticks_is_told_and_so_is_the_next_tick(context, selector):
+    opened(context, selector)
+    context.advance(61)
+    assert alerted(context) == ["feed:stale"]
+    ticks = np.zeros(1, TICK_DTYPE)
+    ticks["received_ns"] = context.now_ns()
+    context.feed("ticks.alpha", ticks)
+    context.advance(1)
+    assert alerted(context) == ["feed:stale", "feed:stale:back"]
+
+
+def test_outside_of_the_session_no_feed_is_told_of(context, selector):
+    opened(context, selector)
+    context.deliver(selector, SessionClosed(day=DAY, reason="after the close", next_opens_ns=0))
+    tell(context, selector, "beta", "down", reason="reset")
+    context.advance(300)
+    assert alerted(context) == []
