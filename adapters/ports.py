@@ -147,7 +147,7 @@ class ReplayMarket(Protocol):
 
     def advance(self, to_ns: int) -> dict[str, Any]:
         """Moves the exchange's clock and lets out every row due. Returns {now_ns, next_ns | None,
-        ended, step}."""
+        ended, step}; `step` counts the moves that let out rows."""
 
     def status(self) -> dict[str, Any]:
         """What the exchange says of itself, JSON-ready."""

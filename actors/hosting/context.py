@@ -29,7 +29,7 @@ REPORT_EVERY_S = 1.0  # the contract: at most one report a second
 SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its actor lives
 # In a replay the beats of an actor that has heard no fact and no batch for so long come more
 # seldom: a recording has a row a minute, and fifty idle seconds must not cost fifty rounds.
-AWAKE_S, RESTING_S = 8.0, 12.0  # a beat at rest comes before any hearer takes it for lost (15 s)
+AWAKE_S, RESTING_S = 2.0, 12.0  # a beat at rest comes before any hearer takes it for lost (15 s)
 JITTER = 0.1
 LOST_TOLD_EVERY_NS = 60_000_000_000
 

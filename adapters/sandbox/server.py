@@ -161,16 +161,19 @@ class SandboxServer:
     # -- the market's time; called in the loop
 
     def advance(self, to_ns: int) -> dict[str, Any]:
-        """Moves a stepped clock: rows go out at their own times, then the step is marked."""
-        source = self.market.source
+        """Moves a stepped clock: rows go out at their own times, then the step is marked. A move
+        that lets out no row is no step: nobody has anything to wait for."""
+        source, has_rows = self.market.source, False
         while (due_ns := source.next_ns()) is not None and due_ns <= to_ns:
             self._steps.move(due_ns)
             self._move_prices(due_ns)
+            has_rows = True
         self._steps.move(to_ns)
         self._keep_appointments()
-        self._step += 1
-        for hub in self._hubs:
-            hub.mark_step(self._step)
+        if has_rows:
+            self._step += 1
+            for hub in self._hubs:
+                hub.mark_step(self._step)
         return self.clock_report()
 
     def clock_report(self) -> dict[str, Any]:

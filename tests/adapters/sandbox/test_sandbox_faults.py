@@ -276,6 +276,12 @@ def test_the_clock_moves_only_forward_and_by_what_it_is_told(control: SandboxCon
     assert control.advance(start)["now_ns"] == start + 5_000_000_000
 
 
+def test_a_move_between_two_rows_is_no_step_to_wait_for(control: SandboxControl) -> None:
+    next_ns = control.status()["next_ns"]
+    assert control.advance(next_ns - 1)["step"] == 0
+    assert control.advance(next_ns)["step"] == 1
+
+
 def test_a_clock_that_runs_by_itself_cannot_be_moved() -> None:
     with bench(stepped=False) as server:
         control = SandboxControl(server.control_port)
