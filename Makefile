@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install install-test run test check bench migrate clean
+.PHONY: install install-test run test check bench bench-kill migrate clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -37,6 +37,12 @@ check: install-test
 
 bench: install-test
 	@for file in supervision order_path; do $(BIN)/python bench/$$file.py || exit 1; done
+
+# Every step of an order's life with every victim, then the broker's faults, then both together.
+bench-kill: install-test
+	@$(BIN)/python bench/kill_matrix.py
+	@$(BIN)/python bench/kill_matrix.py --faults
+	@$(BIN)/python bench/kill_matrix.py --pairs --cases 200
 
 migrate: install
 	@$(BIN)/python system.py --migrate

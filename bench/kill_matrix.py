@@ -1,0 +1,158 @@
+"""kill -9 at every step of an order's life, judged by the broker's own books.
+
+    python bench/kill_matrix.py [--cases N] [--seed S] [--faults] [--pairs] [--case NAME]
+
+A case opens a structure and closes it again while something is killed at a named step of it:
+whoever reaches the step, any other process of the tree, two at once, or everything. The whole
+matrix is every step with every victim, in an order that the seed gives; --cases takes the first N.
+Trees are small (tests/kit/order_tree.py: what feeds an order's way is one driver) and are used for
+many cases, one after another; every tenth case has a fresh tree, and so has the case after one that
+failed. --faults throws a switch of the broker in place of the kill, --pairs does both. --case
+repeats one by its name, on a fresh tree. Exit 1 if an order was lost or doubled or a short stood
+unguarded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.kit.broker_oracle import Verdict
+from tests.kit.kill_cases import Case, all_cases, case_named
+from tests.kit.kill_run import Outcome, run_case
+from tests.kit.order_tree import OrderTree
+
+FRESH_EVERY = 10
+CASES_A_TREE_MAX = 60
+
+
+class Matrix:
+    """Cases shared out to workers, and what came of them."""
+
+    def __init__(self, cases: list[Case], command: str) -> None:
+        self._cases = iter(enumerate(cases, 1))
+        self._command = command
+        self._lock = threading.Lock()
+        self.total: Counter[str] = Counter()
+        self.bad: list[Case] = []
+        self.slowest_s = 0.0
+
+    def work(self) -> None:
+        """One worker: a tree at a time, until no case is left."""
+        tree: OrderTree | None = None
+        used = 0
+        for number, case in self._taken():
+            if tree is None or number % FRESH_EVERY == 0 or used >= CASES_A_TREE_MAX:
+                if tree:
+                    tree.end()
+                tree, used = fresh_tree(), 0
+            outcome = run_case(tree, case, used + 1)
+            used += 1
+            self._note(number, case, outcome)
+            if not outcome.can_go_on:
+                tree.end()
+                tree = None
+        if tree:
+            tree.end()
+
+    def _taken(self) -> Iterator[tuple[int, Case]]:
+        while True:
+            with self._lock:
+                taken = next(self._cases, None)
+            if taken is None:
+                return
+            yield taken
+
+    def _note(self, number: int, case: Case, outcome: Outcome) -> None:
+        verdict = outcome.verdict
+        with self._lock:
+            self.total.update(
+                cases=1,
+                lost=bool(verdict.lost),
+                doubled=bool(verdict.doubled),
+                unguarded=bool(verdict.unguarded),
+                waiting=bool(verdict.waiting),
+                struck=outcome.struck,
+                fresh=outcome.number == 1,
+            )
+            self.slowest_s = max(self.slowest_s, outcome.took_s)
+            if not verdict.is_good:
+                self.bad.append(case)
+                print(f"FAILED {number} {case.name} after {outcome.took_s:.1f} s")
+                for line in words(verdict) + outcome.told:
+                    print(f"    {line}")
+                print(f"    again: {self._command} --case {case.name}", flush=True)
+            elif verdict.waiting:
+                print(f"waits {number} {case.name}: {verdict.waiting[0]}", flush=True)
+            elif number % 50 == 0:
+                print(f"... {number} cases", flush=True)
+
+
+def words(verdict: Verdict) -> list[str]:
+    """What is wrong, in lines."""
+    groups = (
+        ("lost", verdict.lost),
+        ("doubled", verdict.doubled),
+        ("unguarded", verdict.unguarded),
+    )
+    return [f"{word}: {text}" for word, texts in groups for text in texts]
+
+
+def fresh_tree() -> OrderTree:
+    """A tree in a folder of its own."""
+    tree = OrderTree(Path(tempfile.mkdtemp(prefix="tomic-kill-")))
+    try:
+        tree.start()
+    except BaseException:
+        tree.end()
+        raise
+    return tree
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=0, help="how many; all when left out")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of the cases")
+    parser.add_argument("--faults", action="store_true", help="the broker's faults, no kills")
+    parser.add_argument("--pairs", action="store_true", help="a kill and a fault in each case")
+    parser.add_argument("--trees", type=int, default=3, help="how many run side by side")
+    parser.add_argument("--case", action="append", default=[], help="only this one, by its name")
+    given = parser.parse_args()
+    cases = [case_named(name) for name in given.case]
+    if not cases:
+        cases = all_cases(faults=given.faults, pairs=given.pairs)
+        random.Random(given.seed).shuffle(cases)
+        if given.cases:
+            cases = [cases[number % len(cases)] for number in range(given.cases)]
+    matrix = Matrix(cases, "python bench/kill_matrix.py")
+    began = time.monotonic()
+    workers = [threading.Thread(target=matrix.work) for _ in range(min(given.trees, len(cases)))]
+    with contextlib.suppress(KeyboardInterrupt):
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    total = matrix.total
+    print(
+        f"{total['struck']} of {total['cases']} struck, {total['fresh']} on a tree of their own,"
+        f" slowest {matrix.slowest_s:.1f} s, all in {time.monotonic() - began:.0f} s"
+    )
+    print(
+        f"cases {total['cases']}: lost {total['lost']}, doubled {total['doubled']},"
+        f" unguarded {total['unguarded']}, waiting {total['waiting']}"
+    )
+    return 1 if matrix.bad or total["cases"] < len(cases) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""One case of the kill matrix on a tree: open, strike, recover, close, and let it be judged."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import Any
+
+from tests.kit import crash_points
+from tests.kit.broker_oracle import Books, Verdict, judge
+from tests.kit.kill_cases import EVERYTHING, ITSELF, NOBODY, Case
+from tests.kit.order_tree import OrderTree
+
+LOOK_EVERY_S = 0.05
+JUDGE_EVERY_S = 0.2  # three reads of the broker, which takes 50 a second
+# An outcome of which nobody knows is looked for through 30 s of grace, and a poll more.
+ENDS_WITHIN_S = 60.0
+AGREE_WITHIN_S = 20.0
+WHOLE_WITHIN_S = 30.0
+OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
+Row = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What came of a case. `told` is what a person needs who looks into a failure."""
+
+    verdict: Verdict
+    struck: bool
+    number: int
+    took_s: float
+    can_go_on: bool
+    told: list[str] = field(default_factory=list)
+
+
+class CaseRun:
+    """One structure on one tree."""
+
+    def __init__(self, tree: OrderTree, case: Case, number: int) -> None:
+        self._tree, self._case, self._number = tree, case, number
+        self._strategy_id = ""
+        self._names = set(tree.pids())
+
+    def run(self) -> Outcome:
+        """The whole of it; the tree is whole again at the end, or the verdict says otherwise."""
+        began = time.monotonic()
+        case, tree = self._case, self._tree
+        self._arm()
+        self._strategy_id = tree.propose(self._number, case.strategy)
+        self._wait(self._has_entered, ENDS_WITHIN_S)
+        if self._entry_stands():
+            tree.close(self._strategy_id, self._number)
+        self._wait(self._has_ended, ENDS_WITHIN_S)
+        self._wait(lambda: judge(self._books()).is_good, AGREE_WITHIN_S, every_s=JUDGE_EVERY_S)
+        whole = self._wait(self._is_whole, WHOLE_WITHIN_S)
+        struck = case.victim == NOBODY or crash_points.has_struck(tree.data_dir, case.point)
+        crash_points.disarm(tree.data_dir)
+        verdict = judge(self._books())
+        if not whole:
+            verdict.lost.append(f"the tree is not whole: {self._names - set(tree.pids())} are away")
+        told = [] if verdict.is_good else self._told()
+        killed = bool(tree.rows("SELECT 1 FROM latches WHERE name = 'kill' AND engaged"))
+        return Outcome(
+            verdict=verdict,
+            struck=struck,
+            number=self._number,
+            took_s=time.monotonic() - began,
+            can_go_on=verdict.is_good and not verdict.waiting and not killed,
+            told=told,
+        )
+
+    # -- the blow --
+
+    def _arm(self) -> None:
+        case, tree = self._case, self._tree
+        if case.victim == NOBODY:
+            return
+        pids = tree.pids()
+        if case.victim == EVERYTHING:
+            victims = [*pids.values(), crash_points.ITSELF]
+        else:
+            names = case.victim.split("+")
+            victims = [crash_points.ITSELF if name == ITSELF else pids[name] for name in names]
+        crash_points.arm(
+            tree.data_dir, case.point, nth=case.nth, number=Signals[case.number], pids=victims
+        )
+
+    def _wait(
+        self, fact: Callable[[], bool], within_s: float, every_s: float = LOOK_EVERY_S
+    ) -> bool:
+        """Until it is true; a launcher that was killed is started again, as a person would."""
+        deadline = time.monotonic() + within_s
+        pause = threading.Event()
+        while time.monotonic() < deadline:
+            process = self._tree.process
+            if process is not None and process.poll() is not None:
+                self._tree.start()
+            with contextlib.suppress(sqlite3.OperationalError, OSError, http.client.HTTPException):
+                if fact():
+                    return True
+            pause.wait(every_s)
+        return False
+
+    # -- how far it is --
+
+    def _commands(self) -> list[Row]:
+        query = "SELECT * FROM commands WHERE strategy_id = ? ORDER BY command_id"
+        return self._tree.rows(query, self._strategy_id)
+
+    def _entry_stands(self) -> bool:
+        return any(row["status"] == "DONE" for row in self._commands())
+
+    def _has_entered(self) -> bool:
+        commands = self._commands()
+        if not commands:
+            return bool(self._tree.answer(self._strategy_id))
+        return commands[0]["status"] not in OPEN
+
+    def _has_ended(self) -> bool:
+        """Nothing of it is open, and if it stood, its close is written."""
+        commands = self._commands()
+        stood = any(row["status"] == "DONE" and row["event_type"] == ENTRY for row in commands)
+        closes = [row for row in commands if row["event_type"] != ENTRY]
+        open_still = any(row["status"] in OPEN for row in commands)
+        return not open_still and (bool(closes) or not stood)
+
+    def _is_whole(self) -> bool:
+        return self._names <= set(self._tree.pids())
+
+    # -- what everybody says --
+
+    def _books(self) -> Books:
+        tree = self._tree
+        orders = tree.rows("SELECT * FROM orders WHERE strategy_id = ?", self._strategy_id)
+        known = {row["tag"] for row in orders}
+        others = {row["tag"] for row in tree.rows("SELECT tag FROM orders")} - known
+        theirs = [row for row in tree.ask("orderbook")["orders"] if row["strategy"] not in others]
+        trades = [row for row in tree.ask("tradebook") if row["strategy"] not in others]
+        held = tree.rows("SELECT symbol, direction, quantity FROM positions")
+        ours: dict[str, int] = {}
+        for row in held:
+            units = int(row["quantity"]) * (1 if row["direction"] == "BUY" else -1)
+            ours[row["symbol"]] = ours.get(row["symbol"], 0) + units
+        facts = tree.rows(
+            "SELECT body FROM facts WHERE kind = 'OrderFilled'", database="journal.db"
+        )
+        return Books(
+            their_orders=sorted(theirs, key=lambda row: row["orderid"]),
+            their_trades=trades_in_order(trades),
+            their_positions={r["symbol"]: int(r["quantity"]) for r in tree.ask("positionbook")},
+            commands=self._commands(),
+            orders=orders,
+            fills=tree.rows("SELECT * FROM fills WHERE strategy_id = ?", self._strategy_id),
+            our_positions=ours,
+            facts=[int(json.loads(row["body"])["fill"]["fill_id"]) for row in facts],
+            journal=tree.rows(
+                "SELECT * FROM journal_entries WHERE strategy_id = ?",
+                self._strategy_id,
+                database="journal.db",
+            ),
+            answered=bool(self._commands()) or bool(tree.answer(self._strategy_id)),
+        )
+
+    def _told(self) -> list[str]:
+        """Our rows of the structure, and the last that its actors said."""
+        lines = [
+            f"{row['event_type']} {row['status']} {row['error_code']} {row['last_error']}"
+            for row in self._commands()
+        ]
+        query = "SELECT * FROM orders WHERE strategy_id = ? ORDER BY id"
+        lines += [
+            f"{row['purpose']} leg {row['leg_no']}.{row['attempt']} {row['action']} {row['status']}"
+            f" {row['filled_quantity']}/{row['quantity']} id {row['broker_order_id'] or '-'}"
+            f" {row['error_message']}"
+            for row in self._tree.rows(query, self._strategy_id)
+        ]
+        return lines
+
+
+ENTRY = "ORDER_REQUEST"
+
+
+def trades_in_order(trades: list[Row]) -> list[Row]:
+    """The trade book as it came about; order ids count up as orders are taken."""
+    return sorted(trades, key=lambda row: (row["timestamp"], row["orderid"]))
+
+
+def run_case(tree: OrderTree, case: Case, number: int) -> Outcome:
+    """One case on a running tree; `number` is unique on it."""
+    return CaseRun(tree, case, number).run()

@@ -1,0 +1,330 @@
+"""A small tree that carries orders as the default one does, and a broker of its own beside it.
+
+The actors of an order's way, of the journal and of the risk gate are the product's, with crash
+points; what would feed them (market, signals, risk) is one OrderDriver. The broker is the sandbox
+exchange in a process of its own: it outlives whatever is killed, as a real one would. Restarts are
+not held back, for a matrix makes in a minute what a year makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from adapters.sandbox.control import SandboxControl
+from domain.instruments import Kind
+from domain.intents import SizedIntent, StrategyType
+from launch.build import free_port
+from launch.processes import Process, end_session, processes
+from messages.codec import to_plain
+from tests.kit.crashing_actors import IN_PLACE_OF
+from tests.kit.default_system import API_KEY, ROOT, wait_for
+from tests.kit.order_driver import INBOX, UNDERLYING
+from tests.kit.risk_makers import a_resolved_leg, a_signal, a_structure, an_intent
+
+BROKER = "alpha"
+READY_WITHIN_S = 60.0
+Row = dict[str, Any]
+TOPOLOGY = """\
+brokers:
+  alpha: {rest: "http://127.0.0.1:REST", ws: "ws://127.0.0.1:WS", feed: true, exec: true, label: A}
+feed_auto_sequence: [alpha]
+defaults: {restart: permanent, max_restarts: 200, window_s: 60, backoff_s: [0, 0.1], shutdown_s: 2,
+           heartbeat_s: 5, max_handler_s: 2, mailbox_max: 1000, pause_on_kill: false}
+tree:
+  name: root
+  strategy: one_for_one
+  heartbeat_s: 1
+  children:
+    - name: supervision
+      strategy: one_for_one
+      children:
+        - {name: directory, actor: actors.supervision.directory.Directory}
+    - name: journal
+      strategy: one_for_one
+      children:
+        - {name: recorder, actor: actors.journal.recorder.Recorder, mailbox_max: 20000}
+        - {name: journaling_agent, actor: actors.journal.journaling_agent.JournalingAgent}
+    - name: brokers
+      strategy: one_for_one
+      children:
+        - {name: broker_session, for_each: brokers, actor: actors.brokers.broker_session.BrokerSession}
+        - {name: account_sync, for_each: exec_brokers, actor: actors.brokers.account_sync.AccountSync, handles_orders: true, heartbeat_s: 1}
+    - name: execution
+      strategy: rest_for_one
+      handles_orders: true
+      heartbeat_s: 1
+      children:
+        - {name: position_book, actor: actors.execution.position_book.PositionBook, heartbeat_s: 1}
+        - name: executors
+          strategy: one_for_one
+          handles_orders: true
+          heartbeat_s: 1
+          children:
+            - {name: executor, for_each: exec_brokers, actor: actors.execution.executor.Executor, heartbeat_s: 1}
+        - {name: execution_agent, actor: actors.execution.execution_agent.ExecutionAgent, heartbeat_s: 1, shutdown_s: 5, settings: {broker: alpha}}
+        - {name: reconciler, actor: actors.execution.reconciler.Reconciler}
+    - name: risk
+      strategy: one_for_one
+      handles_orders: true
+      heartbeat_s: 1
+      children:
+        - name: breakers
+          strategy: one_for_one
+          handles_orders: true
+          heartbeat_s: 1
+          children:
+            - {name: breaker.daily_max_loss, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: daily_max_loss}}
+            - {name: breaker.order_rate, actor: tests.kit.roomy_breaker.RoomyBreaker, heartbeat_s: 1, settings: {rule: order_rate, orders_max: 1000}}
+            - {name: breaker.gross_notional, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: gross_notional}}
+            - {name: breaker.per_underlying, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: per_underlying}}
+            - {name: breaker.unhedged_exposure, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: unhedged_exposure}}
+            - {name: breaker.connection, for_each: exec_brokers, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: connection}}
+        - {name: breaker_gate, actor: actors.risk.breaker_gate.BreakerGate, heartbeat_s: 1}
+        - {name: risk_agent, actor: tests.kit.order_driver.OrderDriver}
+"""  # noqa: E501
+
+
+class OrderTree:
+    """One broker, one launcher, one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data_dir = folder, folder / "var"
+        self.key = secrets.token_hex(32)
+        self.rest_port, self.control_port = free_port(), free_port()
+        words = [
+            "--always-open",
+            "--instance",
+            f"{BROKER}:{self.rest_port}:{free_port()}:{self.key}",
+        ]
+        words += ["--account", "starting_capital=1000000000", "--data-dir", str(folder / "broker")]
+        words += ["--control-port", str(self.control_port)]
+        (folder / "broker").mkdir()
+        self._exchange = subprocess.Popen(
+            [sys.executable, "-m", "adapters.sandbox", *words], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        wait_for(lambda: self.ask_or_none("ping"), "the broker answers", READY_WITHIN_S)
+        text = TOPOLOGY.replace("REST", str(self.rest_port)).replace("WS", str(free_port()))
+        for path, kind in IN_PLACE_OF.items():
+            text = text.replace(f"{path}", f"{kind.__module__}.{kind.__name__}")
+        (folder / "tree.yaml").write_text(text)
+        (folder / "env").touch()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.expiry = self._front_expiry()
+
+    # -- life --
+
+    def start(self) -> None:
+        """A launcher on this folder, as a user starts one; returns when all nodes are ready."""
+        environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
+        environment |= {
+            "TOMIC_API_KEY": API_KEY,
+            "TOMIC_AUTO_START": "true",
+            "TOMIC_CAPITAL": "100000000",
+            "TOMIC_MAX_QUEUE_AGE_S": "60",
+            f"MULTI_BROKER_{BROKER.upper()}_OPENALGO_API_KEY": self.key,
+        }
+        output = self.folder / "output"
+        output.write_bytes(b"")
+        with output.open("ab") as file:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, str(ROOT / "system.py"), "--topology",
+                    str(self.folder / "tree.yaml"), "--data-dir", str(self.data_dir),
+                    "--env-file", str(self.folder / "env"), "--http-port", str(free_port()),
+                ],
+                stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment,
+            )  # fmt: skip
+        process = self.process
+
+        def stands() -> bool:
+            return b"nodes are ready" in output.read_bytes() or process.poll() is not None
+
+        wait_for(stands, "the tree is ready", READY_WITHIN_S)
+        if process.poll() is not None:
+            raise RuntimeError(output.read_text())
+
+    def end(self) -> None:
+        """Nothing of it lives on, nor its folder."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        session = self.session()
+        if session:
+            end_session(session)
+            with contextlib.suppress(FileNotFoundError, KeyError):
+                note = json.loads((self.data_dir / "run" / "session").read_text())
+                shutil.rmtree(note["run_dir"], ignore_errors=True)
+        self._exchange.kill()
+        self._exchange.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- processes --
+
+    def session(self) -> int:
+        """The runtime's session; 0 before there is one."""
+        path = self.data_dir / "run" / "session"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(json.loads(path.read_text())["session"])
+        return 0
+
+    def members(self) -> list[Process]:
+        """Living processes below the launcher."""
+        session = self.session()
+        return [row for row in processes() if session and row.session == session and not row.zombie]
+
+    def pids(self) -> dict[str, int]:
+        """Processes by name (its first 15 letters), with admin, logger and launcher."""
+        assert self.process is not None
+        found = {"launcher": self.process.pid}
+        members = self.members()
+        for row in members:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found[Path(f"/proc/{row.pid}/comm").read_text().strip()] = row.pid
+        root = found.get("root", 0)
+        for row in members:
+            if row.parent == self.process.pid:
+                found["admin"] = row.pid
+        for row in members:
+            if row.parent == found.get("admin") and row.pid != root:
+                found["logger"] = row.pid
+        return found
+
+    # -- the broker's side --
+
+    def ask(self, endpoint: str, **body: Any) -> Any:
+        """`data` of a read of the broker, or the whole reply where it has none."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=10)
+        try:
+            text = json.dumps({"apikey": self.key, **body})
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", f"/api/v1/{endpoint}", text, headers)
+            answer = connection.getresponse()
+            reply = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise OSError(f"{endpoint}: HTTP {answer.status} {reply}")
+        return reply.get("data", reply)
+
+    def ask_or_none(self, endpoint: str) -> Any:
+        """The same, None while the broker cannot be reached."""
+        try:
+            return self.ask(endpoint)
+        except (OSError, http.client.HTTPException):
+            return None
+
+    @contextlib.contextmanager
+    def control(self) -> Iterator[SandboxControl]:
+        """The exchange's control port."""
+        control = SandboxControl(self.control_port)
+        try:
+            yield control
+        finally:
+            control.close()
+
+    def _front_expiry(self) -> str:
+        """The third expiry, `01DEC26`: far enough that nothing expires while a matrix runs."""
+        rows = self.ask("expiry", symbol=UNDERLYING, exchange="NFO", instrumenttype="options")
+        return str(rows[2]).replace("-", "")
+
+    # -- our side --
+
+    def rows(self, query: str, *values: Any, database: str = "tomic.db") -> list[Row]:
+        """Rows of a database, read beside the running system."""
+        path = self.data_dir / database
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+
+    def propose(self, number: int, strategy: StrategyType) -> str:
+        """Asks for a structure at prices of this moment; its strategy id."""
+        intent = self.intent(number, strategy)
+        self._put(f"{number}-open", {"intent": to_plain(intent)})
+        return intent.strategy_id
+
+    def close(self, strategy_id: str, number: int) -> None:
+        """Asks for its close."""
+        key = f"{strategy_id}:close:matrix"
+        words = {"strategy_id": strategy_id, "reason": "manual", "key": key, "by": "matrix"}
+        self._put(f"{number}-shut", {"close": words})
+
+    def answer(self, strategy_id: str) -> str | None:
+        """What execution said to a proposal: "" for a row, a refusal in words, None for nothing."""
+        path = self.data_dir / INBOX / f"{strategy_id}.answer"
+        return path.read_text() if path.exists() else None
+
+    def _put(self, name: str, wish: Row) -> None:
+        inbox = self.data_dir / INBOX
+        for path in inbox.glob("*.json"):
+            path.unlink()
+        draft = inbox / f".{name}"
+        draft.write_text(json.dumps(wish))
+        draft.rename(inbox / f"{name}.json")
+
+    def intent(self, number: int, strategy: StrategyType) -> SizedIntent:
+        """One lot, legs quoted so that limits are met at once."""
+        where = {"underlying": UNDERLYING, "exchange": "NSE_INDEX", "expiry_date": self.expiry}
+        chain = {
+            row["strike"]: row for row in self.ask("optionchain", **where, strike_count=8)["chain"]
+        }
+        strikes = sorted(chain)
+        middle = len(strikes) // 2
+        put, call = Kind.PUT, Kind.CALL
+        shape = {
+            StrategyType.BULL_PUT_SPREAD: ((-2, put, "SELL"), (-5, put, "BUY")),
+            StrategyType.IRON_CONDOR: (
+                (-5, put, "BUY"), (-2, put, "SELL"), (2, call, "SELL"), (5, call, "BUY"),
+            ),
+            StrategyType.SHORT_STRANGLE: ((-4, put, "SELL"), (4, call, "SELL")),
+        }[strategy]  # fmt: skip
+        legs = []
+        for offset, kind, action in shape:
+            strike = strikes[middle + offset]
+            quote = chain[strike]["pe" if kind is put else "ce"]
+            price = quote["ask"] * 1.05 if action == "BUY" else quote["bid"] * 0.95
+            leg = a_resolved_leg(action, kind.value, int(strike), round(price, 1))
+            expiry = datetime.strptime(self.expiry, "%d%b%y").date()
+            legs.append(
+                replace(
+                    leg, symbol=quote["symbol"], expiry=expiry, lot_size=quote["lotsize"],
+                    listing_id=number * 10 + len(legs),
+                )
+            )  # fmt: skip
+        tag = f"TOMIC_{strategy.value}_{UNDERLYING}"
+        signal_ = a_signal(strategy, (), correlation_id=f"matrix:{number}", source="matrix")
+        return an_intent(
+            strategy_id=f"{tag}_{number}",
+            strategy_tag=tag,
+            idempotency_key=f"{tag}_{number}:entry",
+            correlation_id=f"matrix:{number}",
+            signal=signal_,
+            structure=replace(a_structure(*legs), as_of_ns=0),
+            quantity=legs[0].lot_size,
+            margin_required=Decimal(60_000),
+            naked_approved=strategy is StrategyType.SHORT_STRANGLE,
+        )
+
+
+@contextlib.contextmanager
+def order_tree(folder: Path) -> Iterator[OrderTree]:
+    """A started tree that is gone when the block ends."""
+    tree = OrderTree(folder)
+    try:
+        tree.start()
+        yield tree
+    finally:
+        tree.end()
