@@ -56,6 +56,7 @@ class Source(Actor):
     def start(self) -> None:
         self._count = 0
         self.context.every(0.5, self._publish)
+        self.context.subscribe("ticks.", lambda _: None)  # who hears nothing rests
 
     def _publish(self) -> None:
         self._count += 1
