@@ -16,7 +16,6 @@ FAMILIES = ("TOMIC_", "MULTI_BROKER_")
 NOT_YET = {
     "TOMIC_SECRET_KEY": "encrypt what a broker's log-in keeps",
     "TOMIC_WARM_START_INTERVAL": "warm up on other bars than those of a minute",
-    "TOMIC_SNIPER_SYMBOLS": "what the directional agent looks at",
     "TOMIC_MARKET_TZ": "another zone than the exchange's own",
     "TOMIC_ZMQ_PORT": "a port for the data bus, which uses local sockets",
     "MULTI_BROKER_APIKEY_CACHE_TTL_S": "seconds for which a broker's fetched key is kept",

@@ -197,6 +197,12 @@ class Settings:
         listings,
         "what is watched: EXCHANGE:SYMBOL, ...",
     )
+    sniper_symbols: tuple[tuple[str, str], ...] = _setting(
+        (),
+        _listings,
+        "what the directional agent looks at, among the watched; empty: all but the volatility "
+        "index",
+    )
     feed_option_symbols: tuple[tuple[str, str], ...] = _setting(
         (), listings, "options to watch; empty: found around the money"
     )
@@ -236,6 +242,11 @@ class Settings:
     def underlyings(self) -> tuple[tuple[str, str], ...]:
         """What is traded: the feed's underlyings without the volatility index."""
         return tuple(row for row in self.feed_underlyings if row != self.feed_vix_symbol)
+
+    @property
+    def sniper_listings(self) -> tuple[tuple[str, str], ...]:
+        """What the sniper looks at."""
+        return self.sniper_symbols or self.underlyings
 
     @property
     def strikes_watched_min(self) -> int:

@@ -333,7 +333,7 @@ class BarBuilder(Actor):
                 for row in self._underlyings
             },
             "underlyings": symbols,
-            "sniper_symbols": [name for _, name in self.context.runtime.settings.underlyings],
+            "sniper_symbols": [name for _, name in self.context.runtime.settings.sniper_listings],
             "benchmark": next(iter(symbols), ""),
             "warm_start": self._warm.status,
         })  # fmt: skip

@@ -2,11 +2,13 @@
 
 Hears StructureOpened, the book, chains on the bus, the session and what became of its closes. Tells
 CloseStructure to execution, one outstanding a structure. What a watch must not forget (its trail,
-its count of closes) is a row of `latches`; a structure it never heard open is found in the book.
+its count of closes) is a row of `latches`; a structure it never heard open is found in the book,
+and the levels of a directional entry in the row of its order.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
@@ -16,17 +18,22 @@ from actors.actor import Actor, Context
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import INDEX_PREFIXES, OPTION_KINDS, Kind, parse_expiry
+from domain.intents import Signal
 from domain.positions import BookSnapshot, Position
 from domain.risk.exits import (
     EXIT_REASONS,
     Deadlines,
+    Levels,
     Trail,
+    check_levels,
     check_time,
     closing_cost,
     decide_exit,
     delta_warning,
     entry_credit,
+    levels_of,
 )
+from messages.codec import from_plain
 from messages.market import SessionOpened
 from messages.trading import (
     CloseStructure,
@@ -35,6 +42,7 @@ from messages.trading import (
     StructureClosed,
     StructureOpened,
 )
+from persistence.commands import CommandStore
 from persistence.database import open_engine
 from persistence.latches import Latch, delete_latch, read_latches, write_latch
 
@@ -83,6 +91,7 @@ class Watch:
     decided_ns: int = 0
     priced_ns: int = 0
     warned: str = ""
+    levels: Levels | None = None
 
     def body(self) -> dict[str, Any]:
         """What its row keeps."""
@@ -110,6 +119,7 @@ class PositionManager(Actor):
             body = dict(row.body or {})
             watch = Watch(row.name.removeprefix(PREFIX), Trail(**body["trail"]), body["closes"])
             watch.closing, watch.priced_ns = body["closing"], self.context.now_ns()
+            watch.levels = self._levels_of(watch.strategy_id)
             self._watches[watch.strategy_id] = watch
         self.context.subscribe("chain.", self._on_chain)
         self.context.every(self.settings.clock_every_s, self._on_clock)
@@ -170,7 +180,8 @@ class PositionManager(Actor):
             for leg in legs:
                 self._read_quote(leg, batch, now_ns)
             if legs:
-                self._decide(self._watches[strategy_id], now_ns)
+                spot = float(batch.meta.get("spot", 0.0))
+                self._decide(self._watches[strategy_id], now_ns, spot)
 
     def _read_quote(self, leg: Position, batch: Batch, now_ns: int) -> None:
         rows = batch.columns
@@ -181,7 +192,7 @@ class PositionManager(Actor):
             quote = LegQuote(float(row["bid"]), float(row["ask"]), float(row["delta"]), now_ns)
             self._quotes[leg.key] = quote
 
-    def _decide(self, watch: Watch, now_ns: int) -> None:
+    def _decide(self, watch: Watch, now_ns: int, spot: float) -> None:
         if now_ns - watch.decided_ns < seconds(self.settings.decide_every_s) or watch.closing:
             return
         watch.decided_ns = now_ns
@@ -193,7 +204,8 @@ class PositionManager(Actor):
         if cost is not None:
             watch.priced_ns = now_ns
         deltas = {key: row.delta for key, row in fresh.items()}
-        decision = decide_exit(legs, cost, deltas, watch.trail)
+        at_level = check_levels(watch.levels, spot)
+        decision = decide_exit(legs, cost, deltas, watch.trail, at_level)
         changed = (watch.trail.armed, watch.trail.peak) != (
             decision.trail.armed,
             decision.trail.peak,
@@ -298,9 +310,17 @@ class PositionManager(Actor):
     def _register(self, strategy_id: str) -> None:
         if strategy_id not in self._watches:
             watch = Watch(strategy_id, priced_ns=self.context.now_ns())
+            watch.levels = self._levels_of(strategy_id)
             self._watches[strategy_id] = watch
             self._remember(watch)
             self._report()
+
+    def _levels_of(self, strategy_id: str) -> Levels | None:
+        """Stop and target on the underlying, from the row of its entry."""
+        for row in CommandStore(self._engine).commands_of(strategy_id):
+            if not row.is_exit:
+                return levels_of(from_plain(Signal, json.loads(row.payload)["signal"]))
+        return None
 
     def _remember(self, watch: Watch) -> None:
         now_ns = self.context.now_ns()

@@ -65,7 +65,7 @@ STILL_ALIVE = (CommandStatus.UNKNOWN_OUTCOME, CommandStatus.AWAITING_APPROVAL)
 class LoopSettings:
     """`scanners` are the agents a cycle waits for; seconds (`tomic.md` 2.3, 6.6)."""
 
-    scanners: tuple[str, ...] = ("volatility_agent",)
+    scanners: tuple[str, ...] = ("sniper_agent", "volatility_agent")
     opening_block_s: float = 900.0
     first_cycle_s: float = 2.0
     scan_deadline_s: float = 5.0

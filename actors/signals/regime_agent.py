@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from actors.actor import Actor, Context
+from actors.signals.instrument_index import benchmark_of, read_index
 from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, seconds
@@ -43,8 +44,6 @@ from messages.market import (
     SessionOpened,
 )
 from messages.trading import RegimeChanged
-from persistence.database import open_engine
-from persistence.instruments import InstrumentStore
 
 INTRADAY, DAILY = "15m", "1D"
 EARLY_BATCHES_MAX = 64
@@ -77,9 +76,8 @@ class RegimeAgent(Actor):
     def start(self) -> None:
         runtime = self.context.runtime
         names = [name for _, name in runtime.settings.underlyings]
-        wanted = [name for name in ("NIFTY", "BANKNIFTY") if name in names] or names[:1]
-        self._benchmark = wanted[0] if wanted else ""
-        self._find_listings(self._read_index())
+        self._benchmark = benchmark_of(names)
+        self._find_listings(read_index(self.context.runtime))
         self.context.subscribe("bars.", self._on_bars)
         self._warm.ask()
         if runtime.feed_sequence:
@@ -87,7 +85,7 @@ class RegimeAgent(Actor):
         self.context.every(FLAG_CHECK_S, self._check_flags)
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
-        self.context.work(self._read_index, self._find_listings)
+        self.context.work(lambda: read_index(self.context.runtime), self._find_listings)
 
     def on_session_opened(self, _message: SessionOpened) -> None:
         self._in_session = True
@@ -214,13 +212,6 @@ class RegimeAgent(Actor):
         if broker not in self._subscribed:
             self._subscribed.add(broker)
             self.context.subscribe(f"ticks.{broker}", self._on_ticks)
-
-    def _read_index(self) -> InstrumentIndex:
-        engine = open_engine(self.context.runtime.database_url)
-        try:
-            return InstrumentStore(engine).load_index()
-        finally:
-            engine.dispose()
 
     def _find_listings(self, index: InstrumentIndex | Exception) -> None:
         if isinstance(index, Exception):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from actors.actor import Actor, Context
+from actors.signals.instrument_index import read_index
 from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
@@ -42,7 +43,6 @@ from messages.trading import (
     SignalRaised,
 )
 from persistence.database import open_engine
-from persistence.instruments import InstrumentStore
 from persistence.market import MarketStore
 
 SOURCE, RISK = "VOLATILITY", "risk_agent"
@@ -112,13 +112,13 @@ class VolatilityAgent(Actor):
         self._warm = WarmBars(context)
 
     def start(self) -> None:
-        self._find_listings(self._read_index())
+        self._find_listings(read_index(self.context.runtime))
         self._keep_history(self._read_history())
         self.context.subscribe("bars.1D", self._on_bars)
         self._warm.ask()
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
-        self.context.work(self._read_index, self._find_listings)
+        self.context.work(lambda: read_index(self.context.runtime), self._find_listings)
 
     def on_session_opened(self, _message: SessionOpened) -> None:
         self.context.work(self._read_history, self._keep_history)
@@ -303,13 +303,6 @@ class VolatilityAgent(Actor):
     def _spot(self, underlying: str) -> float:
         chains = self._chains.get(underlying, {})
         return max(chains.values(), key=lambda row: row.as_of_ns).spot if chains else 0.0
-
-    def _read_index(self) -> InstrumentIndex:
-        engine = open_engine(self.context.runtime.database_url)
-        try:
-            return InstrumentStore(engine).load_index()
-        finally:
-            engine.dispose()
 
     def _find_listings(self, index: InstrumentIndex | Exception) -> None:
         if isinstance(index, Exception):

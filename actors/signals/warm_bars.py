@@ -1,6 +1,6 @@
 """The wish for bars of before this life: said until they came, for the bus forgets who is late.
 
-Part of regime_agent and volatility_agent.
+Part of regime_agent, sniper_agent and volatility_agent.
 """
 
 from __future__ import annotations

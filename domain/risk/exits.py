@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from domain.clock import NS_PER_S, exchange_time
 from domain.instruments import OPTION_KINDS
-from domain.intents import StrategyType
+from domain.intents import Bias, Signal, StrategyType
 from domain.positions import Position
 
 TAKE_PROFIT = 0.50
@@ -59,6 +59,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """Stop and target of a directional entry, as prices of the underlying; 0 where there is none.
+    A bullish one has its stop below."""
+
+    underlying: str
+    is_bullish: bool
+    stop: float = 0.0
+    target: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Deadlines:
     """The day's appointments for exits, epoch ns; 0 where there is none."""
 
@@ -67,17 +78,29 @@ class Deadlines:
     square_off_ns: int = 0
 
 
+def levels_of(signal: Signal) -> Levels | None:
+    """The levels of a signal whose prices are the underlying's; None for any other."""
+    if signal.price_basis != "UNDERLYING" or not (signal.stop_price or signal.target_price):
+        return None
+    is_bullish = signal.bias is Bias.BULLISH
+    return Levels(signal.instrument, is_bullish, signal.stop_price, signal.target_price)
+
+
 def decide_exit(
     legs: Sequence[Position],
     cost: float | None,
     deltas: Mapping[str, float],
     trail: Trail,
+    at_level: tuple[str, str] | None = None,
 ) -> Decision:
-    """What the prices say. `cost` None means some leg has no executable price: nothing is decided.
+    """What the prices say. `cost` None means some leg has no executable price: nothing is decided,
+    but by `at_level`, what `check_levels` says of the underlying.
 
     `deltas` maps a position's key to the delta of its option now. A closing action counts when two
     reads in a row say the same.
     """
+    if at_level:
+        return _confirmed(*at_level, trail.peak, trail)
     if cost is None:
         return Decision("HOLD", "a leg has no executable price", trail)
     credit = entry_credit(legs)
@@ -89,6 +112,20 @@ def decide_exit(
     )
     action, reason = by_delta or price
     return _confirmed(action, reason, _profit_share(credit, cost), trail)
+
+
+def check_levels(levels: Levels | None, spot: float) -> tuple[str, str] | None:
+    """(action, reason) when the underlying's price reached stop or target; None while it did
+    not, or while no price is known (0 or NaN)."""
+    if levels is None or not spot > 0:
+        return None
+    side = 1 if levels.is_bullish else -1
+    name = levels.underlying
+    if levels.stop > 0 and side * (spot - levels.stop) <= 0:
+        return "CLOSE_LOSS", f"{name} at {spot:.2f} reached its stop {levels.stop:.2f}"
+    if levels.target > 0 and side * (spot - levels.target) >= 0:
+        return "CLOSE_PROFIT", f"{name} at {spot:.2f} reached its target {levels.target:.2f}"
+    return None
 
 
 def check_time(

@@ -92,6 +92,8 @@ def _long_option(signal: Signal, structure: ResolvedStructure) -> LossEstimate:
     if not (signal.entry_price > 0 and signal.stop_price > 0 and stop > 0):
         return LossEstimate(premium, "the whole premium")
     if signal.price_basis == "UNDERLYING":
+        # Bought where the market is now, which may be further from the stop than was planned.
+        stop = max(stop, abs(structure.spot - signal.stop_price))
         lost = stop * exposure_delta(signal.strategy, structure)
         return LossEstimate(min(lost, premium), "the stop on the underlying by delta")
     return LossEstimate(min(stop, premium), "entry to stop")

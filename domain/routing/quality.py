@@ -15,6 +15,7 @@ from domain.routing.conflicts import ACCEPT, DEFER, REJECT, SNIPER, decision_row
 from domain.routing.cycle import Guards, dedupe_key
 
 REASONS_MAX = 12
+READY_BARS = 30
 TOP_MAX = 5
 DECISIONS_MAX = 20
 CLOSED_ALWAYS = ("weekend", "before the open", "after the close")
@@ -182,6 +183,10 @@ def no_action_reasons(result: CycleResult, guards: Guards, feed: FeedView) -> li
     reasons += [hold.text for hold in holds if hold.code in session_codes]
     reasons += list(result.faults)
     reasons += _feed_reasons(feed)
+    for row in result.inputs.get("sniper_readiness", ()):
+        if not row["ready_30"]:
+            text = f"{row['bars']} of {READY_BARS} daily bars for patterns"
+            reasons.append(f"{row['instrument']}: {text}")
     for row in result.inputs.get("volatility_readiness", ()):
         if not row["hv_ready_31"]:
             reasons.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, time
 from decimal import Decimal
@@ -11,8 +12,11 @@ import pytest
 
 from actors.risk.position_manager import ManagerSettings, PositionManager
 from domain.calendar import ExchangeCalendar, SessionHours
+from domain.intents import StrategyType
+from domain.orders import ENTRY_COMMAND, CommandRow, CommandStatus
 from domain.positions import BookSnapshot
 from domain.prices import CHAIN_DTYPE
+from messages.codec import to_plain
 from messages.market import SessionOpened
 from messages.trading import (
     CloseStructure,
@@ -21,8 +25,10 @@ from messages.trading import (
     StructureClosed,
     StructureOpened,
 )
+from persistence.commands import CommandStore
+from persistence.database import open_engine
 from tests.kit.recording_context import START_NS, RecordingContext
-from tests.kit.risk_makers import a_position, an_intent
+from tests.kit.risk_makers import a_position, a_signal, an_intent
 
 SECOND = 10**9
 TOPIC = "chain.NIFTY.29DEC26"
@@ -277,3 +283,61 @@ def test_a_new_life_that_heard_no_book_yet_forgets_nothing(runtime, life):
     context.deliver(manager, PositionChanged(book=BookSnapshot(version=1, positions=LEGS)))
     assert manager._watches[ID].trail.armed
     manager._engine.dispose()
+
+
+CALL_ID = "TOMIC_DITM_CALL_NIFTY_20261120_1"
+
+
+@pytest.fixture
+def long_call(runtime):
+    """A deep call is in the book; its order's row says stop 23,800 and target 25,000 of NIFTY."""
+    signal = a_signal(
+        StrategyType.DITM_CALL, legs=(), price_basis="UNDERLYING", entry_price=24_000.0,
+        stop_price=23_800.0, target_price=25_000.0,
+    )  # fmt: skip
+    intent = replace(an_intent(), strategy_id=CALL_ID, signal=signal)
+    row = CommandRow(
+        event_type=ENTRY_COMMAND, idempotency_key=f"{CALL_ID}:entry", correlation_id="c",
+        strategy_id=CALL_ID, strategy_tag="TOMIC_DITM_CALL_NIFTY", underlying="NIFTY",
+        broker_name="alpha", source_agent="risk_agent", payload=json.dumps(to_plain(intent)),
+        created_ns=START_NS, status=CommandStatus.DONE,
+    )  # fmt: skip
+    engine = open_engine(runtime.database_url)
+    CommandStore(engine).record(row, [])
+    engine.dispose()
+    return (
+        a_position("BUY", "CE", 22_000, 2_000, strategy_id=CALL_ID, strategy="DITM_CALL"),
+    )  # fmt: skip
+
+
+def spot(context, price):
+    """The call is quoted at what it cost, whatever the underlying does."""
+    rows = np.zeros(1, CHAIN_DTYPE)
+    rows["strike"], rows["is_call"], rows["delta"] = 22_000, True, 0.9
+    rows["bid"] = rows["ask"] = 2_000.0
+    context.advance(1.0)
+    context.feed(TOPIC, rows, spot=price)
+
+
+@pytest.mark.parametrize(
+    ("price", "reason"), [(23_800.0, "sl_hit"), (25_000.0, "tp_hit")], ids=["stop", "target"]
+)
+def test_a_directional_entry_is_left_at_its_levels_of_the_underlying(
+    life, long_call, price, reason
+):
+    # Not told of its opening: as after a restart, it is found in the book and its row.
+    _, context = life(long_call, opened=False, after_s=300.0)
+    for _ in range(3):
+        spot(context, 24_000.0)
+    assert not closes(context)
+    for _ in range(2):
+        spot(context, price)
+    assert [(row.strategy_id, row.reason) for row in closes(context)] == [(CALL_ID, reason)]
+
+
+def test_the_levels_stand_in_every_later_life(life, long_call):
+    life(long_call, opened=False, after_s=300.0)
+    _, context = life(long_call, opened=False)
+    for _ in range(2):
+        spot(context, 23_700.0)
+    assert [row.reason for row in closes(context)] == ["sl_hit"]

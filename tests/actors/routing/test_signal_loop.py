@@ -76,7 +76,7 @@ def make(tmp_path):
     def build(settings=None, **keys):
         runtime.settings = Settings(**keys)
         context = RecordingContext("signal_loop", runtime)
-        loop = SignalLoop(context, settings or LoopSettings())
+        loop = SignalLoop(context, settings or LoopSettings(scanners=("volatility_agent",)))
         loop.start()
         return loop, context
 
@@ -405,7 +405,7 @@ def test_lease_is_renewed_while_the_loop_lives_and_free_after_it_stopped(make):
 
 
 def test_database_that_cannot_renew_stops_entries_when_the_lease_ends(make):
-    loop, context = make(LoopSettings(scan_deadline_s=100.0))
+    loop, context = make(LoopSettings(scanners=("volatility_agent",), scan_deadline_s=100.0))
     after_grace(loop, context)
     broken = RuntimeError("database is locked")
 

@@ -6,17 +6,21 @@ from datetime import date
 
 import pytest
 
+from domain.intents import StrategyType
 from domain.risk.exits import (
     Deadlines,
+    Levels,
     Trail,
+    check_levels,
     check_time,
     closing_cost,
     decide_exit,
     delta_warning,
     entry_credit,
+    levels_of,
 )
 from tests.kit.recording_context import START_NS
-from tests.kit.risk_makers import a_position
+from tests.kit.risk_makers import a_position, a_signal
 
 SECOND = 10**9
 # One unit sold at 100: the credit is 100 rupees, so that costs read as the table writes them.
@@ -147,3 +151,44 @@ def test_income_is_not_held_into_its_expiry():
 def test_stock_options_leave_two_sessions_before_delivery():
     assert check_time(CONDOR, DAY, START_NS, sessions_left=3) == ""
     assert "stock" in check_time(CONDOR, DAY, START_NS, sessions_left=2)
+
+
+LONG = Levels("NIFTY", True, stop=23_800.0, target=25_000.0)
+SHORTED = Levels("NIFTY", False, stop=24_200.0, target=23_000.0)
+
+
+@pytest.mark.parametrize(
+    ("levels", "spot", "action"),
+    [
+        (LONG, 23_800.05, None), (LONG, 23_800.0, "CLOSE_LOSS"), (LONG, 23_000.0, "CLOSE_LOSS"),
+        (LONG, 24_999.95, None), (LONG, 25_000.0, "CLOSE_PROFIT"),
+        (SHORTED, 24_199.95, None), (SHORTED, 24_200.0, "CLOSE_LOSS"),
+        (SHORTED, 23_000.05, None), (SHORTED, 22_900.0, "CLOSE_PROFIT"),
+        (LONG, 0.0, None), (LONG, float("nan"), None), (None, 23_000.0, None),
+        (Levels("NIFTY", True), 1.0, None),
+    ],
+)  # fmt: skip
+def test_the_levels_of_a_directional_entry_are_prices_of_the_underlying(levels, spot, action):
+    found = check_levels(levels, spot)
+    assert (found[0] if found else None) == action
+
+
+def test_a_level_counts_after_two_reads_whatever_the_option_costs():
+    legs = (a_position("BUY", "CE", 22_000, 2_000),)
+    reached = check_levels(LONG, 23_790.0)
+    first = decide_exit(legs, None, {}, Trail(), reached)
+    assert first.action == "HOLD"
+    second = decide_exit(legs, None, {}, first.trail, reached)
+    assert second.action == "CLOSE_LOSS"
+    assert second.reason == "NIFTY at 23790.00 reached its stop 23800.00"
+
+
+def test_only_prices_of_the_underlying_are_levels():
+    fields = {"entry_price": 24_000.0, "stop_price": 23_800.0, "target_price": 25_000.0, "legs": ()}
+    call = a_signal(StrategyType.DITM_CALL, price_basis="UNDERLYING", **fields)
+    assert levels_of(call) == LONG
+    assert not levels_of(
+        a_signal(StrategyType.DITM_PUT, price_basis="UNDERLYING", **fields)
+    ).is_bullish
+    assert levels_of(a_signal(StrategyType.DITM_CALL, **fields)) is None
+    assert levels_of(a_signal(StrategyType.DITM_CALL, price_basis="UNDERLYING", legs=())) is None

@@ -76,6 +76,12 @@ def test_a_stop_on_the_underlying_goes_by_delta_and_never_above_the_premium():
     assert loss(S.DITM_CALL, long_call(), stop_price=20_000.0, **fields) == pytest.approx(2_000)
 
 
+def test_a_market_beyond_the_planned_entry_is_further_from_the_stop():
+    # Planned at 23,900 with the stop at 23,800, but bought with NIFTY at 24,000: 200 x 0.9.
+    fields = {"price_basis": "UNDERLYING", "entry_price": 23_900.0, "stop_price": 23_800.0}
+    assert loss(S.DITM_CALL, long_call(), **fields) == pytest.approx(180)
+
+
 def test_a_calendar_loses_its_debit():
     calendar = a_structure(
         a_resolved_leg("SELL", "CE", 24_000, 200.0), a_resolved_leg("BUY", "CE", 24_000, 290.0),
