@@ -199,7 +199,7 @@ class Settings:
     )
     sniper_symbols: tuple[tuple[str, str], ...] = _setting(
         (),
-        _listings,
+        listings,
         "what the directional agent looks at, among the watched; empty: all but the volatility "
         "index",
     )
