@@ -1,0 +1,1 @@
+"""Stand-ins of the brokers' market data servers: the real protocols on loopback sockets."""
