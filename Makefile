@@ -44,6 +44,9 @@ bench-kill: install-test
 	@$(BIN)/python bench/kill_matrix.py --faults
 	@$(BIN)/python bench/kill_matrix.py --pairs --cases 200
 
+docs: install
+	@$(BIN)/python -c 'from pathlib import Path; from launch.configuration import write_texts; write_texts(Path())'
+
 migrate: install
 	@$(BIN)/python system.py --migrate
 

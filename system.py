@@ -26,7 +26,7 @@ from typing import Any
 
 from loguru import logger
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
@@ -210,8 +210,12 @@ def show_configuration(arguments: argparse.Namespace) -> int:
     """`--config`: every setting with its value, default and origin."""
     from_file = environment.read_env_file(Path(arguments.env_file))
     variables = {**from_file, **os.environ}
-    table = Table("key", "value", "default", "origin", "effect")
-    for row in configuration.rows(read_settings(variables), variables, from_file):
+    table = Table(Column("key", no_wrap=True), "value", "default", "origin", "effect")
+    for column in table.columns[1:]:
+        column.overflow = "fold"  # nothing is cut off
+    flags = {"TOMIC_HTTP_PORT": arguments.http_port, "TOMIC_DATA_DIR": arguments.data_dir}
+    given = {key: str(value) for key, value in flags.items() if value}
+    for row in configuration.rows(read_settings(variables), variables, from_file, given):
         table.add_row(*row)
     Console().print(table)
     for note in setting_notes(variables):

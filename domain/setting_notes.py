@@ -4,35 +4,22 @@ that are no key at all, most often a misspelling.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from domain.settings import SECRET_KEYS, Settings, key_of
+from domain.setting_table import BROKER
+from domain.settings import all_keys
 
-DATA_DIR = "TOMIC_DATA_DIR"
 FAMILIES = ("TOMIC_", "MULTI_BROKER_")
-NOT_YET = {
-    "TOMIC_SECRET_KEY": "encrypt what a broker's log-in keeps",
-    "TOMIC_WARM_START_INTERVAL": "warm up on other bars than those of a minute",
-    "TOMIC_MARKET_TZ": "another zone than the exchange's own",
-    "TOMIC_ZMQ_PORT": "a port for the data bus, which uses local sockets",
-    "MULTI_BROKER_APIKEY_CACHE_TTL_S": "seconds for which a broker's fetched key is kept",
-    "MULTI_BROKER_ALLOW_LOCAL_DB_FALLBACK": "use the local user's own key for a broker",
-}
-OF_A_BROKER = ("URL", "WS_URL", "OPENALGO_API_KEY", "APIKEY")
-_BROKER_KEY = re.compile(rf"MULTI_BROKER_\w+_({'|'.join(OF_A_BROKER)})")
+_KEYS = all_keys()
+_OF_A_BROKER = tuple(key.name for key in _KEYS if BROKER in key.name)
+_BROKER_KEY = re.compile("|".join(name.replace(BROKER, r"\w+") for name in _OF_A_BROKER))
 
 
 def waiting() -> dict[str, str]:
     """Every key that nothing reads yet, with what it will do."""
-    fields = {
-        key_of(row): row.metadata["meaning"]
-        for row in dataclasses.fields(Settings)
-        if row.metadata["waits"]
-    }
-    return fields | NOT_YET
+    return {key.name: key.meaning for key in _KEYS if key.waits}
 
 
 def setting_notes(
@@ -41,10 +28,8 @@ def setting_notes(
     """A sentence for each key that is set in vain, in the order of the keys. `brokers` are the
     names of the topology; None: any name will do."""
     will = waiting()
-    known = {key_of(row) for row in dataclasses.fields(Settings)} | {*SECRET_KEYS, DATA_DIR, *will}
-    known |= {
-        f"MULTI_BROKER_{name.upper()}_{word}" for name in brokers or () for word in OF_A_BROKER
-    }
+    known = {key.name for key in _KEYS}
+    known |= {row.replace(BROKER, name.upper()) for name in brokers or () for row in _OF_A_BROKER}
     notes = []
     for key in sorted(key for key, value in environment.items() if value):
         if key in will:

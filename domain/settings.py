@@ -2,13 +2,14 @@
 
 The one table in code (`config.md` 1): `--config`, `.env.example` and docs/configuration.md are made
 from it. A field `signal_loop_interval_s` is the key `TOMIC_SIGNAL_LOOP_INTERVAL_S` unless `key`
-names another. Secrets are not here: system.py reads them by the names in SECRET_KEYS and hands them
-on by the fork.
+names another. Secrets are no fields: the launcher reads them by the names in SECRET_KEYS and hands
+them on by the fork.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
@@ -17,40 +18,38 @@ from typing import Any
 
 from domain.errors import ConfigurationFault
 from domain.instruments import INDEX_EXCHANGES
+from domain.setting_table import OTHER_KEYS, Key, faults_of
 from domain.setting_values import (
     STRIKES_MAX,
-    Parser,
+    Rule,
+    any_text,
     choice,
     clock_time,
     infer_exchange,
+    listing,
     listings,
+    not_negative,
     number,
+    optional,
     parse_listing_name,
+    port,
+    positive,
     steps,
     strike_offset,
     truth,
     url,
 )
 
-SECRET_KEYS = (
-    "TOMIC_API_KEY", "TOMIC_SECRET_KEY", "TOMIC_FEED_API_KEY", "TOMIC_FEED_PRIMARY_API_KEY",
-    "TOMIC_FEED_FALLBACK_API_KEY", "TOMIC_EXECUTION_API_KEY", "OPENALGO_API_KEY", "API_KEY",
-    "TELEGRAM_BOT_TOKEN",
-)  # fmt: skip
+SECRET_KEYS = tuple(key.name for key in OTHER_KEYS if key.secret)
+_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*(@)")
+INTERVALS = ("1m", "3m", "5m", "10m", "15m", "30m", "1h", "D")
 
 
-def _setting(
-    default: Any, parse: Parser, meaning: str, *, waits: bool = False, key: str = ""
-) -> Any:
+def _setting(default: Any, rule: Rule, meaning: str, *, waits: bool = False, key: str = "") -> Any:
     """`waits`: nothing reads it yet, and a start that sets it says so. `key` where it is not TOMIC_
     and the field's name."""
-    metadata = {"parse": parse, "meaning": meaning, "waits": waits, "key": key}
+    metadata = {"rule": rule, "meaning": meaning, "waits": waits, "key": key}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-_positive = number(float, 0, None, open_low=True)
-_not_negative = number(float, 0, None)
-_port = number(int, 1, 65535)
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ class Settings:
     signal_loop_enabled: bool = _setting(
         True, truth, "this instance may run the signal loop; false on all but the control instance"
     )
-    signal_loop_interval_s: float = _setting(60.0, _positive, "seconds between scans")
+    signal_loop_interval_s: float = _setting(60.0, positive, "seconds between scans")
     signal_enqueue_cooldown_s: float = _setting(
-        300.0, _positive, "seconds before the same instrument, strategy and side may enter again"
+        300.0, positive, "seconds before the same instrument, strategy and side may enter again"
     )
     startup_enqueue_grace_s: float = _setting(
-        60.0, _not_negative, "seconds after a start in which nothing is entered"
+        60.0, not_negative, "seconds after a start in which nothing is entered"
     )
     require_live_tick_after_start: bool = _setting(
         True, truth, "nothing is entered before a live tick has come"
@@ -105,16 +104,16 @@ class Settings:
         5, number(int, 1, None), "equal refusals in a row that raise an alert"
     )
     feed_stale_alert_after_s: float = _setting(
-        60.0, _positive, "seconds without a tick that raise an alert in session"
+        60.0, positive, "seconds without a tick that raise an alert in session"
     )
     alert_cooldown_s: float = _setting(
-        60.0, _not_negative, "seconds between two alerts of the same key"
+        60.0, not_negative, "seconds between two alerts of the same key"
     )
     telegram_alerts: bool = _setting(
         True, truth, "send CRITICAL and RISK alerts to Telegram when it is configured"
     )
     telegram_chat_id: str = _setting(
-        "", str.strip, "the chat that alerts go to", key="TELEGRAM_CHAT_ID"
+        "", any_text, "the chat that alerts go to", key="TELEGRAM_CHAT_ID"
     )
     enforce_market_hours: bool = _setting(
         True,
@@ -122,6 +121,9 @@ class Settings:
         "scan and decide only while the segment trades; no setting sends an order outside it",
     )
     allow_offhours_scan: bool = _setting(False, truth, "scan outside the session, without entering")
+    market_tz: str = _setting(
+        "Asia/Kolkata", any_text, "another zone than the exchange's own", waits=True
+    )
     market_open: time | None = _setting(
         None, clock_time, "narrows the session: not before; empty: the calendar"
     )
@@ -129,6 +131,9 @@ class Settings:
         None, clock_time, "narrows the session: not after; empty: the calendar"
     )
     warm_start_enabled: bool = _setting(True, truth, "load history at start")
+    warm_start_interval: str = _setting(
+        "1m", choice(*INTERVALS), "warm up on other bars than those of a minute", waits=True
+    )
     warm_start_lookback_days: int = _setting(
         3, number(int, 1, None), "days of one-minute history to load"
     )
@@ -147,7 +152,7 @@ class Settings:
         65.0, number(float, 0, 100), "least IV rank for a short strangle"
     )
     short_premium_iv_hv_min: float = _setting(
-        1.35, _positive, "least ratio of implied to historical volatility for one"
+        1.35, positive, "least ratio of implied to historical volatility for one"
     )
     allow_pyramiding: bool = _setting(
         False, truth, "a second position of the same bias on an underlying"
@@ -162,7 +167,7 @@ class Settings:
         waits=True,
     )
     max_queue_age_s: float = _setting(
-        10.0, _not_negative, "seconds after which an entry that was not sent fails; 0: never"
+        10.0, not_negative, "seconds after which an entry that was not sent fails; 0: never"
     )
     virtual_risk_enabled: bool = _setting(
         True, truth, "guard long single options with stop, target and trail", waits=True
@@ -175,11 +180,11 @@ class Settings:
     )
     virtual_trail_enabled: bool = _setting(True, truth, "trail the stop once it pays", waits=True)
     virtual_trail_trigger_pct: float = _setting(
-        0.15, _not_negative, "gain that starts the trail, as a share", waits=True
+        0.15, not_negative, "gain that starts the trail, as a share", waits=True
     )
     virtual_trail_offset_pct: float = _setting(
         0.08,
-        _not_negative,
+        not_negative,
         "distance of the trail below the high, as a share of the entry",
         waits=True,
     )
@@ -190,7 +195,7 @@ class Settings:
         waits=True,
     )
     positions_sync_min_interval_s: float = _setting(
-        2.0, _not_negative, "least seconds between two reads of the broker positions", waits=True
+        2.0, not_negative, "least seconds between two reads of the broker positions", waits=True
     )
     feed_underlyings: tuple[tuple[str, str], ...] = _setting(
         (("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX")),
@@ -207,7 +212,7 @@ class Settings:
         (), listings, "options to watch; empty: found around the money"
     )
     feed_vix_symbol: tuple[str, str] = _setting(
-        ("NSE_INDEX", "INDIAVIX"), parse_listing_name, "the volatility index"
+        ("NSE_INDEX", "INDIAVIX"), listing, "the volatility index"
     )
     option_auto_refresh_sec: float = _setting(
         90.0, number(float, 15, None), "seconds between two looks at which strikes matter"
@@ -233,10 +238,13 @@ class Settings:
     option_iv_fallback_cache_s: float = _setting(
         1.0, number(float, 0.25, None), "seconds for which a computed volatility stands"
     )
-    option_iv_rf: float = _setting(0.06, _not_negative, "interest rate a year, as a share")
-    option_dividend_yield: float = _setting(0.0, _not_negative, "dividend yield a year, as a share")
-    http_port: int = _setting(5010, _port, "port of the status pages on 127.0.0.1")
-    database_url: str = _setting("", str.strip, "SQLAlchemy URL; empty: SQLite in the data folder")
+    option_iv_rf: float = _setting(0.06, not_negative, "interest rate a year, as a share")
+    option_dividend_yield: float = _setting(0.0, not_negative, "dividend yield a year, as a share")
+    zmq_port: str = _setting(
+        "", optional(port), "a port for the data bus, which uses local sockets", waits=True
+    )
+    http_port: int = _setting(5010, port, "port of the status pages on 127.0.0.1")
+    database_url: str = _setting("", any_text, "SQLAlchemy URL; empty: SQLite in the data folder")
 
     @property
     def underlyings(self) -> tuple[tuple[str, str], ...]:
@@ -259,31 +267,67 @@ def key_of(field: dataclasses.Field[Any]) -> str:
     return str(field.metadata["key"]) or f"TOMIC_{field.name.upper()}"
 
 
+def as_text(value: Any) -> str:
+    """A setting's value as it would stand in a .env file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        if len(value) == 2 and all(isinstance(part, str) for part in value):
+            return ":".join(value)
+        return ",".join(as_text(part) for part in value)
+    return f"{value:%H:%M}" if isinstance(value, time) else str(value)
+
+
+def all_keys() -> tuple[Key, ...]:
+    """The whole table: every key there is."""
+    own = (
+        Key(
+            key_of(field),
+            as_text(field.default),
+            field.metadata["rule"],
+            field.metadata["meaning"],
+            waits=field.metadata["waits"],
+        )
+        for field in dataclasses.fields(Settings)
+    )
+    return (*own, *OTHER_KEYS)
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from environment keys. Raises ConfigurationFault with every bad key, value and
-    range.
+    rule, also of keys that are no field; of a secret the value is left out.
     """
     values: dict[str, Any] = {}
-    faults: list[str] = []
+    faults = faults_of(environment)
     for field in dataclasses.fields(Settings):
         key = key_of(field)
         if key not in environment:
             continue
         try:
-            values[field.name] = field.metadata["parse"](environment[key])
+            values[field.name] = field.metadata["rule"].read(environment[key])
         except ValueError as fault:
-            faults.append(f"{key}={environment[key]!r}: {fault}")
+            faults.append(f"{key}={without_password(environment[key])!r}: {fault}")
     if faults:
         raise ConfigurationFault("\n".join(faults))
     return Settings(**values)
+
+
+def without_password(text: str) -> str:
+    """A URL whose password, if it has one, is hidden; other texts as they are."""
+    return _PASSWORD.sub(r"\1***\2", text)
 
 
 __all__ = [
     "INDEX_EXCHANGES",
     "SECRET_KEYS",
     "Settings",
+    "all_keys",
+    "as_text",
     "infer_exchange",
     "key_of",
     "parse_listing_name",
     "read_settings",
+    "without_password",
 ]

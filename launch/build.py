@@ -20,7 +20,8 @@ from adapters.catalogue import recording_interval_ns
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
-from domain.setting_notes import DATA_DIR, setting_notes
+from domain.setting_notes import setting_notes
+from domain.setting_table import API_KEY, DATA_DIR, TELEGRAM_TOKEN
 from domain.settings import Settings, read_settings
 from domain.supervision.endpoints import Endpoints, read_endpoints
 from domain.supervision.topology import Node, Topology
@@ -69,7 +70,9 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
         places = read_endpoints(topology, settings, variables, execution_broker)
     sandbox = any(row.sandbox for row in (*places.brokers, *places.feeds))
     keys = places.keys | _sandbox_keys(data_dir, places)
-    keys |= {"http": variables[env.API_KEY], **env.telegram_key(variables)}
+    keys["http"] = variables[API_KEY]
+    if variables.get(TELEGRAM_TOKEN):
+        keys["telegram"] = variables[TELEGRAM_TOKEN].strip()
     _check_ports(places, settings)
     urls = {
         group: settings.database_url or f"sqlite:///{data_dir / file}"

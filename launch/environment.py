@@ -8,10 +8,8 @@ import secrets
 from pathlib import Path
 
 from domain.errors import ConfigurationFault
+from domain.setting_table import API_KEY
 
-API_KEY = "TOMIC_API_KEY"
-TELEGRAM_TOKEN = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the key's name
-_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")  # as BotFather hands them out
 _LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$")
 
 
@@ -55,10 +53,6 @@ def ensure_api_key(environment: dict[str, str], env_file: Path) -> str:
     """
     present = environment.get(API_KEY, "")
     if present:
-        if not 32 <= len(present) <= 256:
-            raise ConfigurationFault(
-                f"{API_KEY} must have 32 to 256 characters, it has {len(present)}"
-            )
         return ""
     made = secrets.token_hex(32)
     try:
@@ -71,14 +65,3 @@ def ensure_api_key(environment: dict[str, str], env_file: Path) -> str:
         ) from None
     environment[API_KEY] = made
     return made
-
-
-def telegram_key(environment: dict[str, str]) -> dict[str, str]:
-    """The bot's token under its name in the runtime's keys; {} when there is none. Raises
-    ConfigurationFault, without the value, for one that would not fit into an address."""
-    token = environment.get(TELEGRAM_TOKEN, "").strip()
-    if token and not _TOKEN.fullmatch(token):
-        raise ConfigurationFault(
-            f"{TELEGRAM_TOKEN} must be digits, a colon and 20 or more letters, digits, _ or -"
-        )
-    return {"telegram": token} if token else {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from domain.setting_notes import DATA_DIR
+from domain.setting_table import DATA_DIR
 from domain.settings import read_settings
 from launch.build import DATABASES
 from launch.configuration import DEFAULT_FOLDER

@@ -103,24 +103,14 @@ def _instance(environment: Mapping[str, str]) -> tuple[str, str] | None:
     """(REST, WebSocket) of the OpenAlgo instance whose own variables are set; None when none is."""
     if not any(environment.get(key) for key in INSTANCE_KEYS):
         return None
-    flask = _port(environment, "FLASK_PORT", 5000)
+    flask = int(environment.get("FLASK_PORT") or 5000)
     host = environment.get("WEBSOCKET_HOST") or "127.0.0.1"
-    port = _port(environment, "WEBSOCKET_PORT", 8765 + max(0, flask - 5000))
+    port = environment.get("WEBSOCKET_PORT") or 8765 + max(0, flask - 5000)
     websocket = environment.get("WEBSOCKET_URL") or f"ws://{host}:{port}"
     if websocket.startswith("http"):
         websocket = "ws" + websocket.removeprefix("http")
     rest = environment.get("HOST_SERVER") or f"http://127.0.0.1:{flask}"
-    return (
-        _checked("HOST_SERVER", rest, ("http", "https")),
-        _checked("WEBSOCKET_URL", websocket, ("ws", "wss")),
-    )
-
-
-def _port(environment: Mapping[str, str], key: str, default: int) -> int:
-    text = environment.get(key) or str(default)
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise ConfigurationFault(f"{key}={text!r}: must be a port between 1 and 65535")
-    return int(text)
+    return rest.rstrip("/"), websocket.rstrip("/")
 
 
 def _checked(key: str, url: str, schemes: tuple[str, ...]) -> str:

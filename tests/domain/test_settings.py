@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from datetime import time
 from decimal import Decimal
@@ -50,6 +51,11 @@ def test_a_key_is_read_in_its_type(key: str, text: str, field: str, value: objec
         ("TOMIC_AUTO_START", "maybe", "one of 1, true, yes, on"),
         ("TOMIC_SIGNAL_LOOP_INTERVAL_S", "fast", "must be a number"),
         ("TOMIC_SHORT_PREMIUM_IV_RANK_MIN", "101", "between 0 and 100"),
+        ("FLASK_PORT", "0", "between 1 and 65535"),
+        ("HOST_SERVER", "ftp://x", "http:// or https://"),
+        ("SESSION_COOKIE_NAME", "a b", "letters, digits"),
+        ("TOMIC_ZMQ_PORT", "0", "between 1 and 65535"),
+        ("TOMIC_WARM_START_INTERVAL", "2m", "one of 1m, 3m"),
         ("TOMIC_HTTP_PORT", "70000", "between 1 and 65535"),
         ("TOMIC_MARKET_CLOSE", "25:99", "HH:MM"),
         ("TOMIC_DITM_OFFSET", "ITM51", "ITM1..ITM50"),
@@ -66,6 +72,39 @@ def test_a_bad_value_names_key_value_and_rule(key: str, text: str, words: str) -
     assert key in str(caught.value)
     assert repr(text) in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("TOMIC_API_KEY", "fivefive", "must be 32 to 256 characters"),
+        ("TOMIC_SECRET_KEY", "c2hvcnQ=", "must be 32 bytes in base 64"),
+        ("TOMIC_SECRET_KEY", "not base 64", "must be 32 bytes in base 64"),
+        ("TELEGRAM_BOT_TOKEN", "123456:AAH-stand_in_token_1/../x", "must be digits, a colon"),
+    ],
+)
+def test_of_a_bad_secret_the_value_is_not_told(key: str, text: str, words: str) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        read_settings({key: text})
+    assert str(caught.value).startswith(f"{key}=(not shown): {words}")
+    assert text not in str(caught.value)
+
+
+def test_good_secrets_pass() -> None:
+    good = {
+        "TOMIC_API_KEY": "k" * 32,
+        "TOMIC_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
+        "TELEGRAM_BOT_TOKEN": "123456:AAH-stand_in_token_01",
+        "FLASK_PORT": "",
+    }
+    assert read_settings(good) == Settings()
+
+
+def test_a_password_within_a_url_is_told_neither() -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        read_settings({"TOMIC_EXECUTION_REST": "ftp://me:hunter2@desk.example"})
+    assert "ftp://me:***@desk.example" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_all_bad_values_are_told_at_once() -> None:

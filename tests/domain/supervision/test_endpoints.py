@@ -129,7 +129,7 @@ def test_a_broker_that_takes_no_orders_has_one_place() -> None:
         ),
         ({"FLASK_PORT": "70000"}, "FLASK_PORT='70000': must be a port between 1 and 65535"),
         ({"WEBSOCKET_PORT": "x"}, "WEBSOCKET_PORT='x': must be a port"),
-        ({"HOST_SERVER": "somewhere"}, "HOST_SERVER='somewhere': must be a URL of http"),
+        ({"HOST_SERVER": "somewhere"}, "HOST_SERVER='somewhere': must be a URL beginning"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_key(
