@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.instruments import Kind
+from domain.readings import VixRegime
 
 
 class StrategyType(StrEnum):
@@ -197,6 +198,39 @@ class Signal:
     pattern: str = ""
     idempotency_key: str = ""
     extras: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DailyPlan:
+    """What shall be traded on an instrument today (`tomic.md` 12.2), and how it stands.
+
+    Deltas are sizes, `lots` a ceiling, `margin_estimate` rupees. An inactive plan says why by
+    `ended`; `strategy_id` names what it was filled as.
+    """
+
+    plan_id: str
+    day: date
+    instrument: str
+    strategy: StrategyType
+    entry_mode: str
+    vix_at_plan: float
+    vix_regime: VixRegime
+    regime_at_plan: str
+    pcr_at_plan: float
+    short_delta: float
+    wing_delta: float
+    legs: tuple[Leg, ...]
+    lots: int
+    strength: float
+    rationale: str
+    made_ns: int
+    valid_until_ns: int
+    expiry: date | None = None
+    margin_estimate: Decimal = Decimal(0)
+    reentry_count: int = 0
+    is_active: bool = True
+    ended: str = ""
+    strategy_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,17 @@ def _context(fact: Fact) -> str | None:
     return "context: " + "; ".join([vix, *parts])
 
 
+def _planned(fact: Fact) -> str:
+    plan, refusal = fact["plan"], fact["refusal"]
+    if not refusal:
+        return f"plan: {_what(plan)}, strength {plan['strength']:.0f}: {plan['rationale']}"
+    return f"plan: {_what(plan)} ends: {refusal['text']}"
+
+
+def _unplanned(fact: Fact) -> str:
+    return f"plan: none on {fact['refusal']['text']}"
+
+
 def _raised(fact: Fact) -> str:
     signal = fact["signal"]
     who, strength = signal["source"].lower(), f"strength {signal['strength']:.0f}"
@@ -216,6 +227,8 @@ def _switched(fact: Fact) -> str:
 _SPEAKERS: dict[str, Callable[[Fact], str | None]] = {
     "RegimeChanged": _regime,
     "ContextChanged": _context,
+    "PlanChanged": _planned,
+    "PlanSkipped": _unplanned,
     "ScanCompleted": _scanned,
     "SignalRaised": _raised,
     "SignalRouted": _routed,

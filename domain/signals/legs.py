@@ -56,6 +56,28 @@ def structure_legs(strategy: StrategyType, shape: LegShape) -> tuple[Leg, ...]:
     return table[strategy]
 
 
+def plan_legs(strategy: StrategyType, short_delta: float, wing_delta: float) -> tuple[Leg, ...]:
+    """The legs of a day's plan, wings by delta too (`tomic.md` 12.3); ValueError for a strategy
+    that no plan makes.
+    """
+    put = (
+        Leg(Kind.PUT, "BUY", delta_target=wing_delta),
+        Leg(Kind.PUT, "SELL", delta_target=short_delta),
+    )
+    call = (
+        Leg(Kind.CALL, "BUY", delta_target=wing_delta),
+        Leg(Kind.CALL, "SELL", delta_target=short_delta),
+    )
+    table = {
+        StrategyType.BULL_PUT_SPREAD: put,
+        StrategyType.BEAR_CALL_SPREAD: call,
+        StrategyType.IRON_CONDOR: put + call,
+    }
+    if strategy not in table:
+        raise ValueError(f"no plan makes a {strategy}")
+    return table[strategy]
+
+
 def wing_points_of(underlying: str, spot: float, table: dict[str, float]) -> float:
     """Points between short and wing: the table's, else 1 % of spot to a whole point."""
     return float(table[underlying]) if underlying in table else float(round(spot * 0.01))

@@ -35,6 +35,17 @@ def test_a_context_is_a_line_only_when_a_word_of_it_changed() -> None:
     assert decision_line("ContextChanged", unknown).startswith("context: VIX unknown; NIFTY")
 
 
+def test_a_plan_says_what_it_is_and_why_it_ends() -> None:
+    plan = {"instrument": "NIFTY", "strategy": "IRON_CONDOR", "strength": 75.0, "rationale": "calm"}
+    line = decision_line("PlanChanged", {"plan": plan, "refusal": None})
+    assert line == "plan: NIFTY iron condor, strength 75: calm"
+    why = {"code": "PLAN_EXPIRED", "text": "NIFTY: the plan was valid until 14:00"}
+    line = decision_line("PlanChanged", {"plan": plan, "refusal": why})
+    assert line == "plan: NIFTY iron condor ends: NIFTY: the plan was valid until 14:00"
+    line = decision_line("PlanSkipped", {"refusal": why})
+    assert line == "plan: none on NIFTY: the plan was valid until 14:00"
+
+
 def test_a_scan_without_signals_says_its_first_reasons() -> None:
     line = decision_line("ScanCompleted", scan("A", "B", "C", "D"))
     assert line == "volatility: NIFTY: a; NIFTY: b; NIFTY: c"
