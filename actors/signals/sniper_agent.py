@@ -34,6 +34,7 @@ from domain.signals.sniper import (
     check_market,
     ranked,
     read_instrument,
+    reward_risk,
     setup_id,
     take_aim,
 )
@@ -98,9 +99,7 @@ class SniperAgent(Actor):
         self.context.work(lambda: read_index(self.context.runtime), self._find_listings)
 
     def on_structure_opened(self, message: StructureOpened) -> None:
-        used = message.intent.signal.extras.get("setup_id")
-        if used:
-            self._traded.add(used)
+        self._traded.update(used_by(message.intent.signal.extras))
 
     def on_scan_requested(self, message: ScanRequested) -> None:
         shots, notes = self._aim(message.regime)
@@ -164,6 +163,7 @@ class SniperAgent(Actor):
             stop_price=setup.stop,
             target_price=setup.target,
             price_basis="UNDERLYING",
+            rr_ratio=reward_risk(shot),
             instrument_vol=weighted_volatility(self._bars[name]["close"].astype(float)),
             valid_until_ns=now_ns + seconds(interval_s),
             regime_version=regime.version,
@@ -173,7 +173,7 @@ class SniperAgent(Actor):
                 "option_type": Kind.CALL if is_call else Kind.PUT,
                 "rs_score": f"{shot.rs:.2f}",
                 "signal_score": f"{shot.score:.2f}",
-                "setup_id": setup_id(name, setup),
+                "setup_ids": " ".join(shot.ids),
                 "price_at_signal": f"{shot.price:.2f}",
                 "vix_at_signal": f"{regime.vix:.2f}",
             },
@@ -218,8 +218,8 @@ class SniperAgent(Actor):
             since_ns = self.context.now_ns() - TRADED_KEPT_NS
             for row in CommandStore(engine).entries_since(since_ns):
                 extras = json.loads(row.payload)["signal"]["extras"]
-                if row.status is CommandStatus.DONE and "setup_id" in extras:
-                    self._traded.add(extras["setup_id"])
+                if row.status is CommandStatus.DONE:
+                    self._traded.update(used_by(extras))
         finally:
             engine.dispose()
 
@@ -278,3 +278,8 @@ class SniperAgent(Actor):
                 "swings": self._session.swings(),
             }
         )
+
+
+def used_by(extras: dict[str, str]) -> list[str]:
+    """The setups that a signal's entry uses up."""
+    return extras.get("setup_ids", "").split()

@@ -22,6 +22,8 @@ from domain.market.expiries import expiry_of_leg
 DELTA_WARN, DELTA_REFUSE = 0.08, 0.16
 DEEP_DELTA, DEEP_DELTA_FALLBACK = 0.90, 0.80
 DEEP_SPREAD_MAX = 0.50  # rupees between bid and ask
+# No deep option of an index quotes half a rupee; the fallback may cost this share of its price.
+DEEP_SPREAD_SHARE_MAX = 0.01
 SPOT_AGE_MAX_NS = seconds(5.0)
 # Whether a quote is fresh enough to trade is the freshness gate's word; this only bars dead prices.
 PRICE_AGE_MAX_NS = seconds(60.0)
@@ -189,18 +191,22 @@ def _at_delta(
 
 
 def _deep_in_the_money(side: np.ndarray, kind: Kind, spot: float) -> np.void | Refusal:
-    """The shallowest strike of |delta| 0.90, or of 0.80 where that one trades too wide."""
+    """The shallowest strike of |delta| 0.90 if it quotes within half a rupee, else the one of 0.80
+    if it quotes within that or 1 % of its price."""
     inside = side["strike"] < spot if kind is Kind.CALL else side["strike"] > spot
     usable = side[inside & np.isfinite(side["delta"]) & (side["bid"] > 0) & (side["ask"] > 0)]
     usable = usable[np.argsort(np.abs(usable["strike"] - spot), kind="stable")]
-    for least in (DEEP_DELTA, DEEP_DELTA_FALLBACK):
+    for least, share in ((DEEP_DELTA, 0.0), (DEEP_DELTA_FALLBACK, DEEP_SPREAD_SHARE_MAX)):
         deep = usable[np.abs(usable["delta"]) >= least]
-        if len(deep) and round(float(deep[0]["ask"] - deep[0]["bid"]), 6) <= DEEP_SPREAD_MAX:
+        if not len(deep):
+            continue
+        bid, ask = float(deep[0]["bid"]), float(deep[0]["ask"])
+        if round(ask - bid, 6) <= max(DEEP_SPREAD_MAX, share * (bid + ask) / 2):
             result: np.void = deep[0]
             return result
     text = (
         f"no {kind} of delta {DEEP_DELTA_FALLBACK:.2f} or more has a bid and an ask within "
-        f"{DEEP_SPREAD_MAX:.2f}"
+        f"{DEEP_SPREAD_SHARE_MAX:.0%} of its price"
     )
     return Refusal("ILLIQUID", text)
 

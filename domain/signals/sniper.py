@@ -24,6 +24,7 @@ BARS_MIN = 30
 BARS_MAX = 200
 BARS_AGE_MAX_DAYS = 5  # a long weekend; an older window says nothing of today
 PRICE_AGE_MAX_S = 150.0  # two minute bars and their grace
+REWARD_RISK_MAX = 2.0  # what risk reckons with where nothing is known (`tomic.md` 1.7)
 DRY_UP_SCORE = 5.0
 IMBALANCE_SCORE = 0.01  # for each basis point of price, so that no index wins by its level
 _STRATEGY = {"BUY": StrategyType.DITM_CALL, "SELL": StrategyType.DITM_PUT}
@@ -68,7 +69,8 @@ class Today:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A setup that trades now."""
+    """A setup that trades now. `ids` names it, and every other one of its view that trades at this
+    price: what is entered here is entered for all of them."""
 
     instrument: str
     setup: Setup
@@ -76,6 +78,7 @@ class Shot:
     rs: float
     score: float
     price: float
+    ids: tuple[str, ...] = ()
 
 
 def setup_id(instrument: str, setup: Setup) -> str:
@@ -151,8 +154,16 @@ def take_aim(
             score = score_of(rs, setup)
             shots.append(Shot(name, setup, _STRATEGY[view], rs, score, now.last))
     if shots:
-        return min(shots, key=_rank)
+        shots.sort(key=_rank)
+        return replace(shots[0], ids=tuple(setup_id(name, shot.setup) for shot in shots))
     return min(reasons, key=lambda row: row[0])[1]
+
+
+def reward_risk(shot: Shot) -> float:
+    """What is won at the target over what is lost at the stop, from the price of the moment; a far
+    target never counts for more than 2."""
+    reward, risk = abs(shot.setup.target - shot.price), abs(shot.price - shot.setup.stop)
+    return min(REWARD_RISK_MAX, reward / risk) if risk > 0 else REWARD_RISK_MAX
 
 
 def ranked(shots: Sequence[Shot]) -> tuple[Shot, ...]:

@@ -144,8 +144,14 @@ def test_a_deep_leg_that_trades_too_wide_falls_back_to_eighty_delta_then_is_refu
     for columns in view.chains.values():
         columns["ask"][columns["strike"] == 23_000] += 0.2
     assert strikes([leg(CE, "BUY", delta_target=0.9)], view) == [23_400]
+    # The fallback may cost 1 % of its price to cross, the deeper one never more than half a rupee.
     for columns in view.chains.values():
-        columns["ask"] += 1
+        row = columns[(columns["strike"] == 23_400) & columns["is_call"]][0]
+        columns["ask"] = columns["bid"] * 1.0099
+        assert row["bid"] * 0.0099 > 0.5
+    assert strikes([leg(CE, "BUY", delta_target=0.9)], view) == [23_400]
+    for columns in view.chains.values():
+        columns["ask"] = columns["bid"] * 1.0102
     assert code([leg(CE, "BUY", delta_target=0.9)], view) == "ILLIQUID"
 
 

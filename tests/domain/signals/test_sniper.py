@@ -17,6 +17,7 @@ from domain.signals.sniper import (
     check_market,
     ranked,
     read_instrument,
+    reward_risk,
     score_of,
     setup_id,
     take_aim,
@@ -167,6 +168,13 @@ def test_of_several_zones_the_strongest_imbalance_trades():
     assert aim(instrument(weak, strong), today(101)).setup == strong
 
 
+def test_an_entry_is_for_every_setup_at_its_price():
+    inner = replace(DEMAND, imbalance=3.0, formed_ns=1, enter_low=100.5)
+    away = replace(DEMAND, formed_ns=2, enter_high=100.5)
+    found = aim(instrument(inner, away, DEMAND), today(101))
+    assert found.ids == (setup_id("NIFTY", DEMAND), setup_id("NIFTY", inner))
+
+
 # -- the score --
 
 
@@ -179,6 +187,16 @@ def test_imbalance_counts_by_the_price_it_is_of():
     large = replace(DEMAND, imbalance=2_500.0, entry=50_750.0)
     assert score_of(100.0, DEMAND) == pytest.approx(104.926, abs=0.001)
     assert score_of(100.0, large) == score_of(100.0, DEMAND)
+
+
+def test_reward_over_risk_goes_by_the_price_of_the_moment_and_counts_two_at_most():
+    def of(price, target):
+        setup = replace(CONTRACTION, target=target)
+        return reward_risk(Shot("X", setup, StrategyType.DITM_CALL, 100.0, 100.0, price))
+
+    assert of(150.0, 165.0) == pytest.approx(1.5)  # 15 over 10
+    assert of(155.0, 165.0) == pytest.approx(10 / 15)
+    assert of(150.0, 200.0) == 2.0
 
 
 def test_shots_are_ranked_by_score_then_by_name():
