@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install install-test run test check bench bench-kill migrate clean
+.PHONY: install install-test run test check bench bench-paper bench-kill migrate clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -46,6 +46,9 @@ bench-kill: install-test
 
 docs: install
 	@$(BIN)/python -c 'from pathlib import Path; from launch.configuration import write_texts; write_texts(Path())'
+
+bench-paper: install-test
+	@$(BIN)/python bench/paper_month.py
 
 migrate: install
 	@$(BIN)/python system.py --migrate

@@ -1,0 +1,116 @@
+"""A session of the generated market as a recording: the file that `--replay` reads, and the daily
+files that `--history` reads, from one seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from adapters.sandbox.generator import GeneratedMarket
+from adapters.sandbox.recording import COLUMNS
+from domain.calendar import ExchangeCalendar
+from domain.clock import NS_PER_MINUTE, exchange_time
+from domain.instruments import Listing
+
+MINUTE_S = 60.0
+HISTORY_DAYS = 500
+REACH = 0.06  # strikes within this share of the spot
+TRADED_DAYS = (20, 50)  # to expiry; besides, the nearest expiry is kept
+NO_IV = "0"  # none published: who needs one computes it from the prices
+HISTORY_NAMES = {"NIFTY": "nifty", "INDIAVIX": "india-vix"}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Where the files of a session are."""
+
+    recording: Path
+    history: Path
+
+
+def make_session(
+    folder: Path,
+    underlying: str,
+    *,
+    calendar: ExchangeCalendar,
+    day: date,
+    seed: int,
+    scenario: str,
+    minutes: int,
+) -> Made:
+    """Writes a row a minute for each option near the money, from the open on. The folder must be
+    new."""
+    session = calendar.session(day)
+    if session is None:
+        raise ValueError(f"{day} is no trading day")
+    folder.mkdir(parents=True)
+    market = GeneratedMarket(
+        seed,
+        session.opens_ns + NS_PER_MINUTE,
+        tick_interval_s=MINUTE_S,
+        scenario=scenario,
+    )
+    for name, stem in HISTORY_NAMES.items():
+        _write_daily(folder / f"{stem}-daily.csv", market, name, before=day)
+    recording = folder / f"{underlying.lower()}-{scenario}-{day}.csv.gz"
+    with gzip.open(recording, "wt", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        last = (session.closes_ns - session.opens_ns) // NS_PER_MINUTE - 1
+        for _ in range(min(minutes, last)):
+            writer.writerows(_rows(market, underlying, day))
+            market.advance(market.next_ns())
+    return Made(recording, folder)
+
+
+def _rows(market: GeneratedMarket, underlying: str, day: date) -> Iterator[tuple[str, ...]]:
+    index = market.index.underlying(underlying)
+    assert index is not None
+    spot = market.quote(index.listing_id)
+    assert spot is not None
+    at = exchange_time(market.next_ns()) - timedelta(seconds=MINUTE_S)
+    for expiry in _kept(market.index.expiries(underlying, day), day):
+        for listing in market.index.chain(underlying, expiry):
+            if abs(float(listing.strike) / spot.ltp - 1) <= REACH:
+                yield _row(market, listing, at.isoformat(), spot.ltp)
+
+
+def _kept(expiries: Sequence[date], day: date) -> list[date]:
+    low, high = TRADED_DAYS
+    return [one for one in expiries if one == expiries[0] or low <= (one - day).days <= high]
+
+
+def _row(market: GeneratedMarket, listing: Listing, at: str, spot: float) -> tuple[str, ...]:
+    quote = market.quote(listing.listing_id)
+    assert quote is not None
+    assert listing.expiry is not None
+    return (
+        at,
+        listing.expiry.isoformat(),
+        str(listing.strike),
+        listing.kind.value,
+        f"{spot:.2f}",
+        f"{quote.ltp:.2f}",
+        str(quote.volume),
+        str(quote.open_interest),
+        NO_IV,
+    )
+
+
+def _write_daily(path: Path, market: GeneratedMarket, name: str, *, before: date) -> None:
+    listing = market.index.underlying(name)
+    assert listing is not None
+    bars = market.history(
+        listing, "D", before - timedelta(days=HISTORY_DAYS), before - timedelta(days=1)
+    )
+    with path.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["date", "open", "high", "low", "close"])
+        for bar in bars:
+            day = exchange_time(bar.start_ns).date()
+            writer.writerow([day, *(f"{v:.2f}" for v in (bar.open, bar.high, bar.low, bar.close))])
