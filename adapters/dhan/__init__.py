@@ -1,0 +1,1 @@
+"""DhanHQ v2 (`broker_protocols.md` 3)."""

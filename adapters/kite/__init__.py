@@ -1,0 +1,1 @@
+"""Zerodha's Kite Connect v3 (`broker_protocols.md` 1)."""

@@ -1,0 +1,1 @@
+"""AngelOne's SmartAPI (`broker_protocols.md` 2)."""
