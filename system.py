@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,12 +31,13 @@ from rich.table import Column, Table
 
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
+from domain.clock import exchange_time
 from domain.errors import TomicError
 from domain.setting_notes import setting_notes
 from domain.settings import read_settings
 from domain.supervision.topology import Node, TopologyFaults
-from launch import check, configuration, environment, processes, report
-from launch.build import Built, build_runtime, data_folder, free_port
+from launch import calendar_week, check, configuration, environment, processes, report
+from launch.build import ROOT, Built, build_runtime, data_folder, free_port, read_calendars
 from launch.command_line import parse
 from launch.journal_check import verify_journal
 from launch.launcher import Launcher, LaunchFailed, Tree
@@ -46,6 +48,7 @@ from persistence.warm_up import warm_up
 
 EXIT_RUNNING, EXIT_BROKEN, EXIT_USAGE = 1, 1, 2
 START_WITHIN_S = 10
+NOTICE = timedelta(days=14)  # so long before a calendar ends, a start says so
 LOG_SILENT = {"version": 1, "disable_existing_loggers": False, "root": {"level": "CRITICAL"}}
 
 
@@ -166,7 +169,8 @@ def run(built: Built, lock: Lock) -> int:
     shared = shared_of(runtime)
     say(_picture(runtime.tree))
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
-    for note in built.notes:
+    today = exchange_time(time.time_ns()).date()
+    for note in (*built.notes, *calendar_week.warnings(runtime.calendars, today + NOTICE)):
         say(f"note: {note}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
@@ -223,6 +227,15 @@ def show_configuration(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def show_calendar(arguments: argparse.Namespace) -> int:
+    """`--calendar`: the week ahead of each exchange."""
+    first, calendars = calendar_week.first_day(arguments), read_calendars(ROOT / "calendars")
+    Console().print(calendar_week.week(calendars, first))
+    for line in calendar_week.notes(calendars, first):
+        say(line)
+    return 0
+
+
 def show_journal(arguments: argparse.Namespace) -> int:
     """`--verify-journal`: whether it is what was written."""
     whole, lines = verify_journal(arguments)
@@ -254,6 +267,8 @@ def main(words: list[str]) -> int:
             return show_check(arguments)
         if arguments.config:
             return show_configuration(arguments)
+        if arguments.calendar:
+            return show_calendar(arguments)
         if arguments.verify_journal:
             return show_journal(arguments)
         data_dir = data_folder(arguments)

@@ -7,6 +7,7 @@ changes of hours by date are rows of those files (`design.md` 8).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -28,6 +29,15 @@ class SessionHours:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialSession:
+    """Hours of one day that differ from the regular ones, or that a holiday has; wall time."""
+
+    opens: time
+    closes: time
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TradingSession:
     """One day's session of a segment, epoch nanoseconds; open <= t < close."""
 
@@ -44,19 +54,21 @@ class TradingSession:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeCalendar:
-    """Hours (ascending by `since`), holidays and special sessions of one segment."""
+    """Hours (ascending by `since`), holidays and special sessions of one segment. After
+    `known_until` its holidays were not yet published when the file was made."""
 
     exchange: str
     hours: tuple[SessionHours, ...]
     holidays: Mapping[date, str] = field(default_factory=dict)
-    special: Mapping[date, tuple[time, time]] = field(default_factory=dict)
+    special: Mapping[date, SpecialSession] = field(default_factory=dict)
+    known_until: date = date.max
 
     def session(self, day: date) -> TradingSession | None:
         """The session of that day; None on weekends and holidays without a special session."""
         hours = self._hours(day)
         if day in self.special:
-            opens, closes = self.special[day]
-            return self._session(day, opens, closes, closes, closes)
+            row = self.special[day]
+            return self._session(day, row.opens, row.closes, row.closes, row.closes)
         if day.weekday() >= 5 or day in self.holidays or hours is None:
             return None
         return self._session(day, hours.opens, hours.closes, hours.intraday_exit, hours.square_off)
@@ -90,6 +102,27 @@ class ExchangeCalendar:
             return "before the open"
         return "after the close" if at_ns >= session.closes_ns else ""
 
+    def day_words(self, day: date) -> str:
+        """The day in a few words: its hours, why they are special, or why nothing trades."""
+        session = self.session(day)
+        if session is None:
+            return self.holidays.get(day, "weekend")
+        opens, closes = exchange_time(session.opens_ns), exchange_time(session.closes_ns)
+        why = self.special[day].why if day in self.special else ""
+        reasons = ", ".join(word for word in (self.holidays.get(day), why) if word)
+        return f"{opens:%H:%M}-{closes:%H:%M}" + (f" {reasons}" if reasons else "")
+
+    def changes_between(self, first: date, last: date) -> list[str]:
+        """A sentence for each day from `first` to `last` on which regular hours become others."""
+        found = []
+        for before, row in itertools.pairwise(self.hours):
+            if first <= row.since <= last:
+                found.append(
+                    f"{self.exchange} trades {row.opens:%H:%M}-{row.closes:%H:%M} from "
+                    f"{row.since} on, until then {before.opens:%H:%M}-{before.closes:%H:%M}"
+                )
+        return found
+
     def _hours(self, day: date) -> SessionHours | None:
         return next((row for row in reversed(self.hours) if row.since <= day), None)
 
@@ -108,8 +141,8 @@ def calendar_from(parsed: Mapping[str, Any]) -> ExchangeCalendar:
     """A calendar from the parsed text of one file of `calendars/`; times are wall time in India.
 
     Keys: `exchange`; `hours`, rows of since, opens, closes, intraday_exit, square_off; `holidays`,
-    date to name; `special`, date to opens and closes. Raises ConfigurationFault that quotes the
-    row it could not read.
+    date to name; `special`, date to opens, closes and why; `known_until`. Raises ConfigurationFault
+    that quotes the row it could not read.
     """
     exchange = parsed.get("exchange", "")
     if not exchange or not parsed.get("hours"):
@@ -131,7 +164,24 @@ def calendar_from(parsed: Mapping[str, Any]) -> ExchangeCalendar:
                     f"calendar {exchange}, {key}: {row} cannot be read ({fault})"
                 ) from fault
     hours = tuple(sorted(rows["hours"], key=lambda row: row.since))
-    return ExchangeCalendar(exchange, hours, dict(rows["holidays"]), dict(rows["special"]))
+    return ExchangeCalendar(
+        exchange,
+        hours,
+        dict(rows["holidays"]),
+        dict(rows["special"]),
+        _known_until(exchange, parsed.get("known_until")),
+    )
+
+
+def _known_until(exchange: str, text: Any) -> date:
+    if text is None:
+        return date.max
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError) as fault:
+        raise ConfigurationFault(
+            f"calendar {exchange}, known_until: {text!r} cannot be read ({fault})"
+        ) from fault
 
 
 def _hours_row(row: Mapping[str, str]) -> SessionHours:
@@ -147,8 +197,8 @@ def _holiday(row: tuple[str, str]) -> tuple[date, str]:
     return date.fromisoformat(row[0]), str(row[1])
 
 
-def _special(row: tuple[str, Mapping[str, str]]) -> tuple[date, tuple[time, time]]:
+def _special(row: tuple[str, Mapping[str, str]]) -> tuple[date, SpecialSession]:
     opens, closes = (time.fromisoformat(row[1][key]) for key in ("opens", "closes"))
     if opens >= closes:
         raise ValueError("a session opens before it closes")
-    return date.fromisoformat(row[0]), (opens, closes)
+    return date.fromisoformat(row[0]), SpecialSession(opens, closes, str(row[1].get("why", "")))

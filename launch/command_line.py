@@ -15,6 +15,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         help="the supervisor tree (default: topology.yaml)")  # fmt: skip
     add("--check", action="store_true", help="check the topology, print the tree, start nothing")
     add("--config", action="store_true", help="list every setting with its value and origin")
+    add("--calendar", nargs="?", const="today", metavar="DAY",
+        help="what each exchange trades in the week from DAY (YYYY-MM-DD) or today on")  # fmt: skip
     add("--stop", action="store_true", help="stop the running system as Ctrl-C does")
     add("--verify-journal", action="store_true",
         help="prove that the journal is what was written, start nothing")  # fmt: skip

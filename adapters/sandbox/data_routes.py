@@ -313,17 +313,18 @@ def holidays(instance: Instance, fields: Fields) -> Answer:
     """Days of a year on which segments stay closed, or trade though the day is none."""
     year = int(fields["year"]) if fields["year"] else instance.market.now().year
     calendars = instance.market.calendars.values()
-    names = dict.fromkeys((day for row in calendars for day in row.special), "Special session")
+    names = {day: on.why for row in calendars for day, on in row.special.items()}
     names |= {day: why for row in calendars for day, why in row.holidays.items()}
     data: list[dict[str, Any]] = []
     for day in sorted(day for day in names if day.year == year):
         shut = [row.exchange for row in calendars if row.session(day) is None]
         special = [row for row in calendars if day in row.special]
+        is_holiday = any(day in row.holidays and row.exchange in shut for row in calendars)
         data.append(
             {
                 "date": day.isoformat(),
                 "description": names[day],
-                "holiday_type": "SPECIAL_SESSION" if special else "TRADING_HOLIDAY",
+                "holiday_type": "TRADING_HOLIDAY" if is_holiday else "SPECIAL_SESSION",
                 "closed_exchanges": shut,
                 "open_exchanges": [
                     _hours_of(instance.market, row.exchange, day) for row in special

@@ -378,7 +378,8 @@ def test_holidays_and_timings_are_the_exchanges_own(client: api) -> None:
     assert hours["NSE"]["start_time"] == 1_795_146_300_000
     assert hours["NSE"]["end_time"] - hours["NSE"]["start_time"] == 380 * 60_000
     assert hours["NFO"]["end_time"] - hours["NSE"]["end_time"] == 5 * 60_000
-    assert hours["MCX"]["end_time"] - hours["MCX"]["start_time"] == 870 * 60_000
+    # Commodities follow the American winter from November on: 09:00 to 23:55.
+    assert hours["MCX"]["end_time"] - hours["MCX"]["start_time"] == 895 * 60_000
     assert client.timings(date="2026-11-21")["data"] == []
     assert "Invalid date format. Use YYYY-MM-DD" in client.timings(date="21-11-2026")["message"]
 
@@ -388,6 +389,13 @@ def test_a_budget_day_on_a_sunday_is_told_as_a_special_session(client: api) -> N
     assert sunday["holiday_type"] == "SPECIAL_SESSION"
     assert {row["exchange"] for row in sunday["open_exchanges"]} == {"NSE", "BSE", "NFO", "BFO"}
     assert set(sunday["closed_exchanges"]) == {"CDS", "BCD", "NCDEX", "MCX"}
+
+
+def test_a_holiday_whose_evening_trades_commodities_is_told_as_a_holiday(client: api) -> None:
+    (row,) = (row for row in client.holidays(year=2026)["data"] if row["date"] == "2026-11-24")
+    assert (row["description"], row["holiday_type"]) == ("Guru Nanak Jayanti", "TRADING_HOLIDAY")
+    assert [opened["exchange"] for opened in row["open_exchanges"]] == ["MCX"]
+    assert {"NSE", "BSE", "NFO", "BFO"} <= set(row["closed_exchanges"])
 
 
 def test_the_deprecated_strike_step_still_resolves(client: api) -> None:

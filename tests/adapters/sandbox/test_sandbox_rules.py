@@ -419,7 +419,7 @@ def test_prices_rest_once_the_listed_segments_closed_whatever_commodities_do() -
 def test_the_exchange_alone_keeps_the_same_hours_as_the_runtime(root: Path) -> None:
     alone, runtime = shipped_calendars(), read_calendars(root / "calendars")
     assert {name: alone[name] for name in runtime} == runtime
-    assert set(runtime) == {"NSE", "BSE", "NFO", "BFO"}
+    assert set(runtime) == {"NSE", "BSE", "NFO", "BFO", "MCX"}
     assert alone["NFO"].session(date(2026, 2, 1)) is not None
 
 
