@@ -1,8 +1,8 @@
 """Ticks into one-minute bars: the nine rules of `data_pipeline.md` 2, on columns.
 
-`MinuteBars` keeps one dense row a listing. A batch is folded with numpy; only rows where the order
-of ticks changes the volume (a count that fell, a snapshot, the auction) are walked tick by tick.
-Bars close by the clock, two seconds after their minute, and are told once.
+`MinuteBars` keeps one dense row a listing. A batch is folded with numpy, in one pass when nothing
+in it is unusual, which a few minima and maxima tell; else each rule marks what it drops. Bars close
+by the clock, two seconds after their minute, and are told once.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 
 from domain.calendar import TradingSession
 from domain.clock import NS_PER_MINUTE, seconds
+from domain.market import volumes
 from domain.market.closed_bars import ClosedBars
+from domain.market.fold_columns import (
+    STATE_DTYPE,
+    UNKNOWN,
+    Groups,
+    Ticks,
+    empty_bars,
+    gather,
+    groups_of,
+    put,
+    scatter,
+)
+from domain.market.listing_rows import ListingRows
 from domain.market.outages import Outages
 from domain.market.sessions import midnight_ns
 from domain.prices import BAR_DTYPE
 
 GRACE_NS = seconds(2.0)  # a bar stays open this long after its minute
 AHEAD_MAX_NS = seconds(5.0)  # an exchange time further ahead of its arrival is nonsense
-UNKNOWN = -1  # a cumulative volume nobody has told yet
-_ROWS_FIRST = 64
-
-_ROW_DTYPE = np.dtype(
-    [
-        ("listing", "<u4"), ("added_ns", "<i8"), ("baseline", "<i8"),
-        ("newest_ts", "<i8"), ("previous_ts", "<i8"), ("previous_ltp", "<f8"),
-        ("previous_cum", "<i8"),
-    ]
+_COUNTED = (
+    "unknown_symbol", "bad_price", "future", "duplicates", "out_of_session", "late_dropped",
+    "accepted",
 )  # fmt: skip
-_OPEN_DTYPE = np.dtype(
-    [
-        ("count", "<i4"), ("open_ts", "<i8"), ("close_ts", "<i8"), ("open", "<f8"), ("high", "<f8"),
-        ("low", "<f8"), ("close", "<f8"), ("volume", "<i8"),
-    ]
-)  # fmt: skip
-_ACCEPTED, _AUCTION, _LATE = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class MinuteBars:
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self.closed = ClosedBars()
-        self._rows = np.zeros(0, _ROW_DTYPE)
-        self._row_of = np.full(1, -1, np.int32)
+        self._rows = ListingRows()
+        self._added_ns = np.zeros(0, np.int64)
+        self._state = np.zeros(0, STATE_DTYPE)
         self._open: dict[int, np.ndarray] = {}
         self._session: TradingSession | None = None
         self._day_starts_ns = 0
@@ -77,38 +78,33 @@ class MinuteBars:
         self._session = session
         self.closed.clear()
         self.counters.clear()
+        self.counters.update(dict.fromkeys(_COUNTED, 0))
         for kept in (self._open, self._waiting, self._silent, self._outages):
             kept.clear()
         opens_ns = session.opens_ns if session else 0
-        self._rows["baseline"] = 0 if now_ns < opens_ns else UNKNOWN
-        self._rows["newest_ts"] = 0
+        self._state["baseline"] = 0 if now_ns < opens_ns else UNKNOWN
+        self._state["newest_ts"] = 0
         self._closed_before_ns = max(opens_ns, _minute(now_ns - GRACE_NS))
         if session:
             self._day_starts_ns = midnight_ns(session.day)
 
     def add(self, listing_ids: np.ndarray, now_ns: int) -> None:
         """Gives new listings a row; those known already keep theirs."""
-        wanted = np.unique(np.asarray(listing_ids, np.int64))
-        fresh = wanted[self._find(wanted) < 0]
-        if not len(fresh):
+        count = self._rows.add(listing_ids)
+        if not count:
             return
-        rows = np.zeros(len(fresh), _ROW_DTYPE)
-        rows["listing"], rows["added_ns"] = fresh, now_ns
+        state = np.zeros(count, STATE_DTYPE)
         before_open = self._session is not None and now_ns < self._session.opens_ns
-        rows["baseline"] = 0 if before_open else UNKNOWN
-        if fresh[-1] >= len(self._row_of):
-            longer = np.full(int(fresh[-1]) * 2 + _ROWS_FIRST, -1, np.int32)
-            longer[: len(self._row_of)] = self._row_of
-            self._row_of = longer
-        self._row_of[fresh] = np.arange(len(self._rows), len(self._rows) + len(fresh))
-        self._rows = np.concatenate([self._rows, rows])
+        state["baseline"] = 0 if before_open else UNKNOWN
+        self._added_ns = np.append(self._added_ns, np.full(count, now_ns))
+        self._state = np.concatenate([self._state, state])
         for minute, columns in self._open.items():
-            self._open[minute] = np.concatenate([columns, _open_columns(len(fresh))])
+            self._open[minute] = np.concatenate([columns, empty_bars(count)])
 
     @property
     def listings(self) -> np.ndarray:
         """listing_ids it keeps bars of."""
-        return self._rows["listing"]
+        return self._rows.listings
 
     # -- ticks in, bars out --
 
@@ -116,11 +112,16 @@ class MinuteBars:
         """Takes a TICK_DTYPE batch in order of arrival; bars that fall due within it are closed."""
         if not len(ticks):
             return
-        reached = np.maximum.accumulate(ticks["received_ns"]) - GRACE_NS
+        received = ticks["received_ns"].copy()
+        if _minute(int(np.maximum.reduce(received)) - GRACE_NS) <= self._closed_before_ns:
+            self._fold_part(ticks, received)
+            return
+        reached = np.maximum.accumulate(received) - GRACE_NS
         edges = np.flatnonzero(np.diff(reached // NS_PER_MINUTE)) + 1
-        for part in np.split(ticks, edges):
-            self._close_before(_minute(int(part["received_ns"].max()) - GRACE_NS))
-            self._fold_part(part)
+        parts = zip(np.split(ticks, edges), np.split(received, edges), strict=True)
+        for part, part_received in parts:
+            self._close_before(_minute(int(part_received.max()) - GRACE_NS))
+            self._fold_part(part, part_received)
 
     def close(self, now_ns: int) -> ClosedMinutes:
         """Closes what is due at `now_ns`; hands over all that closed since the last call, once."""
@@ -162,14 +163,14 @@ class MinuteBars:
         for since, rows in _by_moment(again):
             self.mark_outage(since, now_ns, rows)
         ids = np.fromiter(again, np.int64, len(again))
-        known = ids[self._find(ids) >= 0]
-        ticked = self._rows["newest_ts"][self._find(known)] > 0
+        known = ids[self._rows.find(ids) >= 0]
+        ticked = self._state["newest_ts"][self._rows.find(known)] > 0
         return tuple(known[ticked].tolist())
 
     def live_vwap(self, listing: int) -> float | None:
         """Session VWAP with the open bars' share so far; None while no volume."""
         value, volume = self.closed.sums(listing)
-        row = int(self._find(np.array([listing]))[0])
+        row = int(self._rows.find(np.array([listing]))[0])
         for columns in self._open.values() if row >= 0 else ():
             bar = columns[row]
             if bar["count"]:
@@ -179,62 +180,97 @@ class MinuteBars:
 
     # -- the rules, in their order --
 
-    def _fold_part(self, ticks: np.ndarray) -> None:
-        rows = self._find(ticks["listing"])
-        ltp, received = ticks["ltp"], ticks["received_ns"]
-        known, priced = rows >= 0, ltp > 0  # NaN > 0 is False
-        ahead = ticks["ts_ns"] > received + AHEAD_MAX_NS
+    def _fold_part(self, columns: np.ndarray, received: np.ndarray) -> None:
+        ticks = self._believable(columns, received)
+        if not len(ticks.row):
+            return
+        ticks = ticks.by_row()
+        groups = groups_of(ticks.row)
+        mine = groups.first(ticks.row)
+        state = gather(self._state, mine)
+        new = _differ(ticks, groups, state)
+        if new is not None:  # what repeats leaves its listing's state as it is
+            self.counters["duplicates"] += len(ticks.row) - len(new)
+            if not len(new):
+                return
+            ticks = ticks.pick(new)
+            groups = groups_of(ticks.row)
+            mine = groups.first(ticks.row)
+            state = gather(self._state, mine)
+        state["previous_ts"] = groups.last(ticks.ts)
+        state["previous_ltp"] = groups.last(ticks.ltp)
+        state["previous_cum"] = groups.last(ticks.cum)
+        self._place(ticks, groups, state)
+        scatter(self._state, mine, state)
+
+    def _believable(self, columns: np.ndarray, received: np.ndarray) -> Ticks:
+        """Rules 1 to 3."""
+        row = self._rows.find(columns["listing"]).astype(np.int64)
+        ts, ltp = columns["ts_ns"].copy(), columns["ltp"].copy()
+        ticks = Ticks(row, ts, ltp, columns["volume"].copy())
+        limits = received + AHEAD_MAX_NS
+        # The least of prices with a NaN is NaN, and that is not above 0.
+        if (
+            np.minimum.reduce(row) >= 0
+            and np.minimum.reduce(ltp) > 0
+            and np.minimum.reduce(limits - ts) >= 0
+        ):
+            return ticks
+        known, priced, ahead = row >= 0, ltp > 0, ts > limits
         self._count("unknown_symbol", ~known)
         self._count("bad_price", known & ~priced)
         self._count("future", known & priced & ahead)
-        alive = known & priced & ~ahead
-        rows, ticks = rows[alive], ticks[alive]
-        by_row = np.argsort(rows, kind="stable")
-        rows, ticks = rows[by_row], ticks[by_row]
-        new = ~self._repeats(rows, ticks)
-        self._count("duplicates", ~new)
-        self._place(rows[new], ticks[new])
+        return ticks.pick(np.flatnonzero(known & priced & ~ahead))
 
-    def _repeats(self, rows: np.ndarray, ticks: np.ndarray) -> np.ndarray:
-        """Rule 5: equal to the listing's previous tick in time, price and volume."""
-        state = self._rows
-        first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
-        same = np.ones(len(rows), bool)
-        for mine, theirs in (
-            ("previous_ts", "ts_ns"),
-            ("previous_ltp", "ltp"),
-            ("previous_cum", "volume"),
-        ):
-            values = ticks[theirs]
-            before = np.where(first, state[mine][rows], np.roll(values, 1))
-            same &= values == before
-        for mine, theirs in (
-            ("previous_ts", "ts_ns"),
-            ("previous_ltp", "ltp"),
-            ("previous_cum", "volume"),
-        ):
-            state[mine][rows] = ticks[theirs]  # the last of each row stays
-        return same
+    def _place(self, ticks: Ticks, groups: Groups, state: np.ndarray) -> None:
+        """Rules 6 to 9 for ticks in order of row; `state` is of each group."""
+        session = self._session
+        first_ns = max(session.opens_ns, self._closed_before_ns) if session else 0
+        earliest, latest = int(np.minimum.reduce(ticks.ts)), int(np.maximum.reduce(ticks.ts))
+        if session is None or earliest < first_ns or latest >= session.closes_ns:
+            self._place_any(ticks, groups, state)
+            return
+        self.counters["accepted"] += len(ticks.row)
+        deltas = volumes.growing(ticks, groups, state)
+        if deltas is None:
+            kinds = np.full(len(ticks.row), volumes.ACCEPTED)
+            deltas, resets = volumes.of_any(ticks, groups, state, kinds)
+            self._count_resets(resets)
+        self._put(ticks, deltas, earliest, latest)
 
-    def _place(self, rows: np.ndarray, ticks: np.ndarray) -> None:
-        """Rules 6 to 9 for ticks grouped by row, in order of arrival within it."""
-        ts, cum = ticks["ts_ns"], ticks["volume"]
-        inside, auction = self._in_session(ts)
-        minutes = ts - ts % NS_PER_MINUTE
-        late = inside & (minutes < self._closed_before_ns)
+    def _place_any(self, ticks: Ticks, groups: Groups, state: np.ndarray) -> None:
+        """As `_place`, where some ticks lie outside of the session or of every open minute."""
+        inside, auction = self._in_session(ticks.ts)
+        late = inside & (ticks.ts - ticks.ts % NS_PER_MINUTE < self._closed_before_ns)
         accepted = inside & ~late
         self._count("out_of_session", ~inside)
         self._count("late_dropped", late)
         self._count("accepted", accepted)
-        snapshot = late & (self._rows["baseline"][rows] == UNKNOWN)
-        told = accepted | ((auction | snapshot) & (cum >= 0))
-        kinds = np.where(accepted, _ACCEPTED, np.where(auction, _AUCTION, _LATE))
-        deltas = np.zeros(len(rows), np.int64)
-        deltas[told] = self._volumes(rows[told], ticks[told], kinds[told])
-        for minute in np.unique(minutes[accepted]).tolist():
-            mine = accepted & (minutes == minute)
-            columns = self._open.setdefault(minute, _open_columns(len(self._rows)))
-            _put(columns, rows[mine], ticks[mine], deltas[mine])
+        kinds = np.select(
+            [accepted, late, auction], [volumes.ACCEPTED, volumes.LATE, volumes.AUCTION],
+            volumes.OUTSIDE,
+        )  # fmt: skip
+        deltas, resets = volumes.of_any(ticks, groups, state, kinds)
+        self._count_resets(resets)
+        at = np.flatnonzero(accepted)
+        if len(at):
+            taken = ticks.pick(at)
+            self._put(taken, deltas.take(at), int(taken.ts.min()), int(taken.ts.max()))
+
+    def _put(self, ticks: Ticks, deltas: np.ndarray, earliest: int, latest: int) -> None:
+        if _minute(earliest) == _minute(latest):
+            put(self._open_bars(_minute(earliest)), ticks, deltas)
+            return
+        minutes = ticks.ts - ticks.ts % NS_PER_MINUTE
+        for minute in np.unique(minutes).tolist():
+            at = np.flatnonzero(minutes == minute)
+            put(self._open_bars(minute), ticks.pick(at), deltas.take(at))
+
+    def _open_bars(self, minute: int) -> np.ndarray:
+        columns = self._open.get(minute)
+        if columns is None:
+            columns = self._open[minute] = empty_bars(len(self._state))
+        return columns
 
     def _in_session(self, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         session = self._session
@@ -244,51 +280,9 @@ class MinuteBars:
         inside = (ts >= session.opens_ns) & (ts < session.closes_ns)
         return inside, (ts >= self._day_starts_ns) & (ts < session.opens_ns)
 
-    def _volumes(self, rows: np.ndarray, ticks: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-        """Rule 8: what each tick adds. Rows whose count only grows take the columnar way."""
-        state, cum = self._rows, ticks["volume"]
-        present, accepted = cum >= 0, kinds == _ACCEPTED
-        first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
-        known = np.where(state["baseline"][rows] == UNKNOWN, cum, state["baseline"][rows])
-        deltas = np.where(present, cum - np.where(first, known, np.roll(cum, 1)), 0)
-        absent_too = np.zeros(len(state), bool)
-        absent_too[rows[~present]] = True
-        awkward_rows = np.zeros(len(state), bool)
-        awkward_rows[rows[~accepted | (deltas < 0) | (present & absent_too[rows])]] = True
-        awkward = awkward_rows[rows]
-        plain = ~awkward & present
-        state["baseline"][rows[plain]] = cum[plain]
-        for row in np.unique(rows[awkward]).tolist():
-            mine = rows == row
-            deltas[mine] = self._walk(row, ticks[mine], kinds[mine])
-        np.maximum.at(state["newest_ts"], rows[accepted], ticks["ts_ns"][accepted])
-        return deltas
-
-    def _walk(self, row: int, ticks: np.ndarray, kinds: np.ndarray) -> list[int]:
-        baseline = int(self._rows["baseline"][row])
-        newest_ts = int(self._rows["newest_ts"][row])
-        deltas = []
-        for cum, ts, kind in zip(
-            ticks["volume"].tolist(), ticks["ts_ns"].tolist(), kinds.tolist(), strict=True
-        ):
-            delta = 0
-            if kind == _AUCTION:
-                baseline = max(baseline, cum)
-            elif kind == _LATE:
-                baseline = cum if baseline == UNKNOWN else baseline
-            elif cum >= 0:
-                if baseline == UNKNOWN:
-                    baseline = cum
-                elif cum >= baseline:
-                    delta, baseline = cum - baseline, cum
-                elif ts >= newest_ts:
-                    baseline = cum
-                    self.counters["volume_resets"] += 1
-            if kind == _ACCEPTED:
-                newest_ts = max(newest_ts, ts)
-            deltas.append(delta)
-        self._rows["baseline"][row] = baseline
-        return deltas
+    def _count_resets(self, resets: int) -> None:
+        if resets:
+            self.counters["volume_resets"] += resets
 
     # -- closing --
 
@@ -301,27 +295,23 @@ class MinuteBars:
             return
         for minute in range(since_ns, min(before_ns, session.closes_ns), NS_PER_MINUTE):
             columns = self._open.pop(minute, None)
-            ticked = np.zeros(len(self._rows), bool)
+            ticked = np.zeros(len(self._state), bool)
             if columns is not None:
                 ticked = columns["count"] > 0
                 self._waiting.append(self._bars_of(minute, columns, ticked))
-            silent = self._rows["listing"][~ticked & (self._rows["added_ns"] <= minute)]
+            silent = self._rows.listings[~ticked & (self._added_ns <= minute)]
             if len(silent):
                 self._silent.append((minute, tuple(silent.tolist())))
 
     def _bars_of(self, minute: int, columns: np.ndarray, ticked: np.ndarray) -> np.ndarray:
         bars = np.zeros(int(ticked.sum()), BAR_DTYPE)
-        bars["listing"], bars["start_ns"] = self._rows["listing"][ticked], minute
+        bars["listing"], bars["start_ns"] = self._rows.listings[ticked], minute
         for name in ("open", "high", "low", "close", "volume"):
             bars[name] = columns[name][ticked]
         bars["tick_count"] = columns["count"][ticked]
         bars["partial"] = self._outages.touched(minute, bars["listing"])
         self.closed.append(bars)
         return bars
-
-    def _find(self, listing_ids: np.ndarray) -> np.ndarray:
-        inside = listing_ids < len(self._row_of)
-        return np.where(inside, self._row_of[np.where(inside, listing_ids, 0)], -1)
 
     def _count(self, name: str, where: np.ndarray) -> None:
         self.counters[name] += int(np.count_nonzero(where))
@@ -337,29 +327,12 @@ def _minute(at_ns: int) -> int:
     return at_ns - at_ns % NS_PER_MINUTE
 
 
-def _open_columns(rows: int) -> np.ndarray:
-    columns = np.zeros(rows, _OPEN_DTYPE)
-    columns["high"], columns["low"] = -np.inf, np.inf
-    return columns
-
-
-def _put(columns: np.ndarray, rows: np.ndarray, ticks: np.ndarray, deltas: np.ndarray) -> None:
-    """Rule 9: open of the smallest time (first arrived), close of the greatest (last arrived)."""
-    order = np.lexsort((ticks["ts_ns"], rows))  # stable: equal times stay in order of arrival
-    rows, ticks, deltas = rows[order], ticks[order], deltas[order]
-    ts, ltp = ticks["ts_ns"], ticks["ltp"]
-    firsts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1]))
-    lasts = np.append(firsts[1:], len(rows)) - 1
-    mine = rows[firsts]
-    bars = columns[mine]
-    opens = (bars["count"] == 0) | (ts[firsts] < bars["open_ts"])
-    closes = (bars["count"] == 0) | (ts[lasts] >= bars["close_ts"])
-    bars["open"] = np.where(opens, ltp[firsts], bars["open"])
-    bars["open_ts"] = np.where(opens, ts[firsts], bars["open_ts"])
-    bars["close"] = np.where(closes, ltp[lasts], bars["close"])
-    bars["close_ts"] = np.where(closes, ts[lasts], bars["close_ts"])
-    bars["high"] = np.maximum(bars["high"], np.maximum.reduceat(ltp, firsts))
-    bars["low"] = np.minimum(bars["low"], np.minimum.reduceat(ltp, firsts))
-    bars["volume"] += np.add.reduceat(deltas, firsts)
-    bars["count"] += np.diff(np.append(firsts, len(rows))).astype(np.int32)
-    columns[mine] = bars
+def _differ(ticks: Ticks, groups: Groups, state: np.ndarray) -> np.ndarray | None:
+    """Rule 5: positions of ticks that differ from their listing's previous one in time, price or
+    volume; None when all do."""
+    same = groups.before(ticks.ts, state["previous_ts"]) == ticks.ts
+    if not np.count_nonzero(same):
+        return None
+    same &= groups.before(ticks.ltp, state["previous_ltp"]) == ticks.ltp
+    same &= groups.before(ticks.cum, state["previous_cum"]) == ticks.cum
+    return np.flatnonzero(~same) if np.count_nonzero(same) else None

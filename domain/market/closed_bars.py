@@ -2,6 +2,8 @@
 
 Filled by domain.market.bars once a minute; read by aggregation, warm start and swings. VWAP is the
 sum of typical price times volume over closed bars by the sum of volumes (`data_pipeline.md` 3).
+A minute's bars of all listings are put in at once: the nth bar of each stands in layer n, and a
+block is 32 layers.
 """
 
 from __future__ import annotations
@@ -11,13 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.clock import NS_PER_MINUTE
+from domain.market.listing_rows import ListingRows
 from domain.market.outages import overlaps
 from domain.prices import BAR_DTYPE
 
 BARS_KEPT = 400  # a whole session, which a rebuilt VWAP and swings need
 BARS_PRUNED_ABOVE = 450
 THIN_BELOW_TICKS = 5
-_CAPACITY_FIRST = 32
+_LAYERS = BARS_PRUNED_ABOVE + 1  # then the next bar takes the layer of the oldest again
+_LAYERS_A_BLOCK = 32
+_ROWS_FIRST = 1_024
+_RAW = np.dtype(f"V{BAR_DTYPE.itemsize}")  # numpy copies plain bytes faster than field by field
+_SUMS_DTYPE = np.dtype(
+    [
+        ("first", "<i8"), ("end", "<i8"),  # numbers of the oldest bar kept, and of the next one
+        ("value", "<f8"), ("volume", "<i8"),  # of all bars so far
+        ("pruned_value", "<f8"), ("pruned_volume", "<i8"),
+    ]
+)  # fmt: skip
 
 
 def typical_value(bars: np.ndarray) -> np.ndarray:
@@ -52,67 +65,35 @@ class Quality:
         )
 
 
-class _Series:
-    """Bars of one listing in a growing array; its sums `value` and `volume` include pruned bars."""
-
-    __slots__ = ("bars", "count", "pruned_value", "pruned_volume", "value", "volume")
-
-    def __init__(self) -> None:
-        self.bars = np.zeros(_CAPACITY_FIRST, BAR_DTYPE)
-        self.count = 0
-        self.value = self.pruned_value = 0.0
-        self.volume = self.pruned_volume = 0
-
-    @property
-    def kept(self) -> np.ndarray:
-        return self.bars[: self.count]
-
-    def append(self, bar: np.void) -> float:
-        """Keeps a bar and returns the VWAP up to it; NaN while no volume."""
-        if self.count == len(self.bars):
-            self.bars = np.concatenate([self.bars, np.zeros_like(self.bars)])
-        self.value += float(bar["high"] + bar["low"] + bar["close"]) / 3.0 * int(bar["volume"])
-        self.volume += int(bar["volume"])
-        vwap = self.value / self.volume if self.volume else float("nan")
-        self.bars[self.count] = bar
-        self.bars[self.count]["vwap"] = vwap
-        self.count += 1
-        if self.count > BARS_PRUNED_ABOVE:
-            self._prune()
-        return vwap
-
-    def replace(self, bars: np.ndarray) -> None:
-        """Becomes these bars (ascending); sums and VWAP are made again from them."""
-        self.bars, self.count = bars.copy(), len(bars)
-        value = self.pruned_value + np.cumsum(typical_value(bars))
-        volume = self.pruned_volume + np.cumsum(bars["volume"])
-        self.bars["vwap"] = np.where(volume > 0, value / np.maximum(volume, 1), np.nan)
-        self.value = float(value[-1]) if len(bars) else self.pruned_value
-        self.volume = int(volume[-1]) if len(bars) else self.pruned_volume
-
-    def _prune(self) -> None:
-        gone = self.bars[: self.count - BARS_KEPT]
-        self.pruned_value += float(typical_value(gone).sum())
-        self.pruned_volume += int(gone["volume"].sum())
-        self.bars = self.bars[self.count - BARS_KEPT : self.count].copy()
-        self.count = BARS_KEPT
-
-
 class ClosedBars:
     """All closed one-minute bars of the running session."""
 
     def __init__(self) -> None:
-        self._series: dict[int, _Series] = {}
+        self._rows = ListingRows()
+        self._sums = np.zeros(0, _SUMS_DTYPE)
+        self._blocks: list[np.ndarray] = []
+        self._spans: dict[int, tuple[int, int]] = {}  # by layer: earliest and latest start
 
     def clear(self) -> None:
         """Forgets everything: a new session begins."""
-        self._series.clear()
+        self._sums[:] = 0
+        self._blocks.clear()
+        self._spans.clear()
 
     def append(self, bars: np.ndarray) -> None:
-        """Keeps closed bars, each later than its listing's last, and writes their `vwap` column."""
-        for row, listing in enumerate(bars["listing"].tolist()):
-            series = self._series.setdefault(listing, _Series())
-            bars["vwap"][row] = series.append(bars[row])
+        """Keeps closed bars of one minute, later than every listing's last, and writes their `vwap`
+        column."""
+        rows = self._rows_of(bars["listing"])
+        sums = self._sums[rows]
+        sums["value"] += typical_value(bars)
+        sums["volume"] += bars["volume"]
+        bars["vwap"] = _vwap(sums["value"], sums["volume"])
+        self._store(rows, sums["end"], bars)
+        sums["end"] += 1
+        self._sums[rows] = sums
+        full = rows[sums["end"] - sums["first"] > BARS_PRUNED_ABOVE]
+        if len(full):
+            self._prune(full)
 
     def upsert(self, history: np.ndarray) -> np.ndarray:
         """Puts whole bars in the place of partial or missing minutes, partial ones in that of
@@ -128,23 +109,32 @@ class ClosedBars:
 
     def mark_partial(self, from_ns: int, to_ns: int, listings: np.ndarray | None = None) -> None:
         """Marks the bars, of these listings or of all, whose minute overlaps an outage."""
-        for listing in self._series if listings is None else listings.tolist():
-            kept = self.window(listing)
-            kept["partial"] |= overlaps(kept["start_ns"], from_ns, to_ns)
+        rows = np.arange(len(self._rows))
+        if listings is not None:
+            rows = self._rows.find(listings)
+            rows = rows[rows >= 0]
+        for layer in self._layers_between(from_ns - NS_PER_MINUTE, to_ns):
+            some = rows[rows < len(layer)]
+            layer["partial"][some] |= overlaps(layer["start_ns"][some], from_ns, to_ns)
 
     def window(self, listing: int) -> np.ndarray:
-        """Closed bars of one listing, ascending; empty when it has none."""
-        series = self._series.get(listing)
-        return series.kept if series else np.zeros(0, BAR_DTYPE)
+        """A copy of the closed bars of one listing, ascending; empty when it has none."""
+        row = int(self._rows.find(np.array([listing]))[0])
+        if row < 0 or self._sums["first"][row] == self._sums["end"][row]:
+            return np.zeros(0, BAR_DTYPE)
+        numbers = np.arange(self._sums["first"][row], self._sums["end"][row])
+        layers = [block.view(_RAW)[:, row] for block in self._blocks if row < block.shape[1]]
+        kept: np.ndarray = np.concatenate(layers)[numbers % _LAYERS].view(BAR_DTYPE)
+        return kept
 
     def between(self, from_ns: int, to_ns: int) -> np.ndarray:
         """Bars of all listings with from <= start < to, by listing, then start."""
-        parts = []
-        for listing in sorted(self._series):
-            kept = self._series[listing].kept
-            first, last = np.searchsorted(kept["start_ns"], [from_ns, to_ns])
-            parts.append(kept[first:last])
-        return np.concatenate(parts) if parts else np.zeros(0, BAR_DTYPE)
+        parts = [np.zeros(0, BAR_DTYPE)]
+        for layer in self._layers_between(from_ns, to_ns):
+            starts = layer["start_ns"]
+            parts.append(layer[(starts >= max(from_ns, 1)) & (starts < to_ns)])  # 0 is no bar
+        found = np.concatenate(parts)
+        return found[np.lexsort((found["start_ns"], found["listing"]))]
 
     def gaps(self, listing: int) -> list[int]:
         """Starts of minutes without a bar between the first and the last bar of a listing."""
@@ -170,24 +160,109 @@ class ClosedBars:
 
     def sums(self, listing: int) -> tuple[float, int]:
         """Sum of typical value and sum of volume over the closed bars of a listing."""
-        series = self._series.get(listing)
-        return (series.value, series.volume) if series else (0.0, 0)
+        row = int(self._rows.find(np.array([listing]))[0])
+        if row < 0:
+            return 0.0, 0
+        return float(self._sums["value"][row]), int(self._sums["volume"][row])
+
+    def _rows_of(self, listings: np.ndarray) -> np.ndarray:
+        """Rows of listings; what is new gets one."""
+        rows = self._rows.find(listings)
+        if len(rows) and rows.min() < 0:
+            fresh = self._rows.add(listings)
+            self._sums = np.append(self._sums, np.zeros(fresh, _SUMS_DTYPE))
+            rows = self._rows.find(listings)
+        return rows
+
+    def _store(self, rows: np.ndarray, numbers: np.ndarray, bars: np.ndarray) -> None:
+        """Puts the bar of that number in for each row; a row may come with several numbers."""
+        order = np.argsort(numbers, kind="stable")
+        numbers, rows, raw = numbers[order], rows[order], bars.view(_RAW)[order]
+        edges = np.flatnonzero(np.diff(numbers)) + 1
+        for first, end in zip([0, *edges], [*edges, len(rows)], strict=True):
+            if first < end:
+                slot, put = int(numbers[first]) % _LAYERS, raw[first:end]
+                self._layer(slot).view(_RAW)[rows[first:end]] = put
+                starts = put.view(BAR_DTYPE)["start_ns"]
+                since, until = self._spans.get(slot, (int(starts[0]), 0))
+                self._spans[slot] = min(since, int(starts.min())), max(until, int(starts.max()))
+
+    def _layers_between(self, from_ns: int, to_ns: int) -> list[np.ndarray]:
+        """Layers that may hold a bar with from <= start < to."""
+        return [
+            self._layer(slot)
+            for slot, (since, until) in sorted(self._spans.items())
+            if since < to_ns and until >= from_ns
+        ]
+
+    def _layer(self, slot: int) -> np.ndarray:
+        """The layer with room for every row; pages that no bar was put on take no memory."""
+        room = max(_ROWS_FIRST, 1 << (len(self._rows) - 1).bit_length())
+        number = slot // _LAYERS_A_BLOCK
+        while number >= len(self._blocks):
+            self._blocks.append(np.zeros((_LAYERS_A_BLOCK, room), BAR_DTYPE))
+        block = self._blocks[number]
+        if block.shape[1] < len(self._rows):
+            wider = self._blocks[number] = np.zeros((_LAYERS_A_BLOCK, room), BAR_DTYPE)
+            wider.view(_RAW)[:, : block.shape[1]] = block.view(_RAW)
+        layer: np.ndarray = self._blocks[number][slot % _LAYERS_A_BLOCK]
+        return layer
+
+    def _prune(self, rows: np.ndarray) -> None:
+        """Leaves these rows their newest bars; the sums keep the others."""
+        sums = self._sums[rows]
+        while len(rows):
+            for slot in np.unique(sums["first"] % _LAYERS).tolist():
+                mine = sums["first"] % _LAYERS == slot
+                layer = self._layer(slot)
+                gone = layer[rows[mine]]
+                sums["pruned_value"][mine] += typical_value(gone)
+                sums["pruned_volume"][mine] += gone["volume"]
+                layer["start_ns"][rows[mine]] = 0
+            sums["first"] += 1
+            self._sums[rows] = sums
+            more = sums["end"] - sums["first"] > BARS_KEPT
+            rows, sums = rows[more], sums[more]
 
     def _upsert_one(self, listing: int, history: np.ndarray) -> np.ndarray:
-        series = self._series.setdefault(listing, _Series())
-        kept = series.kept
+        row = self._rows_of(np.array([listing]))
+        sums, kept = self._sums[row[0]], self.window(listing)
         whole = np.isin(history["start_ns"], kept[~kept["partial"]]["start_ns"])
         worse = history["partial"] & np.isin(history["start_ns"], kept["start_ns"])
         # A series that was pruned cannot take older minutes in again: they are in its sums already.
-        since = kept["start_ns"][0] if series.pruned_volume and len(kept) else 0
+        since = kept["start_ns"][0] if sums["pruned_volume"] and len(kept) else 0
         wanted = ~whole & ~worse & (history["start_ns"] >= since)
         fresh = _last_of_each_start(history[wanted])
         if not len(fresh):
             return fresh
         stays = kept[~np.isin(kept["start_ns"], fresh["start_ns"])]
         merged = np.concatenate([stays, fresh])
-        series.replace(merged[np.argsort(merged["start_ns"], kind="stable")])
-        return series.kept[np.isin(series.kept["start_ns"], fresh["start_ns"])]
+        merged = merged[np.argsort(merged["start_ns"], kind="stable")]
+        self._replace(row, merged)
+        put: np.ndarray = merged[np.isin(merged["start_ns"], fresh["start_ns"])]
+        return put
+
+    def _replace(self, row: np.ndarray, bars: np.ndarray) -> None:
+        """The row's bars become these (ascending, no fewer than before); its sums and their VWAP
+        are made again from them."""
+        sums = self._sums[row[0]]
+        value = sums["pruned_value"] + np.cumsum(typical_value(bars))
+        volume = sums["pruned_volume"] + np.cumsum(bars["volume"])
+        bars["vwap"] = _vwap(value, volume)
+        kept = bars[-BARS_KEPT:] if len(bars) > BARS_PRUNED_ABOVE else bars
+        if len(kept) < len(bars):
+            before = len(bars) - len(kept) - 1
+            sums["pruned_value"], sums["pruned_volume"] = value[before], volume[before]
+        sums["value"], sums["volume"] = value[-1], volume[-1]
+        sums["end"] = sums["first"] + len(kept)
+        numbers = np.arange(sums["first"], sums["end"])
+        self._store(np.repeat(row, len(kept)), numbers, kept)
+
+
+def _vwap(value: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    """NaN while no volume."""
+    mean: np.ndarray = np.where(volume > 0, value / np.maximum(volume, 1), np.nan)
+    return mean
 
 
 def _last_of_each_start(bars: np.ndarray) -> np.ndarray:

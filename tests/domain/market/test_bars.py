@@ -530,3 +530,39 @@ def test_the_columnar_fold_equals_the_rules_applied_tick_by_tick(generated, size
     ]
     assert got == reference.table()
     assert {k: v for k, v in fold.counters.items() if v} == reference.counters
+
+
+@pytest.mark.parametrize("size", [3, 500, 4_096])
+@pytest.mark.parametrize("odd_share", [0.0, 0.02, 0.3])
+def test_a_busy_market_in_batches_of_any_size_equals_the_rules(size, odd_share):
+    rng = np.random.default_rng(size)
+    ids, total = np.arange(3, 603, 3), 8_000
+    batch = np.zeros(total, TICK_DTYPE)
+    batch["listing"] = rng.choice(ids, total)
+    batch["received_ns"] = NOON + np.arange(total) * (3 * NS_PER_MINUTE // total)
+    batch["ts_ns"] = batch["received_ns"] - seconds(0.1)
+    batch["ltp"] = 100 + rng.integers(0, 50, total) / 20
+    batch["volume"] = np.where(batch["listing"] % 5 == 0, -1, np.arange(total))
+    odd = rng.random(total) < odd_share
+    batch["ts_ns"][odd] -= seconds(1) * rng.choice([1, 2, 70, 400, 40_000, -4, -6], odd.sum())
+    batch["volume"][odd] -= rng.choice([0, 0, 500], odd.sum())
+    batch["volume"][odd & (rng.random(total) < 0.1)] = -1
+    batch["volume"] = np.maximum(batch["volume"], -1)
+    batch["listing"][odd] += rng.choice([0, 0, 0, 1], odd.sum()).astype(np.uint32)
+    batch["ltp"][odd] *= rng.choice([1, 1, 1, 0, math.nan], odd.sum())
+    again = np.flatnonzero(odd)[1::2]
+    batch[again] = batch[again - 1]
+
+    fold, reference = bars_since(NOON, ids), Reference(ids.tolist(), NOON)
+    for part in np.split(batch, range(size, total, size)):
+        fold.fold(part)
+    for row in batch[["listing", "ts_ns", "ltp", "volume", "received_ns"]].tolist():
+        listing, ts, ltp, cum, received = row
+        reference.tick(listing, ts, ltp, None if cum < 0 else cum, received)
+    bars = fold.close(NOON + seconds(400)).bars
+    got = [
+        (bar["start_ns"].item(), bar["listing"].item(), *columns(bar))
+        for bar in bars[np.lexsort((bars["listing"], bars["start_ns"]))]
+    ]
+    assert got == reference.table()
+    assert {k: v for k, v in fold.counters.items() if v} == reference.counters

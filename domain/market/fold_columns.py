@@ -1,0 +1,138 @@
+"""What the columnar fold of ticks works on: ticks in order of listing, state by listing, open bars.
+
+domain.market.bars has the rules. Records are gathered and put back as plain bytes, which numpy does
+ten times faster than field by field.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+UNKNOWN = -1  # a cumulative volume nobody has told yet
+
+STATE_DTYPE = np.dtype(
+    [
+        ("baseline", "<i8"), ("newest_ts", "<i8"), ("previous_ts", "<i8"),
+        ("previous_ltp", "<f8"), ("previous_cum", "<i8"),
+    ]
+)  # fmt: skip
+OPEN_DTYPE = np.dtype(
+    [
+        ("count", "<i8"), ("open_ts", "<i8"), ("close_ts", "<i8"), ("open", "<f8"), ("high", "<f8"),
+        ("low", "<f8"), ("close", "<f8"), ("volume", "<i8"),
+    ]
+)  # fmt: skip
+_LATEST = np.iinfo(np.int64).max
+# Every first tick opens and closes it.
+_EMPTY = np.array((0, _LATEST, -_LATEST, 0.0, -np.inf, np.inf, 0.0, 0), OPEN_DTYPE)
+_POSITION_BITS = 32
+
+
+class Ticks(NamedTuple):
+    """Columns of one length: row of the listing, exchange time, price, cumulative volume."""
+
+    row: np.ndarray
+    ts: np.ndarray
+    ltp: np.ndarray
+    cum: np.ndarray
+
+    def pick(self, at: np.ndarray) -> Ticks:
+        """The ticks at these positions."""
+        return Ticks(*(column.take(at) for column in self))
+
+    def by_row(self) -> Ticks:
+        """In order of row; of one row in order of arrival."""
+        keys = (self.row << _POSITION_BITS) | np.arange(len(self.row))
+        keys.sort()  # twice as fast as a stable argsort
+        at = keys & ((1 << _POSITION_BITS) - 1)
+        return Ticks(keys >> _POSITION_BITS, *(column.take(at) for column in self[1:]))
+
+
+class Groups(NamedTuple):
+    """Where each row's ticks begin and end among ticks in order of row.
+
+    `single` is True when no row has two: then every column stands for its groups as it is.
+    """
+
+    firsts: np.ndarray
+    lasts: np.ndarray
+    single: bool
+
+    def first(self, column: np.ndarray) -> np.ndarray:
+        """The value of each group's first tick."""
+        return column if self.single else column.take(self.firsts)
+
+    def last(self, column: np.ndarray) -> np.ndarray:
+        """The value of each group's last tick."""
+        return column if self.single else column.take(self.lasts)
+
+    def reduce(self, function: np.ufunc, column: np.ndarray) -> np.ndarray:
+        """`function` over each group's ticks."""
+        if self.single:
+            return column
+        reduced: np.ndarray = function.reduceat(column, self.firsts)
+        return reduced
+
+    def before(self, column: np.ndarray, stood: np.ndarray) -> np.ndarray:
+        """The value before each tick: of the tick before it in its group, or what stood."""
+        if self.single:
+            return stood
+        earlier = np.empty(len(column), column.dtype)
+        earlier[1:] = column[:-1]
+        earlier[self.firsts] = stood
+        return earlier
+
+
+def groups_of(row: np.ndarray) -> Groups:
+    """Groups of ascending rows."""
+    is_last = np.empty(len(row), bool)
+    is_last[-1:] = True
+    np.not_equal(row[1:], row[:-1], out=is_last[:-1])
+    lasts = is_last.nonzero()[0]
+    firsts = np.empty(len(lasts), np.int64)
+    firsts[:1] = 0
+    firsts[1:] = lasts[:-1] + 1
+    return Groups(firsts, lasts, len(lasts) == len(row))
+
+
+def gather(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`table[rows]`, a copy."""
+    taken: np.ndarray = table.view(f"V{table.itemsize}").take(rows).view(table.dtype)
+    return taken
+
+
+def scatter(table: np.ndarray, rows: np.ndarray, records: np.ndarray) -> None:
+    """`table[rows] = records`; no row stands twice in `rows`."""
+    raw = f"V{table.itemsize}"
+    table.view(raw)[rows] = records.view(raw)
+
+
+def empty_bars(rows: int) -> np.ndarray:
+    """Open bars without a tick."""
+    return np.full(rows, _EMPTY)
+
+
+def put(table: np.ndarray, ticks: Ticks, deltas: np.ndarray) -> None:
+    """Rule 9: open of the smallest time (first arrived), close of the greatest (last arrived).
+
+    Takes ticks of one minute in order of row, and the volume that each adds.
+    """
+    row, ts, ltp, _cum = ticks
+    groups = groups_of(row)
+    if not groups.single and (ts[1:] < ts[:-1])[row[1:] == row[:-1]].any():
+        order = np.lexsort((ts, row))  # stable: equal times stay in order of arrival
+        ts, ltp, deltas = ts.take(order), ltp.take(order), deltas.take(order)
+    mine = groups.first(row)
+    bars = gather(table, mine)
+    first_ts, last_ts = groups.first(ts), groups.last(ts)
+    np.copyto(bars["open"], groups.first(ltp), where=first_ts < bars["open_ts"])
+    np.copyto(bars["close"], groups.last(ltp), where=last_ts >= bars["close_ts"])
+    bars["open_ts"] = np.minimum(bars["open_ts"], first_ts)
+    bars["close_ts"] = np.maximum(bars["close_ts"], last_ts)
+    bars["high"] = np.maximum(bars["high"], groups.reduce(np.maximum, ltp))
+    bars["low"] = np.minimum(bars["low"], groups.reduce(np.minimum, ltp))
+    bars["volume"] += groups.reduce(np.add, deltas)
+    bars["count"] += 1 if groups.single else groups.lasts - groups.firsts + 1
+    scatter(table, mine, bars)
