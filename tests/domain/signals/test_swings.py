@@ -56,6 +56,19 @@ def test_a_fall_below_the_last_low_breaks_it_once_and_tells_the_top_since():
     assert (tracker.last.price, tracker.last.broken) == (240, True)
 
 
+def test_a_low_that_is_only_touched_is_not_broken():
+    _, breaks = track([*WORKED, (253, 242, 243)])
+    assert breaks[-1] is None
+
+
+def test_counts_of_before_a_new_swing_are_forgotten():
+    # Bar 2 is above bar 1 once, then bar 3 confirms the high of bar 0; bar 4 is above bar 1 again,
+    # which is now the first time.
+    rows = [(252, 248, 249), (250, 245, 246), (251, 246, 250), (249, 244, 245), (251.5, 247, 248)]
+    tracker, _ = track(rows)
+    assert [(swing.kind, swing.index) for swing in tracker.swings] == [(HIGH, 0)]
+
+
 def test_a_bar_that_comes_again_is_refused_and_changes_nothing():
     tracker, _ = track(WORKED)
     before = list(tracker.swings)
