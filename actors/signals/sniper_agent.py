@@ -113,7 +113,10 @@ class SniperAgent(Actor):
             notes=tuple(notes),
             regime_version=message.regime.version,
             dry=message.dry,
-            inputs={"sniper_readiness": self._readiness()},
+            inputs={
+                "sniper_instruments": len(self._read),
+                "sniper_readiness": self._readiness(),
+            },
         )
         if message.dry:
             self.context.tell("signal_loop", completed)

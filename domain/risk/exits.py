@@ -29,6 +29,12 @@ STOCK_SESSIONS_MIN = 2  # stock options settle in shares
 GAMMA_EXIT_BEFORE_SQUARE_OFF_S = 300
 # At the money by design: their shorts are born beyond the delta limits.
 _BORN_AT_THE_MONEY = (StrategyType.SHORT_STRADDLE, StrategyType.CALENDAR_DIAGONAL)
+# Income ends before gamma rules it; an exercised option pays its tax on the whole settlement.
+_LEFT_BEFORE_EXPIRY = (
+    StrategyType.CALENDAR_DIAGONAL,
+    StrategyType.DITM_CALL,
+    StrategyType.DITM_PUT,
+)
 # Words of the journal (`tomic.md` 9.5) for each closing action.
 EXIT_REASONS = {
     "CLOSE_LOSS": "sl_hit",
@@ -144,8 +150,8 @@ def check_time(
         return f"intraday exit at {exchange_time(leaves_ns):%H:%M}"
     expiries = [leg.expiry for leg in legs if leg.expiry]
     days = (min(expiries) - deadlines.today).days if expiries else None
-    income = credit_structure(legs) or strategy == StrategyType.CALENDAR_DIAGONAL
-    if product != "MIS" and income and days is not None and days <= EXPIRY_DAYS_MIN:
+    ends_early = credit_structure(legs) or strategy in _LEFT_BEFORE_EXPIRY
+    if product != "MIS" and ends_early and days is not None and days <= EXPIRY_DAYS_MIN:
         return f"{days} days to expiry"
     if sessions_left is not None and sessions_left <= STOCK_SESSIONS_MIN:
         return f"{sessions_left} sessions to the expiry of a stock's options"

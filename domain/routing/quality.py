@@ -155,7 +155,7 @@ def quality_snapshot(result: CycleResult, guards: Guards, view: LoopView) -> dic
         "regime": _regime(view.regime, now_ns),
         "feed": _feed(view.feed, now_ns),
         "coverage": {
-            "sniper_instruments": len(result.inputs.get("sniper_readiness", ())),
+            "sniper_instruments": result.inputs.get("sniper_instruments", 0),
             "vol_price_underlyings": sum(1 for row in readiness if row["price_bars"]),
             "vol_iv_underlyings": sum(1 for row in readiness if row["has_iv"]),
             "open_positions": view.position_count,
@@ -324,6 +324,7 @@ def _sniper_row(signal: Signal) -> dict[str, Any]:
     return {
         "instrument": signal.instrument,
         "direction": signal.direction,
+        "signal_direction": signal.extras.get("signal_direction", signal.direction),
         "pattern": signal.pattern,
         "entry_price": signal.entry_price,
         "stop_price": signal.stop_price,

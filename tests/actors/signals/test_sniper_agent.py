@@ -222,7 +222,9 @@ def a_command(signal, status):
 
 def test_readiness_counts_bars_and_zones(runtime, ids):
     agent, context = with_demand(runtime, ids)
-    rows = {row["instrument"]: row for row in scan(agent, context).inputs["sniper_readiness"]}
+    inputs = scan(agent, context).inputs
+    rows = {row["instrument"]: row for row in inputs["sniper_readiness"]}
+    assert inputs["sniper_instruments"] == 2
     nifty, acme = rows["NIFTY"], rows["ACME"]
     assert (nifty["bars"], nifty["ready_30"], nifty["setups"]) == (62, True, 1)
     assert nifty["zones_cached"] >= 1

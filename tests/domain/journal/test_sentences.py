@@ -51,6 +51,20 @@ def test_a_scan_without_signals_says_its_first_reasons() -> None:
     assert line == "volatility: NIFTY: a; NIFTY: b; NIFTY: c"
 
 
+def test_the_sniper_says_what_it_buys_and_what_it_waits_for() -> None:
+    signal = {
+        "source": "SNIPER", "instrument": "NIFTY", "strategy": "DITM_CALL", "strength": 103.1,
+        "reason": "fresh demand zone 23929.75-24170.25; price 24032.00, stop 23810.10",
+    }  # fmt: skip
+    line = decision_line("SignalRaised", {"signal": signal})
+    assert line == (
+        "sniper: NIFTY deep in-the-money call, strength 103: "
+        "fresh demand zone 23929.75-24170.25; price 24032.00, stop 23810.10"
+    )
+    waits = scan("WAITS_FOR_ZONE") | {"source": "sniper_agent"}
+    assert decision_line("ScanCompleted", waits) == "sniper: NIFTY: waits_for_zone"
+
+
 def test_a_dry_scan_is_no_line() -> None:
     assert decision_line("ScanCompleted", scan("A") | {"dry": True}) is None
 

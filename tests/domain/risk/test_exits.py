@@ -148,6 +148,12 @@ def test_income_is_not_held_into_its_expiry():
     assert check_time(CONDOR, Deadlines(date(2026, 12, 28)), START_NS) == "1 days to expiry"
 
 
+def test_a_deep_option_is_not_held_into_its_exercise():
+    call = (a_position("BUY", "CE", 22_000, 2_000, strategy="DITM_CALL"),)
+    assert check_time(call, Deadlines(date(2026, 12, 27)), START_NS) == ""
+    assert check_time(call, Deadlines(date(2026, 12, 28)), START_NS) == "1 days to expiry"
+
+
 def test_stock_options_leave_two_sessions_before_delivery():
     assert check_time(CONDOR, DAY, START_NS, sessions_left=3) == ""
     assert "stock" in check_time(CONDOR, DAY, START_NS, sessions_left=2)

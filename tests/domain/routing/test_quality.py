@@ -108,6 +108,31 @@ def test_figures_of_signals_are_worked_out():
     assert found["top_routed"][0]["priority_score"] == 104.0
 
 
+def test_the_sniper_has_its_part_of_inputs_reasons_and_figures():
+    rows = [
+        {"instrument": "NIFTY", "bars": 12, "ready_30": False, "zones_cached": 0},
+        {"instrument": "ACME", "bars": 200, "ready_30": True, "zones_cached": 3},
+    ]
+    put = replace(
+        a_signal(104.0, "SNIPER"), strategy=StrategyType.DITM_PUT, direction="BUY",
+        pattern="SUPPLY_DEMAND", entry_price=201.5, stop_price=204.0,
+        extras={"signal_direction": "SELL"},
+    )  # fmt: skip
+    result = CycleResult(
+        signals=(put,), inputs={"sniper_readiness": rows, "sniper_instruments": 14}
+    )
+    found = snapshot(result)
+    assert reasons(result) == ["NIFTY: 12 of 30 daily bars for patterns"]
+    assert found["coverage"]["sniper_instruments"] == 14
+    assert found["agent_inputs"]["sniper_readiness"] == rows
+    assert found["signals"]["top_sniper"] == [
+        {
+            "instrument": "NIFTY", "direction": "BUY", "signal_direction": "SELL",
+            "pattern": "SUPPLY_DEMAND", "entry_price": 201.5, "stop_price": 204.0, "score": 104.0,
+        }
+    ]  # fmt: skip
+
+
 def test_empty_cycle_has_averages_of_zero():
     found = snapshot()["signals"]
     assert found["routed_accept_rate_pct"] == 0.0
