@@ -18,6 +18,7 @@ ABSENT = np.iinfo(np.int64).min
 UNKNOWN_ROW = -1
 SAMPLES_MAX = 16  # refusals told in words a call; all are counted
 HEAD_BYTES = 16  # of a refused packet, shown in hex
+_NS_MAX = int(np.iinfo(np.int64).max)
 MILLISECOND_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 PRICE_FIELDS = (
@@ -190,15 +191,11 @@ class Stack:
     starts: np.ndarray
     lengths: np.ndarray
 
-    def take(self, places: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """These messages as `dtype`; each must be as long as that, or longer."""
-        return windows(self.wire, self.starts[places], dtype)
-
 
 def stack(messages: Sequence[bytes]) -> Stack:
     """Many messages as one array of bytes."""
-    lengths = np.fromiter(map(len, messages), np.intp, len(messages))
-    ends = np.cumsum(lengths)
+    lengths = np.array(list(map(len, messages)), np.intp)
+    ends = lengths.cumsum()
     return Stack(np.frombuffer(b"".join(messages), np.uint8), ends - lengths, lengths)
 
 
@@ -209,14 +206,15 @@ def windows(wire: np.ndarray, starts: np.ndarray, dtype: np.dtype) -> np.ndarray
     return every[starts].view(dtype)
 
 
-def scale_times(column: np.ndarray, unit_ns: int, tally: Tally) -> None:
-    """Turns an epoch in units of `unit_ns` into nanoseconds, in place; 0 becomes ABSENT, and so
-    does, counted, what no 64-bit nanosecond can say."""
-    limit = np.iinfo(np.int64).max // unit_ns
-    if column.size and (column.min() <= 0 or column.max() > limit):
-        bad = (column < 0) | (column > limit)
-        tally.doubt("bad_time", np.count_nonzero(bad))
-        column[bad | (column == 0)] = ABSENT
-        np.multiply(column, unit_ns, out=column, where=column != ABSENT)
-    else:
-        column *= unit_ns
+def times_ns(epochs: np.ndarray, unit_ns: int, tally: Tally) -> np.ndarray:
+    """Epochs in units of `unit_ns` as nanoseconds; 0 becomes ABSENT, and so does, counted, what no
+    64-bit nanosecond can say."""
+    if epochs.size == 0:
+        return epochs
+    least, most, limit = epochs.min(), epochs.max(), _NS_MAX // unit_ns
+    if least > 0 and most <= limit:
+        return epochs * unit_ns
+    bad = (epochs < 0) | (epochs > limit)
+    tally.doubt("bad_time", np.count_nonzero(bad))
+    gone = bad | (epochs == 0)
+    return np.where(gone, ABSENT, np.where(gone, 0, epochs) * unit_ns)

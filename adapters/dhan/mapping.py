@@ -22,8 +22,8 @@ from adapters.packets import (
     Stack,
     Tally,
     in_wire_order,
-    scale_times,
     stack,
+    times_ns,
     windows,
     word_of,
     words,
@@ -79,6 +79,8 @@ _COUNTS = {
            ("segment", "token", *_PRICES[code])]
     for code, dtype in WIRE.items()
 }  # fmt: skip
+_BOOK_CODES = [code for code, dtype in WIRE.items() if "book" in (dtype.names or ())]
+_ORDERS_WORD = 4  # of 16 bits, in a row of the book
 _BIDS, _ASKS = word_of("bids"), word_of("asks")
 _AFTER_BOOK = word_of("upper_circuit")
 
@@ -210,48 +212,55 @@ def _packets(wire: np.ndarray, code: int, shift_s: int, tally: Tally) -> np.ndar
     for name in _COUNTS[code]:
         packets[name] = wire[name]
     if "last_trade" in wire.dtype.names:
-        packets["last_trade_raw"] = wire["last_trade"]
-        packets["last_trade_ns"] = wire["last_trade"]
-        if shift_s:
-            packets["last_trade_ns"] -= np.where(wire["last_trade"], shift_s, 0)
-        scale_times(packets["last_trade_ns"], SECOND_NS, tally)
+        raw = wire["last_trade"].astype(np.int64)
+        packets["last_trade_raw"] = raw
+        packets["last_trade_ns"] = times_ns(
+            np.where(raw, raw - shift_s, 0) if shift_s else raw, SECOND_NS, tally
+        )
     _fill_prices(packets, wire, code, tally)
     return packets
 
 
 def _fill_prices(packets: np.ndarray, wire: np.ndarray, code: int, tally: Tally) -> None:
     """Prices, the divisor, and the book with its quantities and orders."""
-    names = _PRICES[code]
-    prices = np.empty((len(names), len(wire)), np.float32)
+    count, names, has_book = len(wire), _PRICES[code], code in _BOOK_CODES
+    # First the single prices, a column each, then the book's bids and asks, five rows a packet.
+    prices = np.empty(count * (len(names) + 10 * has_book), np.float32)
+    singles = prices[: count * len(names)].reshape(len(names), count)
     for column, name in enumerate(names):
-        prices[column] = wire[name]
+        singles[column] = wire[name]
+    if has_book:
+        book = np.ascontiguousarray(wire["book"]).reshape(-1, 5)
+        deep = prices[singles.size :].reshape(2, len(book))
+        deep[:] = book.view("<f4")[:, 3:].T
+    whole = usual(prices)
     packets["divisor"] = 10**USUAL_DECIMALS
-    if "book" not in wire.dtype.names:
-        whole = usual(prices)
-        if whole is None:
-            whole, packets["divisor"] = _exactly(prices.T, tally)
-        for column, name in enumerate(names):
-            packets[name] = whole[column]
-        return
-    book = np.ascontiguousarray(wire["book"]).reshape(-1, 5)  # five rows a packet
-    book_prices = np.ascontiguousarray(book[:, 3:]).view("<f4")
-    whole, book_whole = usual(prices), usual(book_prices)
-    if whole is None or book_whole is None:
-        every = np.concatenate([prices.T, book_prices.reshape(len(wire), 10)], axis=1)
-        both, packets["divisor"] = _exactly(every, tally)
-        whole, book_whole = both[: len(names)], both[len(names) :].T.reshape(-1, 2)
+    if whole is None:
+        whole, packets["divisor"] = _exactly(prices, len(names), count, tally)
     for column, name in enumerate(names):
-        packets[name] = whole[column]
-    rows = words(packets)
+        packets[name] = whole[column * count : (column + 1) * count]
+    if has_book:
+        _fill_book(words(packets), book, whole[singles.size :].reshape(2, len(book)))
+
+
+def _fill_book(rows: np.ndarray, book: np.ndarray, prices: np.ndarray) -> None:
+    """Bids and asks of (5 n, 5) rows of the wire and their (2, 5 n) whole prices."""
     for side, first in enumerate((_BIDS, _ASKS)):
         levels = np.empty((len(book), 3), np.int64)
-        levels[:, 0], levels[:, 1] = book[:, side], book_whole[:, side]
-        levels[:, 2] = book[:, 2] & 0xFFFF if side == 0 else book[:, 2] >> 16
-        rows[:, first : first + 15] = levels.reshape(len(wire), 15)
+        levels[:, 0], levels[:, 1] = book[:, side], prices[side]
+        levels[:, 2] = book.view("<u2")[:, _ORDERS_WORD + side]
+        rows[:, first : first + 15] = levels.reshape(len(rows), 15)
 
 
-def _exactly(prices: np.ndarray, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
-    """`scaled` with a column first, and what is no price counted."""
-    numbers, divisors, bad = scaled(np.ascontiguousarray(prices))
+def _exactly(
+    prices: np.ndarray, singles: int, count: int, tally: Tally
+) -> tuple[np.ndarray, np.ndarray]:
+    """`scaled` of the prices of `count` packets that lie as `_fill_prices` laid them; what is no
+    price is counted."""
+    book = np.split(prices[singles * count :], 2)
+    columns = [prices[: singles * count].reshape(singles, count).T]
+    columns += [side.reshape(count, 5) for side in book if side.size]
+    numbers, divisors, bad = scaled(np.concatenate(columns, axis=1))
     tally.doubt("bad_price", bad)
-    return numbers.T, divisors
+    parts = [numbers[:, :singles].T, *np.split(numbers[:, singles:], 2, axis=1)]
+    return np.concatenate([part.ravel() for part in parts]), divisors

@@ -60,7 +60,7 @@ def usual(prices: np.ndarray) -> np.ndarray | None:
         same = (hundredths * 0.01).astype(np.float32) == prices
     else:
         same = hundredths / 100.0 == prices
-    if same.all() and np.abs(hundredths).max(initial=0) < FINE_BELOW * 100:
+    if same.all() and prices.max(initial=0) < FINE_BELOW and prices.min(initial=0) > -FINE_BELOW:
         return hundredths.astype(np.int64)
     return None
 

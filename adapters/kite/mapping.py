@@ -41,8 +41,9 @@ DIVISORS = np.full(256, 100, np.int64)
 DIVISORS[3] = 10_000_000
 DIVISORS[[6, 12]] = 10_000
 
-_IS_KIND = np.zeros(256, bool)
-_IS_KIND[list(KINDS)] = True
+_KIND_OF_LENGTH = np.zeros(256, np.uint16)
+_KIND_OF_LENGTH[list(KINDS)] = list(KINDS.values())
+_WIRE = {length: np.dtype(("<u4", (length // 4,))) for length in KINDS}
 _FIRST, _AFTER = word_of("token"), word_of("upper_circuit")
 _DEPTH_WIRE = 16  # words before the depth of a full packet
 _PRICES = [(wire, _FIRST + wire) for wire in (1, 3, 7, 8, 9, 10, *range(17, 46, 3))]
@@ -110,7 +111,7 @@ def _walk(message: bytes, tally: Tally) -> np.ndarray:
         return _walk_with_care(message, tally)
     lows = np.fromiter(found, np.intp, len(found))
     seen = np.frombuffer(message, np.uint8)
-    if at != size + 1 or seen[lows - 1].any() or not _IS_KIND[seen[lows]].all():
+    if at != size + 1 or seen[lows - 1].any() or not _KIND_OF_LENGTH[seen[lows]].all():
         return _walk_with_care(message, tally)
     return lows - 1
 
@@ -144,28 +145,24 @@ def _packets(wire: np.ndarray, at: np.ndarray, tally: Tally) -> np.ndarray:
     packets = np.empty(len(at), PACKET_DTYPE)
     rows = words(packets)
     lengths = wire[at + 1]
-    present = np.flatnonzero(np.bincount(lengths))
-    if len(present) == 1 and present[0] == FULL_BYTES:
+    starts = at + LENGTH_BYTES
+    present = np.bincount(lengths).nonzero()[0].tolist()
+    if present == [FULL_BYTES]:
         rows[:, _AFTER:] = ABSENT
     else:
         rows[:] = ABSENT
-    for length in present.tolist():
+    for length in present:
         places: slice | np.ndarray = slice(None)
         if len(present) > 1:
-            places = np.flatnonzero(lengths == length)
-        _fill(rows, places, _values(wire, at[places] + LENGTH_BYTES, length), tally)
-        packets["kind"][places] = KINDS[length]
+            places = (lengths == length).nonzero()[0]
+        values = windows(wire, starts[places], _WIRE[length]).byteswap(inplace=True)
+        _fill(rows, places, values, tally)
+    packets["kind"] = _KIND_OF_LENGTH[lengths]
     packets["row"] = UNKNOWN_ROW
     segments = packets["token"] & 0xFF
     packets["segment"] = segments
     packets["divisor"] = DIVISORS[segments]
     return packets
-
-
-def _values(wire: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Packets of one length as (n, length / 4) unsigned words."""
-    values = windows(wire, starts, np.dtype(("<u4", (length // 4,))))
-    return values.byteswap(inplace=True)
 
 
 def _fill(rows: np.ndarray, places: slice | np.ndarray, values: np.ndarray, tally: Tally) -> None:

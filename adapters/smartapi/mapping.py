@@ -21,8 +21,9 @@ from adapters.packets import (
     PacketKind,
     Tally,
     in_wire_order,
-    scale_times,
     stack,
+    times_ns,
+    windows,
     word_of,
     words,
 )
@@ -41,7 +42,7 @@ _SIZE_OF_MODE[list(SIZES)] = list(SIZES.values())
 DIVISORS = np.full(256, 100, np.int64)
 DIVISORS[13] = 10_000_000
 TOKEN_DIGITS_MAX = 18  # what 64 bits hold whatever the digits
-EXACT_MAX = 2.0**53  # whole floats beyond it may have lost their last digit
+EXACT_MAX = 2**53  # whole floats beyond it may have lost their last digit
 BUY, SELL = 1, 0
 
 _HEAD = [("mode", "u1"), ("exchange", "u1"), ("token", "u1", (25,))]
@@ -64,7 +65,9 @@ _WIRE = {
     4: np.dtype([*_HEAD, ("times", "<i8", (2,)), ("levels", _LEVEL_WIRE, (2, 20))]),
 }
 _FIRST, _LIMITS, _DEPTH = word_of("last_price"), word_of("upper_circuit"), word_of("bids")
-_SNAP_QUOTE, _DEPTH20 = 3, 4
+_QUOTE, _SNAP_QUOTE, _DEPTH20 = 2, 3, 4
+_BUY_QUANTITY = word_of("buy_qty")
+_TOTALS = slice(_BUY_QUANTITY - _FIRST, _BUY_QUANTITY - _FIRST + 2)
 _USUAL_FLAGS = np.repeat(np.array([BUY, SELL], np.uint16), 5)
 
 
@@ -126,19 +129,23 @@ def decode(
 def _grouped(messages: Sequence[bytes], tally: Tally) -> list[Group]:
     """The usable packets by mode, with places counted among them."""
     stacked = stack(messages)
-    usable = np.flatnonzero(stacked.lengths)
     modes = np.zeros(len(messages), np.uint8)
-    modes[usable] = stacked.wire[stacked.starts[usable]]
+    if stacked.lengths.all():
+        modes = stacked.wire[stacked.starts]
+    else:
+        held = stacked.lengths.nonzero()[0]
+        modes[held] = stacked.wire[stacked.starts[held]]
     fits = stacked.lengths == _SIZE_OF_MODE[modes]
-    if not fits.all():
+    all_fit = bool(fits.all())
+    if not all_fit:
         for place in np.flatnonzero(~fits).tolist():
             _refuse(messages[place], tally)
     groups = []
-    for mode in np.flatnonzero(np.bincount(modes[fits])).tolist():
-        places = np.flatnonzero(fits & (modes == mode))
-        wire = stacked.take(places, _WIRE[mode])
+    for mode in np.bincount(modes[fits]).nonzero()[0].tolist():
+        places = (fits & (modes == mode)).nonzero()[0]
+        wire = windows(stacked.wire, stacked.starts[places], _WIRE[mode])
         groups.append(Group(mode, places, wire, _tokens(wire["token"])))
-    if all(group.tokens.min() >= 0 for group in groups) and fits.all():
+    if all_fit and all(group.tokens.min() >= 0 for group in groups):
         return groups
     return _ranked(groups, messages, tally)
 
@@ -183,29 +190,30 @@ def _packets(group: Group, tally: Tally) -> np.ndarray:
     packets["row"], packets["kind"], packets["segment"] = UNKNOWN_ROW, KINDS[mode], wire["exchange"]
     packets["token"] = group.tokens
     packets["divisor"] = DIVISORS[wire["exchange"]]
-    packets["exchange_ns"] = wire["times"][:, 1]
-    scale_times(packets["exchange_ns"], MILLISECOND_NS, tally)
+    packets["exchange_ns"] = times_ns(wire["times"][:, 1], MILLISECOND_NS, tally)
     if mode != _DEPTH20:
         packets["sequence"] = wire["times"][:, 0]
         values = wire["values"]
         rows[:, _FIRST : _FIRST + values.shape[1]] = values
-    if mode in (2, _SNAP_QUOTE):
-        for name in ("buy_qty", "sell_qty"):
-            packets[name] = _whole(packets[name].view("<f8"), tally)
+    if mode in (_QUOTE, _SNAP_QUOTE):
+        floats = np.ascontiguousarray(values[:, _TOTALS]).view("<f8")
+        rows[:, _BUY_QUANTITY : _BUY_QUANTITY + 2] = _whole(floats, tally)
     if mode == _SNAP_QUOTE:
-        scale_times(packets["last_trade_ns"], SECOND_NS, tally)
+        packets["last_trade_ns"] = times_ns(packets["last_trade_ns"], SECOND_NS, tally)
         rows[:, _LIMITS : _LIMITS + 4] = wire["limits"]
     return packets
 
 
-@np.errstate(invalid="ignore")  # a signalling NaN is told by its absence
+@np.errstate(invalid="ignore")  # a NaN is told by its absence
 def _whole(floats: np.ndarray, tally: Tally) -> np.ndarray:
     """Quantities that the wire has as floats; one that is no whole number is left out."""
-    good = (np.abs(floats) <= EXACT_MAX) & (np.rint(floats) == floats)
-    if good.all():
-        return floats.astype(np.int64)
+    whole = floats.astype(np.int64)
+    good = whole == floats
+    if good.all() and whole.min() >= -EXACT_MAX and whole.max() <= EXACT_MAX:
+        return whole
+    good &= np.abs(floats) <= EXACT_MAX
     tally.doubt("bad_quantity", np.count_nonzero(~good))
-    return np.where(good, np.where(good, floats, 0).astype(np.int64), ABSENT)
+    return np.where(good, whole, ABSENT)
 
 
 def _tokens(text: np.ndarray) -> np.ndarray:
