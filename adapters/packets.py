@@ -194,7 +194,11 @@ class Stack:
 
 def stack(messages: Sequence[bytes]) -> Stack:
     """Many messages as one array of bytes."""
-    lengths = np.array(list(map(len, messages)), np.intp)
+    sizes = list(map(len, messages))
+    if sizes and sizes.count(sizes[0]) == len(sizes):
+        lengths = np.full(len(sizes), sizes[0])
+    else:
+        lengths = np.array(sizes, np.intp)
     ends = lengths.cumsum()
     return Stack(np.frombuffer(b"".join(messages), np.uint8), ends - lengths, lengths)
 
