@@ -4,6 +4,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,11 @@ class Runtime:
     control_port: int = 0
     replay: ReplayPlan | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def installation(self) -> str:
+        """This machine and data folder, as the owner of the control lease."""
+        return f"{platform.node()}:{self.data_dir}"
 
     def broker(self, name: str) -> BrokerEndpoint:
         """Where its orders, books and money are; `keys[name]` opens it. KeyError for a name that

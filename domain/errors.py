@@ -85,6 +85,12 @@ class DatabaseTooNew(TomicError):
     code = "DATABASE_TOO_NEW"
 
 
+class LeaseLost(TomicError):
+    """Another instance took the control lease: what was decided under ours is not to be done."""
+
+    code = "LEASE_LOST"
+
+
 class StorageFailure(TomicError):
     """Raised when a row could not be made durable (disk full, read-only, locked); nothing was
     sent.

@@ -248,7 +248,8 @@ class SizingStep:
 
 @dataclass(frozen=True, slots=True)
 class SizedIntent:
-    """A signal that passed risk: what execution must bring about. Quantities in units."""
+    """A signal that passed risk: what execution must bring about. Quantities in units. It is only
+    worth writing down while `fencing_number` is that of the control lease; 0 is bound to none."""
 
     strategy_id: str
     strategy_tag: str
@@ -270,6 +271,7 @@ class SizedIntent:
     valid_until_ns: int
     naked_approved: bool = False
     approved_by: str = ""
+    fencing_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

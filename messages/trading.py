@@ -109,10 +109,11 @@ class SignalSetAside(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSignal(Message):
-    """To risk: size this signal, or refuse it."""
+    """To risk: size this signal, or refuse it. `fencing_number` is the control lease's under which
+    the loop decided; 0 is nobody's."""
 
     signal: Signal
-    reply_to: str = ""
+    fencing_number: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

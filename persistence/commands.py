@@ -23,6 +23,7 @@ from domain.orders import (
     OrderRow,
     check_command_transition,
 )
+from persistence.lease import Fence
 from persistence.order_tables import COMMANDS, ORDERS
 
 Noun = TypeVar("Noun")
@@ -40,14 +41,18 @@ class CommandStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(self, command: CommandRow, orders: Sequence[OrderRow]) -> tuple[CommandRow, bool]:
+    def record(
+        self, command: CommandRow, orders: Sequence[OrderRow], fence: Fence | None = None
+    ) -> tuple[CommandRow, bool]:
         """Makes a command and its orders durable together.
 
         A key (or an entry's correlation id) that is known already gives the first row and True,
-        and writes nothing.
+        and writes nothing. Raises LeaseLost when the fence no longer holds.
         """
         try:
             with self._writing() as connection:
+                if fence:
+                    fence.check(connection)
                 values = values_of(command, without=("command_id",))
                 query = insert(COMMANDS).values(values).returning(COMMANDS.c.command_id)
                 number = int(connection.execute(query).scalar_one())

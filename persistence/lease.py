@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, Engine, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.clock import seconds
+from domain.errors import LeaseLost
 from persistence.database import MainBase
+
+SIGNAL_LOOP = "signal_loop"
 
 
 class ControlLeaseRow(MainBase):
@@ -44,10 +47,28 @@ class Lease:
 _TABLE: Any = ControlLeaseRow.__table__
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Under what something was decided: who held the control lease, and its number then."""
+
+    owner: str
+    fencing_number: int
+
+    def check(self, connection: Connection) -> None:
+        """Within a writing transaction: raises LeaseLost when another has taken the lease since. A
+        next life of the same owner's loop stands by what the last one decided."""
+        row = connection.execute(select(_TABLE).where(_TABLE.c.name == SIGNAL_LOOP)).first()
+        if row and row.owner != self.owner and row.fencing_number > self.fencing_number:
+            raise LeaseLost(
+                f"{row.owner} took the control lease (number {row.fencing_number}) after this "
+                f"entry was decided under number {self.fencing_number}"
+            )
+
+
 class LeaseStore:
     """Takes, renews and releases one named lease; safe among processes by one guarded UPDATE."""
 
-    def __init__(self, engine: Engine, name: str = "signal_loop") -> None:
+    def __init__(self, engine: Engine, name: str = SIGNAL_LOOP) -> None:
         self._engine = engine
         self._is_ours = _TABLE.c.name == name
         self._name = name

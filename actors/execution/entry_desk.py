@@ -15,7 +15,7 @@ from actors.actor import Context
 from actors.execution.entry_checks import EntryChecks, intent_of
 from actors.execution.order_desk import OrderDesk
 from domain.clock import NS_PER_S, seconds
-from domain.errors import StorageFailure
+from domain.errors import LeaseLost, StorageFailure
 from domain.execution.commands import (
     APPROVAL_S,
     DEFER_S,
@@ -39,6 +39,7 @@ from messages.trading import (
     OrderDenied,
     ProposalRecorded,
 )
+from persistence.lease import Fence
 from persistence.orders import OrderStore
 
 GATE, RISK = "breaker_gate", "risk_agent"
@@ -75,7 +76,12 @@ class EntryDesk:
             ttl_s=self._settings.max_queue_age_s,
         )
         try:
-            row, duplicate = self._store.record(command, entry_orders(intent, command))
+            number = intent.fencing_number
+            fence = Fence(self._context.runtime.installation, number) if number else None
+            row, duplicate = self._store.record(command, entry_orders(intent, command), fence)
+        except LeaseLost as lost:
+            self._answer(intent, 0, refusal=Refusal(lost.code, str(lost)))
+            return
         except StorageFailure as failure:
             self._context.alert("CRITICAL", f"an order was refused: {failure}", "storage")
             self._answer(intent, 0, refusal=Refusal("STORAGE", str(failure)))

@@ -96,6 +96,7 @@ class Pending:
     signal: Signal
     timer: Timer
     waits_for: str
+    fencing_number: int
     structure: ResolvedStructure | None = None
 
 
@@ -163,7 +164,7 @@ class RiskAgent(Actor):
     # -- the day of a signal --
 
     def on_evaluate_signal(self, message: EvaluateSignal) -> None:
-        self._evaluate(message.signal)
+        self._evaluate(message.signal, message.fencing_number)
 
     def on_inject_signal(self, message: InjectSignal) -> None:
         signal = message.signal
@@ -268,7 +269,7 @@ class RiskAgent(Actor):
 
     # -- helpers --
 
-    def _evaluate(self, signal: Signal) -> None:
+    def _evaluate(self, signal: Signal, fencing_number: int = 0) -> None:
         if signal.correlation_id in self._pending:
             return
         block = check_before_legs(signal, self._knowledge(signal))
@@ -277,7 +278,7 @@ class RiskAgent(Actor):
             return
         number = signal.correlation_id
         timer = self.context.after(self.settings.deadline_s, lambda: self._late(number))
-        self._pending[number] = Pending(signal, timer, CHAIN_KEEPER)
+        self._pending[number] = Pending(signal, timer, CHAIN_KEEPER, fencing_number)
         self.context.tell(
             CHAIN_KEEPER,
             ResolveLegs(
@@ -340,6 +341,7 @@ class RiskAgent(Actor):
             product=product_of(signal, keys.default_product),
             margin=margin,
             valid_until_ns=signal.valid_until_ns or now_ns + seconds(keys.signal_loop_interval_s),
+            fencing_number=pending.fencing_number,
         )
         sentence = f"{sizing.lots} lots: {sizing.steps[-1].reason}"
         self._finish(signal, ("enqueued", "", sentence), sizing.steps, sizing.units, sizing.lots)

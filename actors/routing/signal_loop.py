@@ -8,7 +8,6 @@ Holds the control lease: without it this instance enters nothing. Twins: cycle, 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -119,7 +118,7 @@ class SignalLoop(Actor):
         self._scan_count = self._last_dry_ns = 0
         self._snapshot: dict[str, Any] = {}
         self._lease: Lease | None = None
-        self._owner = f"{platform.node()}:{context.runtime.data_dir}"
+        self._owner = context.runtime.installation
 
     def start(self) -> None:
         engine = open_engine(self.context.runtime.database_url)
@@ -295,7 +294,8 @@ class SignalLoop(Actor):
             enqueued.append(signal)
             if not scan.dry:
                 self._table.sent(signal, now_ns)
-                self.context.tell(RISK, EvaluateSignal(signal=signal))
+                number = self._figures.fencing_number
+                self.context.tell(RISK, EvaluateSignal(signal=signal, fencing_number=number))
         scan.result = replace(scan.result, enqueued=tuple(enqueued), held=tuple(held))
         if scan.dry:
             return

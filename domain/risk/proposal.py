@@ -71,6 +71,7 @@ def make_intent(
     product: str,
     margin: Decimal,
     valid_until_ns: int,
+    fencing_number: int = 0,
 ) -> SizedIntent:
     """The intent. Naked shorts are approved here only: the gates let none pass without their
     switches and a known margin."""
@@ -94,6 +95,7 @@ def make_intent(
         entry_reason=entry_reason(signal, approval, regime),
         valid_until_ns=valid_until_ns,
         naked_approved=STRATEGY_TRAITS[signal.strategy].naked,
+        fencing_number=fencing_number,
     )
 
 

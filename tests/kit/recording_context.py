@@ -213,6 +213,7 @@ def make_runtime(data_dir: Path, **overrides: Any) -> Any:
         "keys": {},
     }
     runtime = SimpleNamespace(**(fields | overrides))
+    runtime.installation = f"here:{runtime.data_dir}"
     runtime.feed = lambda name: runtime.broker(name)
     runtime.feed_key = runtime.reading_key = lambda name: runtime.keys.get(name, "")
     return runtime

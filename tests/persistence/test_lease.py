@@ -5,8 +5,12 @@ from dataclasses import replace
 import pytest
 
 from domain.clock import seconds
+from domain.errors import LeaseLost
+from domain.execution.commands import entry_command, entry_orders
+from persistence.commands import CommandStore
 from persistence.database import MainBase, open_engine
-from persistence.lease import LeaseKeeper, LeaseStore
+from persistence.lease import Fence, LeaseKeeper, LeaseStore
+from tests.kit.trading_desk import make_intent
 
 NOW = seconds(1_000)
 
@@ -105,3 +109,25 @@ def test_released_keeper_frees_the_lease(store):
     keeper.hold(NOW)
     keeper.release()
     assert store.take("second", NOW, 30).owner == "second"
+
+
+def write_entry(store, fence):
+    intent = make_intent()
+    command = entry_command(intent, "{}", "alpha", now_ns=NOW, ttl_s=10)
+    return CommandStore(store._engine).record(command, entry_orders(intent, command), fence)
+
+
+def test_a_holder_that_thaws_after_another_took_the_lease_writes_no_entry(store):
+    late = store.take("first", NOW, 30)
+    store.take("second", seconds(1_031), 30)
+    with pytest.raises(LeaseLost, match=r"second took the control lease \(number 2\)"):
+        write_entry(store, Fence("first", late.fencing_number))
+    assert CommandStore(store._engine).open_commands() == []
+    assert not write_entry(store, Fence("second", 2))[1]
+
+
+def test_an_entry_of_the_last_life_of_the_same_loop_is_still_written(store):
+    before = store.take("first", NOW, 30)
+    store.take("first", seconds(1_001), 30)
+    row, duplicate = write_entry(store, Fence("first", before.fencing_number))
+    assert (row.command_id, duplicate) == (1, False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from domain.clock import seconds
 from domain.errors import NotSent
 from messages.control import (
     ApproveCommand,
@@ -12,8 +15,9 @@ from messages.control import (
     StartTrading,
     StopTrading,
 )
-from messages.trading import CloseStructure, CommandEnded
+from messages.trading import CloseStructure, CommandEnded, ProposalRecorded
 from persistence.database import open_engine
+from persistence.lease import LeaseStore
 from persistence.settings import RUNNING, SettingStore
 from tests.kit.trading_desk import LOT, Desk, make_intent
 
@@ -118,3 +122,16 @@ def test_no_dead_entry_is_tried_again_while_trading_is_stopped(desk) -> None:
     (answer,) = [m for _, m in desk.told if isinstance(m, DeadLetterManaged)]
     assert answer.http_status == 409
     assert desk.statuses() == ["DEAD_LETTER"]
+
+
+def test_an_entry_decided_before_another_instance_took_the_lease_is_refused(desk) -> None:
+    lease = LeaseStore(open_engine(desk.runtime.database_url))
+    lease.take(desk.runtime.installation, desk.now_ns, 30)
+    lease.take("the other machine", desk.now_ns + seconds(31), 30)
+    desk.propose(replace(make_intent(), fencing_number=1))
+    desk.run(3)
+
+    [said] = [m for _, m in desk.told if isinstance(m, ProposalRecorded)]
+    assert said.refusal.code == "LEASE_LOST"
+    assert "the other machine took the control lease" in said.refusal.text
+    assert (desk.broker.requests, desk.statuses()) == ([], [])

@@ -91,7 +91,7 @@ def life(runtime):
 
 
 def evaluate(agent, context, signal=SIGNAL):
-    context.deliver(agent, EvaluateSignal(signal=signal))
+    context.deliver(agent, EvaluateSignal(signal=signal, fencing_number=3))
 
 
 def resolve(agent, context, structure, signal=SIGNAL):
@@ -128,6 +128,7 @@ def test_a_good_signal_becomes_a_sized_intent(life):
     quote(agent, context)
     [proposed] = context.heard(OrderProposed)
     intent = proposed.intent
+    assert intent.fencing_number == 3
     # 20 % of 10 lakh over 25 % x 24,000 x 0.25 is 133.3 units; 2 % over a loss of 65 would be
     # 307.7.
     assert (intent.quantity, intent.lots) == (130, 2)

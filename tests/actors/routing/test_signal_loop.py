@@ -145,7 +145,8 @@ def test_cycle_asks_agents_then_router_then_risk(make):
     routing = context.told_to("conflict_router", RouteSignals)[-1]
     assert (routing.cycle, routing.signals, routing.regime) == (cycle, (signal,), REGIME)
     context.deliver(loop, routed(cycle, signal))
-    assert [one.signal for one in context.told_to("risk_agent", EvaluateSignal)] == [signal]
+    [evaluated] = context.told_to("risk_agent", EvaluateSignal)
+    assert (evaluated.signal, evaluated.fencing_number) == (signal, 1)
     assert context.reports[-1]["signals"]["enqueued_keys"] == ["NIFTY:IRON_CONDOR:SELL"]
     assert context.reports[-1]["signal_loop"]["cycles"] == 2
 
