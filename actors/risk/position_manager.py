@@ -337,6 +337,8 @@ class PositionManager(Actor):
                     "instrument": legs[0].underlying,
                     "entry_credit": round(entry_credit(legs), 2),
                     "trail_stop_activated": watch.trail.armed,
+                    "underlying_stop": watch.levels.stop if watch.levels else 0.0,
+                    "underlying_target": watch.levels.target if watch.levels else 0.0,
                     "peak_profit_pct": round(watch.trail.peak * 100, 1),
                     "quantity": legs[0].quantity,
                     "closing": watch.closing,

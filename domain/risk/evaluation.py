@@ -23,6 +23,7 @@ from domain.intents import (
     SizingStep,
 )
 from domain.readings import FreshnessMark, MarginState, Regime, StrategyOdds
+from domain.risk.exits import check_levels, levels_of
 from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
 from domain.risk.loss import exposure_delta, loss_per_unit
 from domain.risk.sizing import (
@@ -100,7 +101,8 @@ def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
 
 
 def check_contracts(signal: Signal, structure: ResolvedStructure, known: Knowledge) -> Block | None:
-    """What the real contracts add: their cover, their age, their credit, the broker's book."""
+    """What the real contracts add: their cover, their age, their credit, the broker's book, and
+    whether the underlying is still between stop and target."""
     fault = structure_fault(signal.strategy, structure)
     if fault:
         return Block(INVALID, Refusal("LEGS_INVALID", fault))
@@ -118,6 +120,9 @@ def check_contracts(signal: Signal, structure: ResolvedStructure, known: Knowled
     if not report.passed:
         code = report.blocking[0]
         return Block(FRESHNESS, Refusal(code, report.details[code]))
+    reached = check_levels(levels_of(signal), structure.spot)
+    if reached:
+        return Block(INVALID, Refusal("LEVEL_REACHED", f"too late to enter: {reached[1]}"))
     refusal = check_prices(structure) or check_credit(signal.strategy, structure, known.rates)
     return Block(SIZING, refusal) if refusal else None
 

@@ -266,6 +266,7 @@ def test_its_part_of_the_status_names_each_structure(life):
     row = context.reports[-1][ID]
     assert (row["instrument"], row["entry_credit"]) == ("NIFTY", 135 * 65)
     assert row["trail_stop_activated"] is False
+    assert (row["underlying_stop"], row["underlying_target"]) == (0.0, 0.0)
 
 
 def test_settings_must_be_positive():
@@ -327,9 +328,11 @@ def test_a_directional_entry_is_left_at_its_levels_of_the_underlying(
 ):
     # Not told of its opening: as after a restart, it is found in the book and its row.
     _, context = life(long_call, opened=False, after_s=300.0)
-    for _ in range(3):
+    for _ in range(5):
         spot(context, 24_000.0)
     assert not closes(context)
+    row = context.reports[-1][CALL_ID]
+    assert (row["underlying_stop"], row["underlying_target"]) == (23_800.0, 25_000.0)
     for _ in range(2):
         spot(context, price)
     assert [(row.strategy_id, row.reason) for row in closes(context)] == [(CALL_ID, reason)]

@@ -44,8 +44,10 @@ from tests.kit.risk_makers import (
     a_position,
     a_put_spread,
     a_regime,
+    a_resolved_leg,
     a_signal,
     a_strangle,
+    a_structure,
 )
 
 SIGNAL = a_signal()
@@ -645,6 +647,28 @@ def test_a_deep_option_needs_no_leg_of_its_own(life):
     evaluate(agent, context, a_signal(S.DITM_CALL, ()))
     [wanted] = context.told_to("chain_keeper", ResolveLegs)
     assert [(leg.direction, leg.delta_target) for leg in wanted.legs] == [("BUY", 0.90)]
+
+
+@pytest.mark.parametrize(
+    ("stop", "target", "expected"),
+    [
+        (24_000.0, 25_000.0, [("invalid_signal", "LEVEL_REACHED")]),
+        (23_000.0, 24_000.0, [("invalid_signal", "LEVEL_REACHED")]),
+        (23_000.0, 25_000.0, []),
+    ],
+)
+def test_an_entry_whose_stop_or_target_is_behind_it_is_too_late(life, stop, target, expected):
+    agent, context = life()
+    context.deliver(agent, RegimeChanged(regime=a_regime(Phase.BULLISH)))
+    signal = a_signal(
+        S.DITM_CALL, (), price_basis="UNDERLYING", entry_price=24_100.0, stop_price=stop,
+        target_price=target,
+    )  # fmt: skip
+    evaluate(agent, context, signal)
+    call = a_structure(a_resolved_leg("BUY", "CE", 22_000, 2_000.0, 0.9), width=0.0)
+    context.deliver(agent, fresh(call))
+    resolve(agent, context, call, signal)
+    assert refused(context) == expected
 
 
 def test_settings_must_leave_time_to_answer():
