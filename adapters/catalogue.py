@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from adapters.dhan.stream import dhan_stream
+from adapters.kite.stream import kite_stream
 from adapters.openalgo.rest import OpenAlgoBroker
 from adapters.openalgo.stream import OpenAlgoStream
 from adapters.ports import BrokerPort, FeedStream, Messenger, ReplayMarket
@@ -16,6 +18,7 @@ from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.recording import read_recording
 from adapters.sandbox.server import SandboxServer
+from adapters.smartapi.stream import smartapi_stream
 from adapters.telegram import Telegram
 from domain.brokers import BrokerEndpoint, Capabilities
 from domain.calendar import ExchangeCalendar
@@ -25,15 +28,22 @@ from domain.instruments import InstrumentIndex
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """One protocol's classes and what brokers behind it can do."""
+    """One protocol's classes and what brokers behind it can do. Without `broker` it is a feed
+    only."""
 
-    broker: Callable[[BrokerEndpoint, str, Capabilities], BrokerPort]
-    stream: type[OpenAlgoStream]
+    broker: Callable[[BrokerEndpoint, str, Capabilities], BrokerPort] | None
+    stream: Callable[..., FeedStream]
     capabilities: Capabilities
+    has_steps: bool = False  # its stream can follow a replay
 
 
 ADAPTERS = {
-    "openalgo": Adapter(OpenAlgoBroker, OpenAlgoStream, Capabilities(margin_query=True)),
+    "openalgo": Adapter(
+        OpenAlgoBroker, OpenAlgoStream, Capabilities(margin_query=True), has_steps=True
+    ),
+    "kite": Adapter(None, kite_stream, Capabilities(symbols_per_socket=3000, sockets=3)),
+    "smartapi": Adapter(None, smartapi_stream, Capabilities(symbols_per_socket=1000, sockets=3)),
+    "dhan": Adapter(None, dhan_stream, Capabilities(symbols_per_socket=5000, sockets=5)),
 }
 
 
@@ -42,9 +52,20 @@ def capabilities_of(endpoint: BrokerEndpoint) -> Capabilities:
     return _adapter(endpoint).capabilities
 
 
+def trading_adapters() -> list[str]:
+    """Names of those that take orders and tell history, not only prices."""
+    return sorted(name for name, adapter in ADAPTERS.items() if adapter.broker)
+
+
 def open_broker(endpoint: BrokerEndpoint, key: str) -> BrokerPort:
-    """Trading and reading at this broker; connects on its first call."""
+    """Trading and reading at this broker; connects on its first call. Raises ConfigurationFault
+    for one that has only a feed."""
     adapter = _adapter(endpoint)
+    if adapter.broker is None:
+        raise ConfigurationFault(
+            f"broker {endpoint.name}: adapter {endpoint.adapter!r} is a feed only; orders, history "
+            f"and the instrument master need {', '.join(trading_adapters())}"
+        )
     return adapter.broker(endpoint, key, adapter.capabilities)
 
 
@@ -56,8 +77,13 @@ def open_stream(
     clock: Callable[[], int],
     steps: bool = False,
 ) -> FeedStream:
-    """A market data socket, not yet open. `steps` asks for the markers of a stepped replay."""
-    return _adapter(endpoint).stream(endpoint.websocket_url, key, index, clock=clock, steps=steps)
+    """A market data socket, not yet open. `steps` asks for the markers of a stepped replay; raises
+    ConfigurationFault where there are none."""
+    adapter = _adapter(endpoint)
+    if steps and not adapter.has_steps:
+        raise ConfigurationFault(f"broker {endpoint.name}: {endpoint.adapter!r} has no replay")
+    extra = {"steps": True} if steps else {}
+    return adapter.stream(endpoint.websocket_url, key, index, clock=clock, **extra)
 
 
 def open_messenger(url: str, token: str, chat_id: str) -> Messenger:

@@ -23,6 +23,7 @@ class Capabilities:
     order_stream: bool = False
     margin_query: bool = False
     symbols_per_socket: int = 1000
+    sockets: int = 64  # market data sockets a user may hold at once
     orders_per_s: float = 8.0
     reads_per_s: float = 40.0
 

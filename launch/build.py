@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from actors.runtime import ReplayPlan, Runtime
-from adapters.catalogue import recording_interval_ns
+from adapters.catalogue import capabilities_of, recording_interval_ns
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
@@ -34,6 +34,7 @@ from persistence.migrate import migrate
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTION_NODE = "execution_agent"
 FREE_PORTS = range(20_000, 32_000)
+SANDBOX_ADAPTER = "openalgo"  # what the embedded exchange speaks
 DATABASES = {"main": "tomic.db", "journal": "journal.db", "market": "market.db"}
 
 
@@ -73,6 +74,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     keys["http"] = variables[API_KEY]
     if variables.get(TELEGRAM_TOKEN):
         keys["telegram"] = variables[TELEGRAM_TOKEN].strip()
+    _check_sockets(places, topology.tree)
     _check_ports(places, settings)
     urls = {
         group: settings.database_url or f"sqlite:///{data_dir / file}"
@@ -155,6 +157,7 @@ def _replayed(topology: Topology) -> Endpoints:
             rest_url=f"http://127.0.0.1:{free_port()}",
             websocket_url=f"ws://127.0.0.1:{free_port()}",
             sandbox=True,
+            adapter=SANDBOX_ADAPTER,
         )
         for row in topology.brokers
     )
@@ -199,6 +202,18 @@ def _sandbox_keys(data_dir: Path, places: Endpoints) -> dict[str, str]:
     roles |= {FEED_KEY + row.name: row.name for row in places.feeds if row.sandbox}
     kept = sandbox_keys(data_dir, roles.values())
     return {role: kept[name] for role, name in roles.items()}
+
+
+def _check_sockets(places: Endpoints, tree: Node) -> None:
+    """A socket more than the broker allows is refused by it, or ends another of ours."""
+    for row in places.feeds:
+        branch = tree.find(f"shards.{row.name}")
+        shards, most = len(branch.children) if branch else 0, capabilities_of(row).sockets
+        if shards > most:
+            raise ConfigurationFault(
+                f"feed {row.name} has {shards} shards, and {row.label} allows {most} sockets; "
+                f"lower `count` of node shard in the topology"
+            )
 
 
 def _check_ports(places: Endpoints, settings: Settings) -> None:

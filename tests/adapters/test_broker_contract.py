@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from adapters.catalogue import ADAPTERS, open_broker, open_stream
+from adapters.catalogue import open_broker, open_stream, trading_adapters
 from adapters.sandbox.config import InstanceConfig, RateLimits, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.server import SandboxServer
@@ -43,7 +43,7 @@ def control(exchange):
     control.close()
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
+@pytest.fixture(params=trading_adapters())
 def endpoint(request, exchange):
     address = exchange.addresses["alpha"]
     return BrokerEndpoint(

@@ -17,9 +17,7 @@ HOMES = {
     "zmq": ("adapters.tick_bus",),
     "msgpack": ("messages.codec", "adapters.tick_bus", "actors.hosting"),
     "requests": ("adapters.http", "adapters.telegram"),
-    "websocket": tuple(
-        f"adapters.{name}.stream" for name in ("openalgo", "kite", "smartapi", "dhan")
-    ),
+    "websocket": ("adapters.openalgo.stream", "adapters.feed_socket"),
     "sqlalchemy": ("persistence",),
     "alembic": ("persistence",),
     "yaml": ("launch.topology_file",),

@@ -218,3 +218,26 @@ def test_a_bad_word_on_the_command_line_gets_a_sentence(
     day = write_session(topology.parent / "day.csv", minutes=2)
     with pytest.raises(ConfigurationFault, match=re.escape(sentence)):
         build(topology, *[word.format(day=day) for word in words])
+
+
+def test_more_shards_than_the_broker_allows_sockets_stop_the_start(topology: Path) -> None:
+    text = topology.read_text(encoding="utf-8").replace(
+        "name: shard, count: 2", "name: shard, count: 6"
+    )
+    native = text.replace("label: Dhan,", "label: Dhan, adapter: dhan,")
+    topology.write_text(native, encoding="utf-8")
+    with pytest.raises(
+        ConfigurationFault, match="feed dhan has 6 shards, and Dhan allows 5 sockets"
+    ):
+        build(topology)
+    topology.write_text(native.replace("count: 6", "count: 5"), encoding="utf-8")
+    assert build(topology).runtime.feed("dhan").adapter == "dhan"
+
+
+def test_a_replay_hears_the_sandbox_whatever_the_feed_is_otherwise(topology: Path) -> None:
+    text = topology.read_text(encoding="utf-8").replace(
+        "label: Dhan,", "label: Dhan, adapter: dhan,"
+    )
+    topology.write_text(text, encoding="utf-8")
+    session = write_session(topology.parent / "day.csv", minutes=2)
+    assert build(topology, "--replay", str(session)).runtime.feed("dhan").adapter == "openalgo"

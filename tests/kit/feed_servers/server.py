@@ -173,7 +173,7 @@ class FeedServer:
         self.quotes: dict[Any, Quote] = {}  # newest by key: what a subscriber is sent at once
         self.muted = False  # then nothing but answers to pings leaves
         self._beat_s = self.BEAT_EVERY_S if beat_every_s is None else beat_every_s
-        self._news = threading.Condition()
+        self._news, self._serving = threading.Condition(), threading.Event()
         self._numbers = count(1)
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server((LOOPBACK, 0))
@@ -182,6 +182,7 @@ class FeedServer:
 
     def __enter__(self) -> Any:
         self._thread.start()
+        assert self._serving.wait(WAIT_S)
         return self
 
     def __exit__(self, *_failure: object) -> None:
@@ -342,6 +343,7 @@ class FeedServer:
             )
         )
         beating = self._loop.create_task(self._beat())
+        self._serving.set()
         self._loop.run_forever()
         beating.cancel()
         for connection in self._standing():
