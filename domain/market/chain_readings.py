@@ -11,6 +11,7 @@ import numpy as np
 
 PARITY_PAIRS = 5  # strikes around the money whose put-call parity votes on the forward
 PARITY_CARRY_MAX = 0.05  # a forward further from the spot than this comes of stale prices
+INTEREST_SHARE_MIN = 0.8  # of the rows of each side, that must have told their open interest
 
 
 def premium(chain: np.ndarray) -> np.ndarray:
@@ -51,6 +52,15 @@ def iv_at_delta(deltas: np.ndarray, ivs: np.ndarray, target: float = 0.25) -> fl
     return float(np.interp(target, sizes[order], values[order]))
 
 
+def is_interest_known(chain: np.ndarray) -> bool:
+    """True when nearly all calls and nearly all puts have told their open interest: sums over a
+    chain that is only just filling say nothing.
+    """
+    told = chain["open_interest"] >= 0
+    sides = (told[chain["is_call"]], told[~chain["is_call"]])
+    return all(len(side) > 0 and side.mean() >= INTEREST_SHARE_MIN for side in sides)
+
+
 def put_call_ratio(chain: np.ndarray) -> float:
     """Open interest of puts by that of calls; NaN while calls have none (`tomic.md` 12.1)."""
     interest = np.maximum(chain["open_interest"], 0)
@@ -86,8 +96,12 @@ def _wall(side: np.ndarray, *, nearest_last: bool) -> float:
 
 
 def gamma_exposure(chain: np.ndarray, spot: float) -> float:
-    """Sum of gamma x open interest x spot^2 / 100, calls plus, puts minus (`tomic.md` 12.1)."""
+    """Sum of gamma x open interest x spot^2 / 100, calls plus, puts minus (`tomic.md` 12.1); NaN
+    without any.
+    """
     interest = np.maximum(chain["open_interest"], 0)
+    if not interest.sum():
+        return float("nan")
     signed = np.where(chain["is_call"], 1.0, -1.0) * np.nan_to_num(chain["gamma"]) * interest
     return float(signed.sum() * spot * spot / 100.0)
 

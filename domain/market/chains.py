@@ -20,6 +20,7 @@ from domain.market.atm import nearest_strike
 from domain.market.chain_readings import (
     gamma_exposure,
     interest_walls,
+    is_interest_known,
     iv_at_delta,
     max_pain,
     parity_forward,
@@ -179,7 +180,9 @@ class OptionChain:
         stamps = self._iv_ns[at_the_money]
         as_of_ns = int(stamps[told].min() if told.any() else stamps.max())
         puts, calls = columns[~columns["is_call"]], columns[columns["is_call"]]
-        put_wall, call_wall = interest_walls(columns)
+        # Without its columns a reading of open interest is NaN, so a filling chain has none.
+        telling = columns if is_interest_known(columns) else columns[:0]
+        put_wall, call_wall = interest_walls(telling)
         return ChainSummary(
             underlying=self.underlying,
             expiry=self.expiry,
@@ -189,12 +192,12 @@ class OptionChain:
             atm_iv=float(known.mean()) if len(known) else float("nan"),
             put_iv_25d=iv_at_delta(puts["delta"], puts["iv"]),
             call_iv_25d=iv_at_delta(calls["delta"], calls["iv"]),
-            put_call_ratio=put_call_ratio(columns),
-            max_pain=max_pain(columns),
+            put_call_ratio=put_call_ratio(telling),
+            max_pain=max_pain(telling),
             days_to_expiry=self.days_to_expiry(now_ns),
             iv_source="feed" if fed else "synthetic" if len(known) else "missing",
             as_of_ns=as_of_ns,
-            gamma_exposure=gamma_exposure(columns, spot),
+            gamma_exposure=gamma_exposure(telling, spot),
             put_wall=put_wall,
             call_wall=call_wall,
         )

@@ -319,6 +319,30 @@ def test_no_strike_pays_less_than_max_pain(held):
     assert paid(max_pain(interest(rows))) == min(paid(k) for k in strikes)
 
 
+def test_a_chain_that_is_only_filling_says_nothing_of_open_interest():
+    strikes = [25_900, 25_950, 26_000, 26_050, 26_100]
+    chain = chain_of(strikes)
+
+    def hear(listings):
+        ticks = np.zeros(len(listings), TICK_DTYPE)
+        ticks["ltp"], ticks["open_interest"], ticks["ts_ns"] = 50.0, 100, NOW
+        ticks["received_ns"] = NOW
+        for name in ("bid", "ask", "iv"):
+            ticks[name] = np.nan
+        rows = np.flatnonzero(np.isin(chain.columns["listing"], listings))
+        chain.hear(rows, ticks)
+        return chain.price(26_000.0, NOW, CARRY)
+
+    calls = chain.columns["listing"][chain.columns["is_call"]].tolist()
+    puts = chain.columns["listing"][~chain.columns["is_call"]].tolist()
+    told = hear([*calls, *puts[:3]])  # 3 of 5 puts
+    assert math.isnan(told.put_call_ratio)
+    assert math.isnan(told.max_pain)
+    assert math.isnan(told.gamma_exposure)
+    assert math.isnan(told.put_wall)
+    assert hear([puts[3]]).put_call_ratio == pytest.approx(0.8)  # 4 of 5
+
+
 def test_a_delta_between_two_strikes_is_interpolated_and_never_extrapolated():
     deltas, ivs = np.array([-0.4, -0.2, np.nan]), np.array([0.14, 0.18, 0.9])
     assert iv_at_delta(deltas, ivs) == pytest.approx(0.17)
