@@ -135,12 +135,14 @@ class DailyPlanAgent(Actor):
 
     def on_context_changed(self, message: ContextChanged) -> None:
         is_first, self._context = self._context is None, message.context
-        if is_first:
+        if is_first and self._regime.as_of_ns:
             self._look()
 
     def on_regime_changed(self, message: RegimeChanged) -> None:
-        self._regime = message.regime
+        is_first, self._regime = not self._regime.as_of_ns, message.regime
         self._end_those_over()
+        if is_first and self._context:
+            self._look()
 
     def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
         self._is_halted = message.mode != "active"

@@ -19,6 +19,7 @@ TARGET_VOLATILITY = 0.20
 RISK_SHARE = 0.02
 HALF_SIZE_VIX = 30.0
 HIGH_VIX = (25.0, 35.0)  # the HIGH band of `tomic.md` 12.1
+PLAN_MODES = ("morning_plan", "event_driven")  # a plan made anew is a plan
 CORRELATION_MAX = 0.7
 CORRELATED_FACTOR = 0.7
 SECTOR_SHARE_MAX = 0.20
@@ -311,7 +312,7 @@ def _whole_lots(inputs: SizingInputs, size: float, steps: tuple[SizingStep, ...]
 def plan_ceiling(lots: int, entry_mode: str, vix: float) -> int:
     """The signal's ceiling in lots (0 none): a plan's is halved in high VIX, at least 1."""
     low, high = HIGH_VIX
-    if lots and entry_mode == "morning_plan" and low < vix <= high:
+    if lots and entry_mode in PLAN_MODES and low < vix <= high:
         return max(1, lots // 2)
     return lots
 

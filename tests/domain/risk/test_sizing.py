@@ -133,6 +133,7 @@ def test_a_plan_is_halved_in_high_vix_but_keeps_one_lot():
     assert plan_ceiling(4, "morning_plan", 30.0) == 2
     assert plan_ceiling(1, "morning_plan", 30.0) == 1
     assert plan_ceiling(4, "morning_plan", 25.0) == 4
+    assert plan_ceiling(4, "event_driven", 30.0) == 2
     assert plan_ceiling(4, "continuous", 30.0) == 4
 
 
