@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from actors.actor import Actor, Context
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
-from domain.instruments import INDEX_PREFIXES, OPTION_KINDS, Kind, parse_expiry
+from domain.instruments import OPTION_KINDS, Kind, parse_expiry
 from domain.intents import Signal
 from domain.positions import BookSnapshot, Position
 from domain.risk.exits import (
@@ -32,6 +32,7 @@ from domain.risk.exits import (
     delta_warning,
     entry_credit,
     levels_of,
+    sessions_to_delivery,
 )
 from messages.codec import from_plain
 from messages.market import SessionOpened
@@ -254,14 +255,11 @@ class PositionManager(Actor):
         return check_time(legs, Deadlines(today, *hours), now_ns, self._sessions_left(legs, today))
 
     def _sessions_left(self, legs: tuple[Position, ...], today: date) -> int | None:
-        """Sessions from tomorrow to the expiry of a stock's options; None for an index."""
-        first = legs[0]
-        calendar = self.context.runtime.calendars.get(first.exchange)
-        if first.underlying in INDEX_PREFIXES or first.kind not in OPTION_KINDS or calendar is None:
+        expiries = [leg.expiry for leg in legs if leg.expiry and leg.kind in OPTION_KINDS]
+        if not expiries:
             return None
-        last = min(leg.expiry for leg in legs if leg.expiry)
-        days = (today + timedelta(days=n) for n in range(1, (last - today).days + 1))
-        return sum(1 for day in days if calendar.session(day))
+        calendar = self.context.runtime.calendars.get(legs[0].exchange)
+        return sessions_to_delivery(legs[0].underlying, min(expiries), today, calendar)
 
     # -- closes --
 

@@ -325,6 +325,7 @@ class RiskAgent(Actor):
             stopped=heard.stopped,
             correlations=heard.correlations,
             odds=heard.odds,
+            calendars=self.context.runtime.calendars,
         )
 
     def _propose(

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from domain.calendar import ExchangeCalendar
 from domain.charges import ChargeRates
+from domain.clock import exchange_time
 from domain.freshness import check_freshness
 from domain.gates import ActiveStrategy, NakedPolicy, check_positions, check_regime
 from domain.intents import (
@@ -24,7 +26,13 @@ from domain.intents import (
 )
 from domain.readings import FreshnessMark, MarginState, Regime, StrategyOdds
 from domain.risk.exits import check_levels, levels_of
-from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
+from domain.risk.gates import (
+    check_credit,
+    check_delivery,
+    check_margin_known,
+    check_prices,
+    check_reconciled,
+)
 from domain.risk.loss import exposure_delta, loss_per_unit
 from domain.risk.sizing import (
     Sizing,
@@ -81,6 +89,7 @@ class Knowledge:
     stopped: str = ""
     correlations: Mapping[frozenset[str], float] = field(default_factory=dict)
     odds: Mapping[str, StrategyOdds] = field(default_factory=dict)
+    calendars: Mapping[str, ExchangeCalendar] = field(default_factory=dict)
 
 
 def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
@@ -106,7 +115,10 @@ def check_contracts(signal: Signal, structure: ResolvedStructure, known: Knowled
     fault = structure_fault(signal.strategy, structure)
     if fault:
         return Block(INVALID, Refusal("LEGS_INVALID", fault))
-    refusal = check_reconciled(structure, known.unexplained)
+    today = exchange_time(known.now_ns).date()
+    refusal = check_reconciled(structure, known.unexplained) or check_delivery(
+        structure, today, known.calendars
+    )
     if refusal:
         return Block(POSITION, refusal)
     report = check_freshness(

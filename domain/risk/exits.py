@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
+from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_S, exchange_time
-from domain.instruments import OPTION_KINDS
+from domain.instruments import INDEX_PREFIXES, OPTION_KINDS
 from domain.intents import Bias, Signal, StrategyType
 from domain.positions import Position
 
@@ -112,7 +113,9 @@ def decide_exit(
     credit = entry_credit(legs)
     if credit == 0:
         return Decision("HOLD", "it was opened for nothing: no share of it can be taken", trail)
-    price = _by_price(credit, cost, trail)
+    # Gamma is bought to expire: its whole debit was sized to be lost (`tomic.md` 12.5).
+    has_stop = legs[0].strategy != StrategyType.GAMMA_CAPTURE
+    price = _by_price(credit, cost, trail, has_stop=has_stop)
     by_delta = (
         _by_delta(legs, deltas) if credit > 0 and price[0] in ("HOLD", "ACTIVATE_TRAIL") else None
     )
@@ -158,6 +161,18 @@ def check_time(
     return ""
 
 
+def sessions_to_delivery(
+    underlying: str, expiry: date, today: date, calendar: ExchangeCalendar | None
+) -> int | None:
+    """Sessions from tomorrow to the expiry of a stock's options, which settle in shares; None for
+    an index, and without a calendar.
+    """
+    if underlying in INDEX_PREFIXES or calendar is None:
+        return None
+    days = (today + timedelta(days=n) for n in range(1, (expiry - today).days + 1))
+    return sum(1 for day in days if calendar.session(day))
+
+
 def entry_credit(legs: Iterable[Position]) -> float:
     """Rupees that came in when it was opened; negative for a debit."""
     paid = sum((leg.average_price * leg.signed_quantity for leg in legs), Decimal(0))
@@ -195,11 +210,11 @@ def _profit_share(credit: float, cost: float) -> float:
     return (credit - cost) / abs(credit)
 
 
-def _by_price(credit: float, cost: float, trail: Trail) -> tuple[str, str]:
+def _by_price(credit: float, cost: float, trail: Trail, *, has_stop: bool) -> tuple[str, str]:
     share = _profit_share(credit, cost)
     text = f"profit {share:.0%} of {'credit' if credit > 0 else 'debit'}"
     if credit < 0:
-        if share <= -DEBIT_STOP:
+        if share <= -DEBIT_STOP and has_stop:
             return "CLOSE_LOSS", f"{text}: stop at half the debit"
         return ("CLOSE_PROFIT", f"{text}: target") if share >= DEBIT_TARGET else ("HOLD", text)
     if cost >= STOP_COST_X * credit:

@@ -6,12 +6,15 @@ Each gate is a function that returns None, or the refusal of the first rule that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import date
 
+from domain.calendar import ExchangeCalendar
 from domain.charges import ChargeRates, round_trip_charges
 from domain.intents import STRATEGY_TRAITS, Refusal, ResolvedStructure, StrategyType
 from domain.prices import money
 from domain.readings import MarginState
+from domain.risk.exits import STOCK_SESSIONS_MIN, sessions_to_delivery
 
 MARGIN_MAX_AGE_S = 60
 # Credit after costs, as a share of the width (`tomic.md` 15.3, 2).
@@ -31,6 +34,20 @@ def check_reconciled(structure: ResolvedStructure, unexplained: Iterable[str]) -
     return Refusal(
         "RECONCILE_OPEN", f"{min(held)} differs from the broker's book and is not yet explained"
     )
+
+
+def check_delivery(
+    structure: ResolvedStructure, today: date, calendars: Mapping[str, ExchangeCalendar]
+) -> Refusal | None:
+    """No entry into a stock's options that would be left at once because they settle in shares
+    (`tomic.md` 12.4)."""
+    for leg in structure.legs:
+        calendar = calendars.get(leg.exchange)
+        left = sessions_to_delivery(structure.underlying, leg.expiry, today, calendar)
+        if left is not None and left <= STOCK_SESSIONS_MIN:
+            text = f"{leg.symbol} settles in shares {left} sessions from now; it is not opened"
+            return Refusal("DELIVERY_NEAR", text)
+    return None
 
 
 def check_prices(structure: ResolvedStructure) -> Refusal | None:

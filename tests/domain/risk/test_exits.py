@@ -18,7 +18,9 @@ from domain.risk.exits import (
     delta_warning,
     entry_credit,
     levels_of,
+    sessions_to_delivery,
 )
+from tests.kit.market_makers import CALENDAR
 from tests.kit.recording_context import START_NS
 from tests.kit.risk_makers import a_position, a_signal
 
@@ -157,6 +159,33 @@ def test_a_deep_option_is_not_held_into_its_exercise():
 def test_stock_options_leave_two_sessions_before_delivery():
     assert check_time(CONDOR, DAY, START_NS, sessions_left=3) == ""
     assert "stock" in check_time(CONDOR, DAY, START_NS, sessions_left=2)
+
+
+@pytest.mark.parametrize(
+    ("today", "left"),
+    [
+        # Expiry on Tuesday 24 November 2026; Monday the 23rd is a holiday of the calendar.
+        (date(2026, 11, 18), 3),  # Thursday, Friday, Tuesday
+        (date(2026, 11, 20), 1),
+        (date(2026, 11, 24), 0),
+        (date(2026, 11, 25), 0),
+    ],
+)
+def test_sessions_to_delivery_leave_out_weekends_and_holidays(today, left):
+    expiry = date(2026, 11, 24)
+    assert sessions_to_delivery("TCS", expiry, today, CALENDAR) == left
+    assert sessions_to_delivery("NIFTY", expiry, today, CALENDAR) is None
+    assert sessions_to_delivery("TCS", expiry, today, None) is None
+
+
+def test_gamma_has_no_stop_but_takes_its_double():
+    gamma = (a_position("BUY", "CE", 24_200, 100, quantity=1, strategy="GAMMA_CAPTURE"),)
+    plain = (a_position("BUY", "CE", 24_200, 100, quantity=1, strategy="DITM_CALL"),)
+    # Bought at 100, worth 40, 5 and 200 now.
+    assert reads(plain, [-40, -40]).action == "CLOSE_LOSS"
+    assert reads(gamma, [-40, -40]).action == "HOLD"
+    assert reads(gamma, [-5, -5]).action == "HOLD"
+    assert reads(gamma, [-200, -200]).action == "CLOSE_PROFIT"
 
 
 LONG = Levels("NIFTY", True, stop=23_800.0, target=25_000.0)

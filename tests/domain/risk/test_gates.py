@@ -12,7 +12,14 @@ from domain.gates import ActiveStrategy, NakedPolicy, check_positions, check_reg
 from domain.intents import Bias
 from domain.intents import StrategyType as S
 from domain.readings import Phase, VixFlag
-from domain.risk.gates import check_credit, check_margin_known, check_prices, check_reconciled
+from domain.risk.gates import (
+    check_credit,
+    check_delivery,
+    check_margin_known,
+    check_prices,
+    check_reconciled,
+)
+from tests.kit.market_makers import CALENDAR
 from tests.kit.recording_context import START_NS
 from tests.kit.risk_makers import (
     a_condor,
@@ -225,3 +232,18 @@ def test_a_jade_lizard_must_bring_the_width_of_its_call_spread():
     )
     assert check_credit(S.JADE_LIZARD, a_structure(*legs), RATES).code == "JADE_CREDIT_BELOW_WIDTH"
     assert check_credit(S.JADE_LIZARD, a_structure(*legs, width=185.0), RATES) is None
+
+
+def test_a_stocks_options_are_not_opened_when_they_would_have_to_be_left_at_once():
+    expiry = date(2026, 11, 24)
+    leg = a_resolved_leg("BUY", "CE", 24_000, 50.0, expiry=expiry, symbol="TCS24NOV2624000CE")
+    stock = replace(a_structure(leg), underlying="TCS")
+    calendars = {"NFO": CALENDAR}
+    # Thursday, Friday and Tuesday are left on Wednesday; Monday is a holiday.
+    assert check_delivery(stock, date(2026, 11, 18), calendars) is None
+    refusal = check_delivery(stock, date(2026, 11, 19), calendars)
+    assert refusal.code == "DELIVERY_NEAR"
+    assert (
+        refusal.text == "TCS24NOV2624000CE settles in shares 2 sessions from now; it is not opened"
+    )
+    assert check_delivery(a_structure(leg), date(2026, 11, 19), calendars) is None
