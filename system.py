@@ -35,9 +35,18 @@ from domain.clock import exchange_time
 from domain.errors import TomicError
 from domain.setting_notes import setting_notes
 from domain.settings import read_settings
+from domain.supervision.endpoints import read_endpoints
 from domain.supervision.topology import Node, TopologyFaults
-from launch import calendar_week, check, configuration, environment, processes, report
-from launch.build import ROOT, Built, build_runtime, data_folder, free_port, read_calendars
+from launch import calendar_week, check, configuration, drill, environment, processes, report
+from launch.build import (
+    ROOT,
+    Built,
+    build_runtime,
+    data_folder,
+    execution_broker_of,
+    free_port,
+    read_calendars,
+)
 from launch.command_line import parse
 from launch.journal_check import verify_journal
 from launch.launcher import Launcher, LaunchFailed, Tree
@@ -236,6 +245,22 @@ def show_calendar(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_drill(arguments: argparse.Namespace) -> int:
+    """`--drill`: the report card; exit 1 when an item failed or it was broken off."""
+    variables = environment.read_environment(Path(arguments.env_file))
+    settings, path = read_settings(variables), Path(arguments.topology)
+    topology = load_topology(path, variables)
+    places = read_endpoints(topology, settings, variables, execution_broker_of(topology))
+    drill.check_sandbox(settings, (*places.brokers, *places.feeds))
+    findings = drill.drill(path, load_topology(path, {}).brokers, say)
+    Console().print(drill.card(findings))
+    for row in findings:
+        if row.note:
+            say(f"{row.item}, {row.what}: {row.note}")
+    whole = bool(findings) and all(row.passed for row in findings)
+    return 0 if whole and findings[-1].what == drill.LAST_STEP else EXIT_BROKEN
+
+
 def show_journal(arguments: argparse.Namespace) -> int:
     """`--verify-journal`: whether it is what was written."""
     whole, lines = verify_journal(arguments)
@@ -267,6 +292,8 @@ def main(words: list[str]) -> int:
             return show_check(arguments)
         if arguments.config:
             return show_configuration(arguments)
+        if arguments.drill:
+            return run_drill(arguments)
         if arguments.calendar:
             return show_calendar(arguments)
         if arguments.verify_journal:

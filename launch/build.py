@@ -62,7 +62,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     topology = load_topology(Path(arguments.topology), variables)
     plan = _replay_plan(arguments)
     new_api_key = env.ensure_api_key(variables, env_file)
-    execution_broker = _execution_broker(topology)
+    execution_broker = execution_broker_of(topology)
     if plan:
         places = _replayed(topology)
         if _taken("127.0.0.1", settings.http_port):
@@ -140,7 +140,8 @@ def data_folder(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def _execution_broker(topology: Topology) -> str:
+def execution_broker_of(topology: Topology) -> str:
+    """Where the topology sends orders. Raises ConfigurationFault when no broker is there."""
     node = topology.tree.find(EXECUTION_NODE)
     name = str(node.settings.get("broker", "")) if node else ""
     if node and name not in {row.name for row in topology.brokers if row.executes}:

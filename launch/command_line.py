@@ -20,6 +20,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--stop", action="store_true", help="stop the running system as Ctrl-C does")
     add("--verify-journal", action="store_true",
         help="prove that the journal is what was written, start nothing")  # fmt: skip
+    add("--drill", action="store_true",
+        help="the monthly drill, on a sandbox of its own: break it, measure, report")  # fmt: skip
     add("--migrate", action="store_true", help="bring the databases to this version, start nothing")
     add("--replay", metavar="FILE", help="trade a recorded session and end with a report")
     add("--history", metavar="DIR", help="candles of the days before the recorded session")
