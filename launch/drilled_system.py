@@ -33,6 +33,7 @@ from launch.processes import end_session
 LOOK_EVERY_S = 0.1
 ANSWER_WITHIN_S = 10.0
 ENDS_WITHIN_S = 10.0
+SAID_CHARACTERS = 300  # of its last words, in a finding
 OURS = {
     "TOMIC_SIGNAL_LOOP_ENABLED": "false",  # only what the drill posts is traded
     "TOMIC_STARTUP_ENQUEUE_GRACE_S": "0",
@@ -70,25 +71,30 @@ class DrilledSystem:
 
     def start(self, within_s: float) -> float:
         """Seconds until all nodes are ready. Raises NeverCame with what it said."""
-        output = self._folder / "output"
-        said_before = output.stat().st_size if output.exists() else 0
         began = time.monotonic()
-        with output.open("ab") as file:
+        with (self._folder / "output").open("wb") as file:
             self._process = subprocess.Popen(
                 self._command(), stdout=file, stderr=subprocess.STDOUT, env=self._environment,
                 cwd=ROOT, start_new_session=True,
             )  # fmt: skip
 
-        def said() -> str:
-            return output.read_bytes()[said_before:].decode(errors="replace")
-
         process = self._process
-        self.wait(
-            lambda: "nodes are ready" in said() or process.poll() is not None, "ready", within_s
-        )
+        try:
+            self.wait(
+                lambda: "nodes are ready" in self._said() or process.poll() is not None,
+                "ready", within_s,
+            )  # fmt: skip
+        except NeverCame as late:
+            raise NeverCame(f"{late}; it said: {self._said()[-SAID_CHARACTERS:]}") from None
         if process.poll() is not None:
-            raise NeverCame(f"it ended with {process.returncode}: {said().strip()[-300:]}")
+            raise NeverCame(
+                f"it ended with {process.returncode}: {self._said()[-SAID_CHARACTERS:]}"
+            )
         return time.monotonic() - began
+
+    def _said(self) -> str:
+        """What this life of it printed."""
+        return (self._folder / "output").read_text(encoding="utf-8", errors="replace").strip()
 
     def _command(self, *words: str) -> list[str]:
         return [
@@ -97,15 +103,18 @@ class DrilledSystem:
             "--env-file", str(self._folder / "env"), "--http-port", str(self._http_port), *words,
         ]  # fmt: skip
 
-    def stop(self) -> tuple[int, float]:
-        """Ctrl-C: the exit status, and the seconds it took."""
+    def stop(self) -> float:
+        """Ctrl-C: the seconds until it ended. Raises NeverCame when it was not drained."""
         assert self._process is not None
         began = time.monotonic()
         self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(ENDS_WITHIN_S), time.monotonic() - began
+            code = self._process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             raise NeverCame(f"it did not end within {ENDS_WITHIN_S:.0f} s") from None
+        if code:
+            raise NeverCame(f"it ended with {code}: {self._said()[-SAID_CHARACTERS:]}")
+        return time.monotonic() - began
 
     def kill_whole(self) -> None:
         """kill -9 of the launcher; the kernel ends its tree with it."""
@@ -128,7 +137,7 @@ class DrilledSystem:
         )  # fmt: skip
         if done.returncode:
             raise NeverCame(
-                f"the journal is not whole: {(done.stdout + done.stderr).strip()[-300:]}"
+                f"the journal is not whole: {(done.stdout + done.stderr).strip()[-SAID_CHARACTERS:]}"
             )
         return done.stdout.strip()
 
