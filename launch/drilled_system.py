@@ -136,9 +136,8 @@ class DrilledSystem:
             env=self._environment, cwd=ROOT, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise NeverCame(
-                f"the journal is not whole: {(done.stdout + done.stderr).strip()[-SAID_CHARACTERS:]}"
-            )
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise NeverCame(f"the journal is not whole: {said[-SAID_CHARACTERS:]}")
         return done.stdout.strip()
 
     def end(self) -> None:
