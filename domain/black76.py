@@ -18,36 +18,30 @@ DAYS_A_YEAR = 365.0
 VOLATILITY_MIN, VOLATILITY_MAX = 0.005, 5.0  # the bracket of `tomic.md` 8.5
 # Below this share of the forward a time value is rounding noise of the price it was taken from.
 TIME_VALUE_MIN = 1e-10
-SOLVER_STEPS_MAX = 60  # bisection alone would settle 1e-15 of the bracket within these
 _SQRT_2 = float(np.sqrt(2.0))
 _SQRT_2PI = float(np.sqrt(2.0 * np.pi))
 
-# W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969):
-# erf on |x| <= 0.46875, erfc on 0.46875..4, erfc above 4; highest power first.
-_ERF_NUMERATOR = (
-    1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2,
-    3.20937758913846947e3,
+# (1 + 2 x) exp(x^2) erfc(x) as a polynomial in t = (x - 3.75) / (x + 3.75), which is smooth over
+# the whole half line: the form of M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
+# (1 + 2x) exp(x^2) erfc x in 0 <= x < inf", Math. Comp. 36 (1981). Made anew from 100 Chebyshev
+# nodes in 140 digits; highest power first; relative error under 4e-15.
+_CENTRE = 3.75
+_FAR = 1e8  # from there on t is 1
+_SCALED_ERFC = (
+    1.7618294805288315e-08, 8.36618710309267e-09, -2.1472107619047173e-07, -2.6987545425072315e-08,
+    1.6970698925433685e-06, -1.0098746861331167e-06, -1.1401240280974887e-05,
+    2.2411701847886438e-05, 5.1627289376483535e-05, -0.00029016740175393354, 0.00029372077318953407,
+    0.0017556299484846251, -0.009746580989505274, 0.028362276654914212, -0.05869339842443026,
+    0.09230432123945212, -0.10880393015118994, 0.0822767384863489, 0.0035854154856586606,
+    -0.14024059858549204, 1.2375126308378273,
 )  # fmt: skip
-_ERF_DENOMINATOR = (
-    1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3,
-)  # fmt: skip
-_MIDDLE_NUMERATOR = (
-    2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1,
-    2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
-    1.23033935479799725e3,
-)  # fmt: skip
-_MIDDLE_DENOMINATOR = (
-    1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
-    3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
-)  # fmt: skip
-_TAIL_NUMERATOR = (
-    1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
-    1.60837851487422766e-2, 6.58749161529837803e-4,
-)  # fmt: skip
-_TAIL_DENOMINATOR = (
-    1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1,
-    6.05183413124413191e-2, 2.33520497626869185e-3,
-)  # fmt: skip
+# w (1 + a w) / (1 + b w + c w^1.5) fits the inverse of the normal model's out-of-the-money price
+# phi(y) / y - N(-y) within 1.3 % for y up to 7.5, w = log(1 + 1 / (sqrt(2 pi) price)).
+_INVERSE_NORMAL = (3.8763391, 4.12208105, 2.30821873)
+# S. Winitzki's error function, "A handy approximation for the error function and its inverse"
+# (2008).
+_WINITZKI = 0.147
+_STEPS = 4  # each has an error of the fourth order: two settle all but 500 % over years
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +98,27 @@ def implied_volatility(
 
     NaN where there is none: no time value, no time, a price no volatility in the bracket gives.
     An in-the-money option is solved as the out-of-the-money one on the same strike (put-call
-    parity), on the logarithm of its price; Newton steps that leave the bracket become bisections.
+    parity). All rows take the same few steps; none is walked alone.
     """
     premium, forward, strike, years, rate, is_call = _columns(
         price, forward, strike, years, rate, is_call
     )
-    solved = np.full(premium.shape, np.nan)
-    usable = (premium > 0) & (forward > 0) & (strike > 0) & (years > 0) & np.isfinite(rate)
-    premium, forward, strike, years, rate, is_call = (
-        column[usable] for column in (premium, forward, strike, years, rate, is_call)
-    )
-    intrinsic = np.maximum(np.where(is_call > 0, forward - strike, strike - forward), 0.0)
-    target = premium * np.exp(rate * years) - intrinsic
-    out_of_money = np.where(strike >= forward, 1.0, -1.0)
-    market = _Market(forward, strike, np.sqrt(years), out_of_money)
-    answerable = (
-        (target > TIME_VALUE_MIN * forward)
-        & (target >= market.value(np.full(target.shape, VOLATILITY_MIN)))
-        & (target <= market.value(np.full(target.shape, VOLATILITY_MAX)))
-    )
-    roots = np.full(target.shape, np.nan)
-    roots[answerable] = _solve(target[answerable], market.rows(answerable))
-    solved[usable] = roots
-    return solved
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        sign = np.where(is_call > 0, 1.0, -1.0)
+        intrinsic = np.maximum(sign * (forward - strike), 0.0)
+        time_value = premium * np.exp(rate * years) - intrinsic
+        scaled = time_value / np.sqrt(forward * strike)
+        moneyness = -np.abs(np.log(forward / strike))
+        answerable = (premium > 0) & (forward > 0) & (strike > 0) & (years > 0)
+        answerable &= (time_value > TIME_VALUE_MIN * forward) & (scaled < np.exp(0.5 * moneyness))
+        solved = np.full(premium.shape, np.nan)
+        deviation = _deviation(scaled[answerable], moneyness[answerable])
+        solved[answerable] = deviation / np.sqrt(years[answerable])
+    # What was priced at an edge of the bracket may come back a rounding beyond it.
+    solved = np.where(np.abs(solved - VOLATILITY_MAX) < 1e-9, VOLATILITY_MAX, solved)
+    solved = np.where(np.abs(solved - VOLATILITY_MIN) < 1e-9, VOLATILITY_MIN, solved)
+    inside = (solved >= VOLATILITY_MIN) & (solved <= VOLATILITY_MAX)
+    return np.where(inside, solved, np.nan)
 
 
 def greeks(
@@ -171,8 +163,11 @@ def greeks(
 
 
 def normal_cdf(x: Numbers) -> Floats:
-    """Standard normal distribution function, to about 1e-15, tails included."""
-    return 0.5 * _erfc(-np.asarray(x, dtype=np.float64) / _SQRT_2)
+    """Standard normal distribution function, to about 1e-14, tails included."""
+    x = np.asarray(x, dtype=np.float64)
+    size = np.minimum(np.abs(x) / _SQRT_2, _FAR)
+    tail = 0.5 * _scaled_erfc(size) * np.exp(-size * size)
+    return np.asarray(np.where(x > 0, 1.0 - tail, tail))
 
 
 def _columns(*values: npt.ArrayLike) -> tuple[Floats, ...]:
@@ -195,65 +190,63 @@ def _undiscounted(forward: Floats, strike: Floats, deviation: Floats, *, sign: F
     return np.maximum(value, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """What stays fixed while a volatility is looked for; columns of one length."""
+def _deviation(scaled: Floats, moneyness: Floats) -> Floats:
+    """Volatility times root of time, of out-of-the-money prices by sqrt(forward x strike).
 
-    forward: Floats
-    strike: Floats
-    root_years: Floats
-    sign: Floats
-
-    def value(self, volatility: Floats) -> Floats:
-        deviation = volatility * self.root_years
-        return _undiscounted(self.forward, self.strike, deviation, sign=self.sign)
-
-    def slope(self, volatility: Floats) -> Floats:
-        d1, _d2 = _d1_d2(self.forward, self.strike, volatility * self.root_years)
-        return self.forward * self.root_years * np.exp(-0.5 * d1 * d1) / _SQRT_2PI
-
-    def rows(self, chosen: npt.NDArray[np.bool_]) -> _Market:
-        columns = (self.forward, self.strike, self.root_years, self.sign)
-        return _Market(*(column[chosen] for column in columns))
-
-
-def _solve(target: Floats, market: _Market) -> Floats:
-    """Safeguarded Newton on log price, all rows at once, from the point of inflexion."""
-    low = np.full(target.shape, VOLATILITY_MIN)
-    high = np.full(target.shape, VOLATILITY_MAX)
-    log_distance = np.abs(np.log(market.forward / market.strike))
-    inflexion = np.sqrt(2.0 * log_distance) / market.root_years
-    at_the_money = target * _SQRT_2PI / (market.forward * market.root_years)
-    volatility = np.clip(np.maximum(inflexion, at_the_money), VOLATILITY_MIN, VOLATILITY_MAX)
-    for _ in range(SOLVER_STEPS_MAX):
-        value = np.maximum(market.value(volatility), 1e-300)
-        too_high = value > target
-        high, low = np.where(too_high, volatility, high), np.where(too_high, low, volatility)
-        slope = np.maximum(market.slope(volatility), 1e-300)
-        following = volatility - np.log(value / target) * value / slope
-        inside = (following >= low) & (following <= high)
-        following = np.where(inside, following, (low + high) / 2)
-        settled = np.abs(following - volatility) <= 1e-13 * volatility
-        volatility = following
-        if settled.all():
-            break
-    return volatility
+    `moneyness` is -|log(forward / strike)|, below 0 or 0. The price and its slopes are those of
+    P. Jaeckel, "Let's be rational" (2015), by the scaled complementary error function, so that
+    nothing cancels in the wings; each step is Householder's of the third order on the logarithm of
+    the price.
+    """
+    deviation = _first_guess(scaled, moneyness)
+    target = np.log(scaled)
+    for _ in range(_STEPS):
+        steep = moneyness / deviation
+        half = 0.5 * deviation
+        above, below = steep + half, half - steep
+        upper = _scaled_erfc(np.abs(above) / _SQRT_2)
+        upper = np.where(above > 0, 2.0 * np.exp(0.5 * above * above) - upper, upper)
+        width = upper - _scaled_erfc(below / _SQRT_2)
+        distance = target - np.log(0.5 * width) + 0.5 * (steep * steep + half * half)
+        ratio = 0.5 * _SQRT_2PI * width  # of the price to its slope
+        slope = 1.0 / ratio
+        bend = steep * steep / deviation
+        second = bend - 0.5 * half
+        third = second * second - 3.0 * bend / deviation - 0.25
+        third += slope * (2.0 * slope - 3.0 * second)
+        second -= slope
+        newton = distance * ratio
+        deviation = deviation + newton * (1.0 + 0.5 * second * newton) / (
+            1.0 + newton * (second + third * newton / 6.0)
+        )
+    return deviation
 
 
-def _erfc(x: Floats) -> Floats:
-    size = np.abs(x)
-    square = size * size
-    near = 1.0 - size * _ratio(_ERF_NUMERATOR, _ERF_DENOMINATOR, np.minimum(square, 0.25))
-    tail = np.exp(-square)
-    middle_size = np.clip(size, 0.46875, 4.0)
-    middle = tail * _ratio(_MIDDLE_NUMERATOR, _MIDDLE_DENOMINATOR, middle_size)
-    far_size = np.maximum(size, 4.0)
-    inverse = 1.0 / (far_size * far_size)
-    series = inverse * _ratio(_TAIL_NUMERATOR, _TAIL_DENOMINATOR, inverse)
-    far = tail / far_size * (1.0 / np.sqrt(np.pi) - series)
-    upper = np.where(size <= 0.46875, near, np.where(size <= 4.0, middle, far))
-    return np.where(x < 0, 2.0 - upper, upper)
+def _first_guess(scaled: Floats, moneyness: Floats) -> Floats:
+    """Within 15 %: below the price's point of inflexion the normal model's answer, above it an
+    error function through that point, with its slope there and the same limit."""
+    root = np.sqrt(-moneyness)
+    limit = np.exp(0.5 * moneyness)
+    turn = 0.5 * limit * (1.0 - _scaled_erfc(root))
+    room = limit - turn
+    share = np.clip((scaled - turn) / room, 0.0, 1.0)
+    logarithm = np.log((1.0 - share) * (1.0 + share))
+    middle = 2.0 / (np.pi * _WINITZKI) + 0.5 * logarithm
+    inverse = np.sqrt(np.sqrt(middle * middle - logarithm / _WINITZKI) - middle)
+    above = _SQRT_2 * (root + 2.0 * inverse * room / limit)
+    a, b, c = _INVERSE_NORMAL
+    w = np.log1p(-moneyness / (_SQRT_2PI * scaled))
+    below = -moneyness * (1.0 + w * (b + c * np.sqrt(w))) / (w * (1.0 + a * w))
+    return np.where(scaled < turn, below, above)
 
 
-def _ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], x: Floats) -> Floats:
-    return np.polyval(numerator, x) / np.polyval(denominator, x)
+def _scaled_erfc(x: Floats) -> Floats:
+    """exp(x^2) erfc(x) for x >= 0."""
+    total = x + _CENTRE
+    t = (x - _CENTRE) / total
+    value = np.full_like(t, _SCALED_ERFC[0])
+    for coefficient in _SCALED_ERFC[1:]:
+        value *= t
+        value += coefficient
+    value /= 1.0 + 2.0 * x
+    return value
