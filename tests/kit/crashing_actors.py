@@ -205,11 +205,11 @@ IN_PLACE_OF = {
 }
 # Every point, and how often one spread that is opened and closed reaches it.
 POINTS: dict[str, int] = {
-    "before_row": 1, "row_written": 1, "lease_taken": 1, "gate_asked": 1, "gate_weighs": 6,
+    "before_row": 1, "row_written": 1, "lease_taken": 1, "gate_asked": 1, "gate_weighs": 4,
     "gate_clears": 2, "clearance_heard": 1, "legs_handed": 2, "unmarked": 4, "marked_sending": 4,
-    HALF_SENT: 4, UNANSWERED: 4, "answer_unwritten": 4, "answer_untold": 4, "book_unread": 6,
-    "book_read": 6, "fill_unwritten": 3, "fill_unfolded": 3, "fold_unwritten": 3,
-    "fold_written": 3, "fill_untold": 4, "fill_unmarked": 2, "entry_ending": 1,
+    HALF_SENT: 4, UNANSWERED: 4, "answer_unwritten": 4, "answer_untold": 4, "book_unread": 3,
+    "book_read": 3, "fill_unwritten": 3, "fill_unfolded": 3, "fold_unwritten": 3,
+    "fold_written": 3, "fill_untold": 4, "fill_unmarked": 1, "entry_ending": 1,
     "opening_untold": 1, "fact_unwritten": 10, "fact_written": 10, "trade_unwritten": 5,
     "trade_written": 5, "close_unwritten": 1, "close_written": 1, "close_at_gate": 1,
     "close_handed": 2, "closing_untold": 1, "trade_closing": 1, "trade_closed": 1,
