@@ -13,6 +13,7 @@ from decimal import ROUND_DOWN, Decimal
 from adapters.sandbox.account_settings import AccountSettings
 from adapters.sandbox.books import (
     COMPLETE,
+    OPEN,
     ZERO,
     Changes,
     Holding,
@@ -120,25 +121,35 @@ class Account:
         order.status = status
         self._leave_the_book(order, at_ns)
 
-    def fill(self, order: Order, price: Decimal, at_ns: int) -> Trade:
-        """Fills an order whole: moves its block onto the position, closes, realises."""
+    def fill(self, order: Order, price: Decimal, at_ns: int, units: int = 0) -> Trade:
+        """Fills what is left of an order (or some units of it): moves its block onto the position,
+        closes, realises."""
+        units = units or order.pending_quantity
         position = self.position(order.exchange, order.symbol, order.product)
         signed = order.signed_quantity
-        closing = (
-            min(order.quantity, abs(position.quantity)) if position.quantity * signed < 0 else 0
-        )
-        opening = order.quantity - closing
+        closing = min(units, abs(position.quantity)) if position.quantity * signed < 0 else 0
+        opening = units - closing
         if closing:
             self._close(position, closing, price)
         if opening:
             self._open(position, opening if signed > 0 else -opening, price)
-            position.margin += _share(order.blocked, opening, order.opening_quantity)
+            share = _share(order.blocked, opening, order.opening_quantity)
+            position.margin += share
+            order.blocked -= share
+            order.opening_quantity = max(order.opening_quantity - opening, 0)
         position.updated_ns = at_ns
         self.positions[position.key] = position
         self.changes.positions[position.key] = position
-        order.status, order.filled_quantity, order.average_price = COMPLETE, order.quantity, price
-        self._leave_the_book(order, at_ns)
-        return self._add_trade(order, price, at_ns)
+        paid = order.average_price * order.filled_quantity + price * units
+        order.filled_quantity += units
+        order.average_price = paid / order.filled_quantity
+        if order.filled_quantity < order.quantity:
+            order.status = OPEN
+            self.touch(order, at_ns)
+        else:
+            order.status = COMPLETE
+            self._leave_the_book(order, at_ns)
+        return self._add_trade(order, units, price, at_ns)
 
     def realize(self, amount: Decimal) -> None:
         """Books realised profit or loss into cash."""
@@ -184,7 +195,7 @@ class Account:
         position.average_price = cost / (held + added)
         position.quantity += signed
 
-    def _add_trade(self, order: Order, price: Decimal, at_ns: int) -> Trade:
+    def _add_trade(self, order: Order, units: int, price: Decimal, at_ns: int) -> Trade:
         self.ledger.trades_issued += 1
         self.changes.ledger = True
         text = f"{order.order_id}:{self.ledger.trades_issued}".encode()
@@ -196,7 +207,7 @@ class Account:
             exchange=order.exchange,
             symbol=order.symbol,
             action=order.action,
-            quantity=order.quantity,
+            quantity=units,
             price=price,
             product=order.product,
             at_ns=at_ns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -80,6 +81,16 @@ def order_book(instance: Instance, fields: Fields) -> Answer:
         "total_trigger_pending_orders": count("status", TRIGGER_PENDING),
     }
     return done(data={"orders": [order_row(row) for row in orders], "statistics": statistics})
+
+
+def book_as_of(instance: Instance, at_ns: int) -> Answer:
+    """The order book as it was then, without younger orders and younger changes."""
+    rows = [
+        row if row.updated_ns <= at_ns else replace(row, status=OPEN, filled_quantity=0)
+        for row in reversed(instance.exchange.account.orders.values())
+        if row.placed_ns <= at_ns
+    ]
+    return done(data={"orders": [order_row(row) for row in rows], "statistics": {}})
 
 
 def order_status(instance: Instance, fields: Fields) -> Answer:

@@ -44,6 +44,8 @@ class Exchange:
         self.account = account
         self.market = market
         self.listeners: list[OrderListener] = []
+        # Of the test bench: True when that fault strikes now.
+        self.strikes: Callable[[str], bool] = lambda fault: False
         self._store = store
         self._resting: dict[int, dict[str, Order]] = {}
         self._checked_ns = self._marked_ns = 0
@@ -238,7 +240,8 @@ class Exchange:
         price = self.market.price(listing)
         at_once = order.price_type == "MARKET"
         if price and price.is_believable() and (at_once or price.is_fresh(self.market.now_ns())):
-            self._apply(order, price)
+            if not self.strikes("late_fill"):
+                self._apply(order, price)
         if order.is_working:
             self._rest(order)
 
@@ -282,10 +285,18 @@ class Exchange:
         if refused:
             self.end(order, REJECTED, refused.message)
             return
-        self._unrest(order)
         self._marks.pop((order.exchange, order.symbol), None)
-        self.account.fill(order, price, self.market.now_ns())
+        self.account.fill(order, price, self.market.now_ns(), self._part_of(order))
+        if not order.is_working:
+            self._unrest(order)
         self._tell(order)
+
+    def _part_of(self, order: Order) -> int:
+        """Units that fill now: all that is left, or half of it where a fault asks for that."""
+        listing = self.market.source.index.get(order.exchange, order.symbol)
+        lot = listing.lot_size if listing else 1
+        half = order.pending_quantity // 2 // lot * lot
+        return half if half and self.strikes("partial_fill") else order.pending_quantity
 
     def _block_the_rest(self, order: Order, price: Decimal) -> Refusal | None:
         """Blocks what the order opens beyond what it blocked when it was placed.
@@ -293,8 +304,9 @@ class Exchange:
         The position it was to close may be gone.
         """
         held = self.account.position(order.exchange, order.symbol, order.product).quantity
-        closes = min(order.quantity, abs(held)) if held * order.signed_quantity < 0 else 0
-        missing = order.quantity - closes - order.opening_quantity
+        units = order.pending_quantity
+        closes = min(units, abs(held)) if held * order.signed_quantity < 0 else 0
+        missing = units - closes - order.opening_quantity
         ticket = Ticket(
             order.strategy, order.exchange, order.symbol, order.action, order.quantity,
             order.price_type, order.product,

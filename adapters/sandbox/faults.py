@@ -16,7 +16,8 @@ PLACING = frozenset(
     }
 )  # fmt: skip
 ORDER_WRITES = PLACING | {"modifyorder", "cancelorder", "cancelallorder"}
-LASTING = frozenset({"delay", "timeout_before_accept", "timeout_after_accept"})
+BOOK = frozenset({"orderbook"})
+LASTING = frozenset({"delay", "late_book", "timeout_before_accept", "timeout_after_accept"})
 
 # What each does, and the endpoints it strikes when the switch names none (None: every endpoint).
 FAULTS: dict[str, tuple[str, frozenset[str] | None]] = {
@@ -26,9 +27,14 @@ FAULTS: dict[str, tuple[str, frozenset[str] | None]] = {
     "connection_reset": ("the connection is reset before the call is carried out", None),
     "http_429": ("too many requests; the call is not carried out", None),
     "http_500": ("an unexpected error; the call is not carried out", None),
+    "http_502": ("a gateway's page answers; the call is carried out behind it", None),
+    "empty_answer": ("the call is carried out, its answer has no content", None),
     "reject": ("an order (with nth: the n-th order or leg) is refused in words", PLACING),
     "drop_ids": ("orders are taken, the answer carries no order id", PLACING),
     "lose_leg": ("leg nth (1 when not given) of many is not placed nor answered", PLACING),
+    "late_book": ("the order book is that of for_s ago (5 s when not given)", BOOK),
+    "late_fill": ("an order that could fill at once rests until the next look at it", None),
+    "partial_fill": ("an order fills in part, and the rest of it at the next look", None),
     "duplicate_fill": ("a fill is reported twice: order update and trade book", None),
     "mute_feed": ("sockets stay open, no market data goes out", None),
     "drop_socket": ("sockets are reset, new ones are refused while it is on", None),

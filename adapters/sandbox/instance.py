@@ -32,6 +32,7 @@ class Instance:
     def __init__(self, config: InstanceConfig, exchange: Exchange, faults: FaultBoard) -> None:
         self.name = config.name
         self.exchange = exchange
+        exchange.strikes = lambda fault: faults.strike(fault, config.name) is not None
         self.faults = faults
         self.brokers: tuple[str, ...] = (config.name,)
         self.calls_answered = 0

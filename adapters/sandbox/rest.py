@@ -15,12 +15,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
+from adapters.sandbox.account_routes import book_as_of
 from adapters.sandbox.config import RateLimits
 from adapters.sandbox.endpoints import ENDPOINTS, PATH_ENDPOINTS, Endpoint, Family, Pace
 from adapters.sandbox.instance import Answer, Instance, error
 from adapters.sandbox.limits import RateLimiter
 from adapters.sandbox.pages import SessionPages
 from adapters.sandbox.protocols import reset_connection
+from domain.clock import seconds
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,8 +31,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 API_PREFIX = "/api/v1/"
 BODY_BYTES_MAX = 1_000_000
 DELAY_S = 1.0
+LATE_BOOK_S = 5.0
 NOT_JSON = "The browser (or proxy) sent a request that this server could not understand."
 UNEXPECTED = "An unexpected error occurred"
+GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
 BAD_KEY = "Invalid openalgo apikey"
 
 log = logging.getLogger(__name__)
@@ -99,11 +103,23 @@ class RestApp:
             answer = self._carry_out(endpoint, scope, body, argument)
             hang = faults.strike("timeout_after_accept", *where)
             if hang is None:
-                lost = faults.strike("drop_ids", *where)
-                return _without_ids(answer) if lost else answer
+                return self._disfigured(answer, where)
         await _hang(receive, hang.for_s)
         reset_connection(scope)
         return None
+
+    def _disfigured(self, answer: Answer, where: tuple[str, str]) -> Answer:
+        """What is left of the answer to a call that was carried out."""
+        faults = self._instance.faults
+        if faults.strike("http_502", *where):
+            return Answer(GATEWAY_PAGE, 502, "text/html")
+        if faults.strike("empty_answer", *where):
+            return Answer("")
+        late = faults.strike("late_book", *where)
+        if late:
+            seen_ns = self._instance.market.now_ns() - seconds(late.for_s or LATE_BOOK_S)
+            return book_as_of(self._instance, seen_ns)
+        return _without_ids(answer) if faults.strike("drop_ids", *where) else answer
 
     def _carry_out(self, endpoint: Endpoint, scope: Scope, body: bytes, argument: str) -> Answer:
         fields = _query(scope) if endpoint.method == "GET" else _parse(body)

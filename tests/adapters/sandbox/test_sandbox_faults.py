@@ -181,6 +181,68 @@ def test_a_fill_is_reported_twice_but_booked_once(
     wire.close()
 
 
+@pytest.mark.parametrize(("fault", "status"), [("http_502", 502), ("empty_answer", 200)])
+def test_an_answer_that_says_nothing_comes_for_a_call_that_was_carried_out(
+    server: SandboxServer, control: SandboxControl, base: str, fault: str, status: int
+) -> None:
+    control.fault_on(fault, times=1)
+    assert post(server, "placeorder", ORDER) == status
+    assert len(orders(base)) == 1
+
+
+def test_a_late_book_shows_what_stood_five_seconds_ago(control: SandboxControl, base: str) -> None:
+    call(base, "placeorder", {**ORDER, "pricetype": "LIMIT", "price": "1"})
+    control.step(10)
+    call(
+        base, "cancelorder", {"apikey": KEY, "strategy": "t", "orderid": orders(base)[0]["orderid"]}
+    )
+    call(base, "placeorder", ORDER)
+    control.fault_on("late_book", instance="zerodha")
+    assert [row["order_status"] for row in orders(base)] == ["open"]
+    control.step(5)
+    assert [row["order_status"] for row in orders(base)] == ["complete", "cancelled"]
+
+
+def test_a_late_fill_comes_with_the_next_look_at_the_order(
+    control: SandboxControl, base: str
+) -> None:
+    control.fault_on("late_fill", times=1)
+    call(base, "placeorder", ORDER)
+    assert [row["order_status"] for row in orders(base)] == ["open"]
+    control.step(5)
+    assert [row["order_status"] for row in orders(base)] == ["complete"]
+
+
+def test_a_partial_fill_is_whole_with_the_next_look_at_the_order(
+    control: SandboxControl, base: str
+) -> None:
+    control.fault_on("partial_fill", times=1)
+    call(base, "placeorder", ORDER)
+    row = orders(base)[0]
+    assert (row["order_status"], row["filled_quantity"], row["pending_quantity"]) == ("open", 5, 5)
+    assert call(base, "positionbook", BOOK)[1]["data"][0]["quantity"] == 5
+    control.step(5)
+    row = orders(base)[0]
+    assert (row["order_status"], row["filled_quantity"]) == ("complete", 10)
+    assert [row["quantity"] for row in call(base, "tradebook", BOOK)[1]["data"]] == [5, 5]
+    assert call(base, "positionbook", BOOK)[1]["data"][0]["quantity"] == 10
+
+
+def test_what_a_partly_filled_order_blocked_is_released_when_it_is_cancelled(
+    control: SandboxControl, base: str
+) -> None:
+    def blocked() -> float:
+        return call(base, "funds", BOOK)[1]["data"]["utiliseddebits"]
+
+    control.fault_on("partial_fill", times=1)
+    call(base, "placeorder", ORDER)
+    whole = blocked()
+    order_id = orders(base)[0]["orderid"]
+    call(base, "cancelorder", {"apikey": KEY, "strategy": "t", "orderid": order_id})
+    assert orders(base)[0]["order_status"] == "cancelled"
+    assert blocked() == pytest.approx(whole / 2, rel=0.01)
+
+
 def test_a_mute_feed_keeps_its_socket_and_sends_no_ticks(
     server: SandboxServer, control: SandboxControl, market: HandMarket
 ) -> None:
