@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.kit.broker_oracle import Verdict
-from tests.kit.kill_cases import Case, all_cases, case_named
+from tests.kit.kill_cases import Case, case_named, fault_cases, kills, pair_cases
 from tests.kit.kill_run import Outcome, run_case
 from tests.kit.order_tree import OrderTree
 
@@ -130,7 +130,7 @@ def main() -> int:
     given = parser.parse_args()
     cases = [case_named(name) for name in given.case]
     if not cases:
-        cases = all_cases(faults=given.faults, pairs=given.pairs)
+        cases = pair_cases() if given.pairs else fault_cases() if given.faults else kills()
         random.Random(given.seed).shuffle(cases)
         if given.cases:
             cases = [cases[number % len(cases)] for number in range(given.cases)]

@@ -110,11 +110,13 @@ class Restarts:
         """When `wake` has something to do; None when only an event can change anything."""
         if self._stopping or self._ending:
             return None
-        waiting = [child.due_ns for child in self._children.values() if child.phase is _Phase.DOWN]
-        blocked = self._strategy == "rest_for_one" and any(
-            child.phase is _Phase.STARTING for child in self._children.values()
-        )
-        return None if blocked else min(waiting, default=None)
+        waiting = []
+        for child in self._children.values():
+            if child.phase is _Phase.DOWN:
+                waiting.append(child.due_ns)
+            if self._strategy == "rest_for_one" and child.phase not in (_Phase.READY, _Phase.DONE):
+                break  # who stands behind it waits for it, however long its own delay is over
+        return min(waiting, default=None)
 
     def ready(self, name: str, now_ns: int) -> list[Action]:
         """A started child answers now."""

@@ -66,7 +66,10 @@ def judge(books: Books) -> Verdict:
     _orders(books, verdict)
     _fills(books, verdict)
     _positions(books, verdict)
-    verdict.unguarded += uncovered(books.their_trades)
+    if any(row.get("naked_approved") for row in books.orders):
+        verdict.unguarded += unstopped(books.their_trades, books.their_orders)
+    else:
+        verdict.unguarded += uncovered(books.their_trades)
     return verdict
 
 
@@ -151,6 +154,28 @@ def _positions(books: Books, verdict: Verdict) -> None:
     standing = {symbol: units for symbol, units in books.their_positions.items() if units}
     if standing and not verdict.waiting:
         verdict.lost.append(f"the broker still holds {standing} of a closed structure")
+
+
+def unstopped(trades: Sequence[Row], orders: Sequence[Row]) -> list[str]:
+    """Naked shorts that had neither a stop at the broker nor a buyer within the limit."""
+    limit_s = UNHEDGED_MAX_S + ROUND_TRIP_S + STAMP_S
+    found = []
+    for sold in (row for row in trades if row["action"] == "SELL"):
+        stops = [row for row in orders if row["pricetype"] == "SL"]
+        bought = [row for row in trades if row["action"] == "BUY"]
+        covers = [
+            _seconds_between(sold, row)
+            for row in (*stops, *bought)
+            if row["symbol"] == sold["symbol"] and row["action"] == "BUY"
+        ]
+        if not any(covered_s <= limit_s for covered_s in covers):
+            found.append(f"{sold['symbol']} was sold naked and had no stop for {limit_s:g} s")
+    return found
+
+
+def _seconds_between(first: Row, second: Row) -> float:
+    moments = [datetime.fromisoformat(row["timestamp"]) for row in (first, second)]
+    return (moments[1] - moments[0]).total_seconds()
 
 
 def uncovered(trades: Iterable[Row], limit_s: float = UNHEDGED_MAX_S + ROUND_TRIP_S) -> list[str]:

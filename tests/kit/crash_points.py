@@ -1,4 +1,6 @@
-"""Named crash points: where a process of a test's tree ends itself, or others, in mid-stride.
+"""Named crash points: where a process of a test's tree is struck in mid-stride, or others are.
+
+A blow is a signal, a full disk, a locked database, or a clock that jumps.
 
 The product has none of them: they stand only in trees whose topology names the actors of
 crashing_actors.py, which wrap the seams of their own process when they are made. A point is armed
@@ -11,13 +13,15 @@ import contextlib
 import functools
 import json
 import os
-import signal
-from collections.abc import Callable, Sequence
+import resource
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER, STRUCK = "crash", "struck-"
+FOLDER, STRUCK, CLOCK = "crash", "struck-", "clock"
 ITSELF = 0  # as a pid: the process that reaches the point
 Condition = Callable[..., bool]
 
@@ -44,16 +48,14 @@ class Seam:
 def arm(
     data_dir: Path,
     point: str,
-    *,
+    blow: Mapping[str, Any],
     nth: int = 1,
-    number: int = signal.SIGKILL,
-    pids: Sequence[int] = (ITSELF,),
 ) -> None:
-    """From now on the nth call that reaches the point sends the signal to all of `pids`."""
+    """The nth call from now on that reaches the point strikes: `blow` is what `strike` takes."""
     folder = data_dir / FOLDER
     folder.mkdir(exist_ok=True)
     (folder / (STRUCK + point)).unlink(missing_ok=True)
-    _write(folder / point, {"nth": nth, "number": int(number), "pids": list(pids)})
+    _write(folder / point, {"nth": nth, **blow})
 
 
 def disarm(data_dir: Path) -> None:
@@ -84,11 +86,41 @@ def claim(data_dir: Path, point: str) -> dict[str, Any] | None:
     return order
 
 
-def strike(order: dict[str, Any]) -> None:
-    """Sends the signal, to this process last; with SIGSTOP it goes on when it is let."""
-    for pid in sorted(order["pids"], reverse=True):
+def strike(order: Mapping[str, Any], data_dir: Path) -> None:
+    """What the blow has: `signal` to all of `pids`, to this process last; `clock_s` to jump by;
+    `full_s`, `locked_s` for how long no file of this process grows, or the database is another's.
+    """
+    if "clock_s" in order:
+        (data_dir / FOLDER / CLOCK).write_text(str(order["clock_s"]))
+    if "full_s" in order:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        later = threading.Timer(
+            order["full_s"], lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        )
+        later.start()
+    if "locked_s" in order:
+        taken = threading.Event()
+        threading.Thread(target=_lock, args=(data_dir, order["locked_s"], taken)).start()
+        taken.wait()
+    for pid in sorted(order.get("pids", ()), reverse=True):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid or os.getpid(), order["number"])
+            os.kill(pid or os.getpid(), order["signal"])
+
+
+def _lock(data_dir: Path, for_s: float, taken: threading.Event) -> None:
+    with contextlib.closing(sqlite3.connect(data_dir / "tomic.db", timeout=for_s)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        taken.set()
+        threading.Event().wait(for_s)
+
+
+def jumped_ns(data_dir: Path) -> int:
+    """By how much the tree's wall clock has been set."""
+    try:
+        return int(float((data_dir / FOLDER / CLOCK).read_text() or 0) * 1e9)
+    except FileNotFoundError:
+        return 0
 
 
 def install(data_dir: Path, seams: Sequence[Seam]) -> None:
@@ -105,7 +137,7 @@ def _wrapped(seam: Seam, call: Callable[..., Any], data_dir: Path) -> Callable[.
         result = call(*args, **kwargs) if seam.after else None
         order = claim(data_dir, seam.point)
         if order:
-            strike(order)
+            strike(order, data_dir)
         return result if seam.after else call(*args, **kwargs)
 
     return reaching

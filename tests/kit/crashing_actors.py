@@ -14,10 +14,12 @@ from urllib3.connection import HTTPConnection
 
 from actors.actor import Actor, Context
 from actors.brokers.account_sync import AccountSync
+from actors.brokers.broker_session import BrokerSession
 from actors.execution.entry_desk import EntryDesk
 from actors.execution.execution_agent import ExecutionAgent
 from actors.execution.executor import Executor
 from actors.execution.position_book import PositionBook
+from actors.execution.reconciler import Reconciler
 from actors.hosting.context import HostContext
 from actors.journal.journaling_agent import JournalingAgent
 from actors.journal.recorder import Recorder
@@ -37,7 +39,9 @@ from messages.trading import (
 from persistence.journal import JournalStore
 from persistence.orders import OrderStore
 from persistence.positions import PositionStore
-from tests.kit.crash_points import FOLDER, Condition, Seam, claim, install, strike
+from tests.kit.crash_points import FOLDER, Condition, Seam, claim, install, jumped_ns, strike
+from tests.kit.order_driver import OrderDriver
+from tests.kit.roomy_breaker import RoomyBreaker
 
 HALF_SENT, UNANSWERED = "half_sent", "accepted_unanswered"
 ORDER_FIELD = b'"pricetype"'  # in the body of a placing call, and of no other
@@ -136,7 +140,7 @@ def watch_the_wire(data_dir: Path) -> None:
         order = claim(data_dir, HALF_SENT) if connection.places else None
         if order:
             send(connection, data[: len(data) // 2])
-            strike(order)
+            strike(order, data_dir)
             data = data[len(data) // 2 :]
         send(connection, data)
 
@@ -144,10 +148,16 @@ def watch_the_wire(data_dir: Path) -> None:
         answer = getresponse(connection, *args, **kwargs)
         order = claim(data_dir, UNANSWERED) if connection.places else None
         if order:
-            strike(order)
+            strike(order, data_dir)
         return answer
 
     HTTPConnection.send, HTTPConnection.getresponse = half_send, unread  # type: ignore[method-assign]
+
+
+def set_the_clock(data_dir: Path) -> None:
+    """The wall clock of this process jumps with that of the tree."""
+    now_ns = HostContext.now_ns
+    HostContext.now_ns = lambda self: now_ns(self) + jumped_ns(data_dir)  # type: ignore[method-assign]
 
 
 class _Crashing(Actor):
@@ -156,8 +166,10 @@ class _Crashing(Actor):
     SEAMS: tuple[Seam, ...] = ()
 
     def __init__(self, context: Context, settings: Any) -> None:
-        (context.runtime.data_dir / FOLDER).mkdir(exist_ok=True)
-        install(context.runtime.data_dir, self.SEAMS)
+        data_dir = context.runtime.data_dir
+        (data_dir / FOLDER).mkdir(exist_ok=True)
+        install(data_dir, self.SEAMS)
+        set_the_clock(data_dir)
         super().__init__(context, settings)
 
 
@@ -193,6 +205,22 @@ class CrashingJournal(_Crashing, JournalingAgent):
     SEAMS = JOURNAL_SEAMS
 
 
+class JumpingReconciler(_Crashing, Reconciler):
+    """No point of its own; its clock jumps with the tree's."""
+
+
+class JumpingBreaker(_Crashing, RoomyBreaker):
+    """The same."""
+
+
+class JumpingSession(_Crashing, BrokerSession):
+    """The same."""
+
+
+class JumpingDriver(_Crashing, OrderDriver):
+    """The same."""
+
+
 # What stands in the place of which actor of a topology.
 IN_PLACE_OF = {
     "actors.execution.execution_agent.ExecutionAgent": CrashingAgent,
@@ -202,6 +230,10 @@ IN_PLACE_OF = {
     "actors.execution.position_book.PositionBook": CrashingBook,
     "actors.journal.recorder.Recorder": CrashingRecorder,
     "actors.journal.journaling_agent.JournalingAgent": CrashingJournal,
+    "actors.execution.reconciler.Reconciler": JumpingReconciler,
+    "actors.risk.breaker.Breaker": JumpingBreaker,
+    "actors.brokers.broker_session.BrokerSession": JumpingSession,
+    "tests.kit.order_driver.OrderDriver": JumpingDriver,
 }
 # Every point, and how often one spread that is opened and closed reaches it.
 POINTS: dict[str, int] = {

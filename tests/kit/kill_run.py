@@ -15,7 +15,15 @@ from typing import Any
 
 from tests.kit import crash_points
 from tests.kit.broker_oracle import Books, Verdict, judge
-from tests.kit.kill_cases import EVERYTHING, ITSELF, NOBODY, Case
+from tests.kit.kill_cases import (
+    CLOCK,
+    DATABASE,
+    DISK,
+    EVERYTHING,
+    ITSELF,
+    NOBODY,
+    Case,
+)
 from tests.kit.order_tree import OrderTree
 
 LOOK_EVERY_S = 0.05
@@ -53,14 +61,15 @@ class CaseRun:
         began = time.monotonic()
         case, tree = self._case, self._tree
         self._arm()
-        self._strategy_id = tree.propose(self._number, case.strategy)
+        self._throw()
+        self._strategy_id = tree.propose(self._number, case.strategy, case.lots)
         self._wait(self._has_entered, ENDS_WITHIN_S)
         if self._entry_stands():
             tree.close(self._strategy_id, self._number)
         self._wait(self._has_ended, ENDS_WITHIN_S)
         self._wait(lambda: judge(self._books()).is_good, AGREE_WITHIN_S, every_s=JUDGE_EVERY_S)
         whole = self._wait(self._is_whole, WHOLE_WITHIN_S)
-        struck = case.victim == NOBODY or crash_points.has_struck(tree.data_dir, case.point)
+        struck = self._has_struck()
         crash_points.disarm(tree.data_dir)
         verdict = judge(self._books())
         if not whole:
@@ -72,7 +81,9 @@ class CaseRun:
             struck=struck,
             number=self._number,
             took_s=time.monotonic() - began,
-            can_go_on=verdict.is_good and not verdict.waiting and not killed,
+            can_go_on=(
+                verdict.is_good and not verdict.waiting and not killed and case.victim != CLOCK
+            ),
             told=told,
         )
 
@@ -82,15 +93,41 @@ class CaseRun:
         case, tree = self._case, self._tree
         if case.victim == NOBODY:
             return
-        pids = tree.pids()
-        if case.victim == EVERYTHING:
-            victims = [*pids.values(), crash_points.ITSELF]
+        machine = {CLOCK: "clock_s", DISK: "full_s", DATABASE: "locked_s"}
+        if case.victim in machine:
+            blow: Row = {machine[case.victim]: float(case.blow)}
         else:
-            names = case.victim.split("+")
-            victims = [crash_points.ITSELF if name == ITSELF else pids[name] for name in names]
-        crash_points.arm(
-            tree.data_dir, case.point, nth=case.nth, number=Signals[case.number], pids=victims
-        )
+            blow = {"signal": int(Signals[case.blow]), "pids": self._victims(tree.pids())}
+        crash_points.arm(tree.data_dir, case.point, blow, case.nth)
+
+    def _victims(self, pids: dict[str, int]) -> list[int]:
+        if self._case.victim == EVERYTHING:
+            return [*pids.values(), crash_points.ITSELF]
+        names = self._case.victim.split("+")
+        return [crash_points.ITSELF if name == ITSELF else pids[name] for name in names]
+
+    def _throw(self) -> None:
+        """The broker's fault switch; it stays on, and strikes as often as it says."""
+        fault = self._case.fault
+        with self._tree.control() as control:
+            for row in control.faults():
+                if row["on"]:
+                    control.fault_off(row["fault"])
+            if fault:
+                terms: Row = {fault.terms: fault.value}
+                if fault.endpoint:
+                    terms["endpoint"] = fault.endpoint
+                control.fault_on(fault.switch, **terms)
+
+    def _has_struck(self) -> bool:
+        case = self._case
+        killed = case.victim == NOBODY or crash_points.has_struck(self._tree.data_dir, case.point)
+        if case.fault is None:
+            return killed
+        with self._tree.control() as control:
+            rows = {row["fault"]: row for row in control.faults()}
+        switch = rows[case.fault.switch]
+        return killed and (not switch["on"] or bool(switch["struck"]))
 
     def _wait(
         self, fact: Callable[[], bool], within_s: float, every_s: float = LOOK_EVERY_S
@@ -188,8 +225,9 @@ ENTRY = "ORDER_REQUEST"
 
 
 def trades_in_order(trades: list[Row]) -> list[Row]:
-    """The trade book as it came about; order ids count up as orders are taken."""
-    return sorted(trades, key=lambda row: (row["timestamp"], row["orderid"]))
+    """The trade book as it came about, each trade once; order ids count up as orders are taken."""
+    once = {row["tradeid"]: row for row in trades}
+    return sorted(once.values(), key=lambda row: (row["timestamp"], row["orderid"]))
 
 
 def run_case(tree: OrderTree, case: Case, number: int) -> Outcome:

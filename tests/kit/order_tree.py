@@ -88,7 +88,7 @@ tree:
           heartbeat_s: 1
           children:
             - {name: breaker.daily_max_loss, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: daily_max_loss}}
-            - {name: breaker.order_rate, actor: tests.kit.roomy_breaker.RoomyBreaker, heartbeat_s: 1, settings: {rule: order_rate, orders_max: 1000}}
+            - {name: breaker.order_rate, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: order_rate, orders_max: 1000}}
             - {name: breaker.gross_notional, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: gross_notional}}
             - {name: breaker.per_underlying, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: per_underlying}}
             - {name: breaker.unhedged_exposure, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: unhedged_exposure}}
@@ -250,9 +250,9 @@ class OrderTree:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, values)]
 
-    def propose(self, number: int, strategy: StrategyType) -> str:
+    def propose(self, number: int, strategy: StrategyType, lots: int) -> str:
         """Asks for a structure at prices of this moment; its strategy id."""
-        intent = self.intent(number, strategy)
+        intent = self.intent(number, strategy, lots)
         self._put(f"{number}-open", {"intent": to_plain(intent)})
         return intent.strategy_id
 
@@ -275,8 +275,8 @@ class OrderTree:
         draft.write_text(json.dumps(wish))
         draft.rename(inbox / f"{name}.json")
 
-    def intent(self, number: int, strategy: StrategyType) -> SizedIntent:
-        """One lot, legs quoted so that limits are met at once."""
+    def intent(self, number: int, strategy: StrategyType, lots: int) -> SizedIntent:
+        """So many lots, legs quoted so that limits are met at once."""
         where = {"underlying": UNDERLYING, "exchange": "NSE_INDEX", "expiry_date": self.expiry}
         chain = {
             row["strike"]: row for row in self.ask("optionchain", **where, strike_count=8)["chain"]
@@ -313,7 +313,8 @@ class OrderTree:
             correlation_id=f"matrix:{number}",
             signal=signal_,
             structure=replace(a_structure(*legs), as_of_ns=0),
-            quantity=legs[0].lot_size,
+            quantity=legs[0].lot_size * lots,
+            lots=lots,
             margin_required=Decimal(60_000),
             naked_approved=strategy is StrategyType.SHORT_STRANGLE,
         )

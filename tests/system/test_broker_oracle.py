@@ -152,6 +152,25 @@ def test_a_short_without_cover_is_unguarded_after_five_seconds_and_a_round_trip(
     assert late == ["NIFTY PE: short without cover for 8 s"]
 
 
+def test_a_short_that_is_meant_to_be_naked_needs_a_stop_at_the_broker_in_time() -> None:
+    books = a_closed_spread()
+    naked = [row | {"naked_approved": 1} for row in books.orders[1:3]]
+    stop = {"symbol": PUT, "action": "BUY", "pricetype": "SL"}
+    trades = [books.their_trades[1], books.their_trades[2] | {"timestamp": "2026-11-21 18:36:00"}]
+    sold_s = 2
+
+    def unguarded(stamp_s: int) -> list[str]:
+        at = f"2026-11-21 18:35:{stamp_s:02d}"
+        placed = stop | {"timestamp": at, "strategy": "T#9", "orderid": "B9"}
+        orders = [row | {"pricetype": "LIMIT"} for row in books.their_orders[1:3]]
+        return judge(
+            replace(books, orders=naked, their_trades=trades, their_orders=[*orders, placed])
+        ).unguarded
+
+    assert unguarded(sold_s + 7) == []
+    assert unguarded(sold_s + 8) == [f"{PUT} was sold naked and had no stop for 7 s"]
+
+
 def test_a_short_that_stays_without_cover_is_unguarded() -> None:
     books = a_closed_spread()
     assert judge(replace(books, their_trades=books.their_trades[1:2])).unguarded

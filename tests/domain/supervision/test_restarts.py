@@ -60,6 +60,21 @@ def test_rest_for_one_stops_those_after_the_dead_child_last_first_then_starts_in
     assert made.ready("a", SECOND) == [Start("b", "a: died")]
 
 
+def test_rest_for_one_wakes_for_the_first_that_waits_when_two_died_together() -> None:
+    made = machine("rest_for_one", backoff_s=(0.0, 10.0))
+    assert die(made, "a") == [Stop("c")]
+    assert made.gone("c", SECOND, clean=True, reason="") == [Stop("b")]
+    assert made.gone("b", SECOND, clean=True, reason="") == [Start("a", "died")]
+    for name in NAMES:
+        made.ready(name, SECOND)
+    assert die(made, "b", 2 * SECOND) == [Stop("c")]
+    assert die(made, "a", 2 * SECOND) == []
+    assert made.gone("c", 2 * SECOND, clean=True, reason="") == []
+    due_ns = 2 * SECOND + SECOND // 10  # a failed for the second time; b would be due at once
+    assert made.next_due_ns() == due_ns
+    assert made.wake(due_ns) == [Start("a", "died")]
+
+
 def test_rest_for_one_leaves_those_before_the_dead_child_alone() -> None:
     assert die(machine("rest_for_one"), "c") == [Start("c", "died")]
 
