@@ -56,7 +56,7 @@ class Matrix:
                 if tree:
                     tree.end()
                 tree, used = fresh_tree(), 0
-            outcome = run_case(tree, case, used + 1)
+            outcome = judged(tree, case, used + 1)
             used += 1
             self._note(number, case, outcome)
             if not outcome.can_go_on:
@@ -96,6 +96,15 @@ class Matrix:
                 print(f"waits {number} {case.name}: {verdict.waiting[0]}", flush=True)
             elif number % 50 == 0:
                 print(f"... {number} cases", flush=True)
+
+
+def judged(tree: OrderTree, case: Case, number: int) -> Outcome:
+    """A case that the bench itself could not bring to its end proves nothing, so it has failed."""
+    try:
+        return run_case(tree, case, number)
+    except Exception as failure:
+        verdict = Verdict(lost=[f"the bench came to no end: {failure!r}"])
+        return Outcome(verdict, False, number, 0.0, can_go_on=False)
 
 
 def words(verdict: Verdict) -> list[str]:

@@ -41,6 +41,7 @@ class Books:
     our_positions: dict[str, int]
     facts: Sequence[int]
     journal: Sequence[Row]
+    guards: Sequence[Row] = ()
     answered: bool = True
 
 
@@ -67,7 +68,7 @@ def judge(books: Books) -> Verdict:
     _fills(books, verdict)
     _positions(books, verdict)
     if any(row.get("naked_approved") for row in books.orders):
-        verdict.unguarded += unstopped(books.their_trades, books.their_orders)
+        verdict.unguarded += unstopped(books)
     else:
         verdict.unguarded += uncovered(books.their_trades)
     return verdict
@@ -156,26 +157,29 @@ def _positions(books: Books, verdict: Verdict) -> None:
         verdict.lost.append(f"the broker still holds {standing} of a closed structure")
 
 
-def unstopped(trades: Sequence[Row], orders: Sequence[Row]) -> list[str]:
-    """Naked shorts that had neither a stop at the broker nor a buyer within the limit."""
-    limit_s = UNHEDGED_MAX_S + ROUND_TRIP_S + STAMP_S
+def unstopped(books: Books) -> list[str]:
+    """Naked shorts without the guard that must be armed before they are sent, or for which no stop
+    was sent, nor anything bought back, within the limit from when their fill was known.
+
+    A stop whose own outcome is unknown counts: it is looked for through the grace as any order,
+    and the armed guard watches meanwhile (`tomic.md` 8.4, 8.7).
+    """
+    limit_ns = round((UNHEDGED_MAX_S + ROUND_TRIP_S) * 1e9)
+    armed = {row["leg_no"]: int(row["armed_ns"]) for row in books.guards}
+    rows = {row["client_order_id"]: row for row in books.orders}
+    covers = [row for row in books.orders if row["action"] == "BUY" and row["sent_ns"]]
     found = []
-    for sold in (row for row in trades if row["action"] == "SELL"):
-        stops = [row for row in orders if row["pricetype"] == "SL"]
-        bought = [row for row in trades if row["action"] == "BUY"]
-        covers = [
-            _seconds_between(sold, row)
-            for row in (*stops, *bought)
-            if row["symbol"] == sold["symbol"] and row["action"] == "BUY"
-        ]
-        if not any(covered_s <= limit_s for covered_s in covers):
-            found.append(f"{sold['symbol']} was sold naked and had no stop for {limit_s:g} s")
+    for fill in books.fills:
+        short = rows[fill["client_order_id"]]
+        if short["action"] != "SELL":
+            continue
+        if not 0 < armed.get(short["leg_no"], 0) <= int(short["sent_ns"]):
+            found.append(f"{short['symbol']} was sold naked and no guard was armed before")
+        known_ns, leg_no = int(fill["at_ns"]), short["leg_no"]
+        sent = [int(row["sent_ns"]) for row in covers if row["leg_no"] == leg_no]
+        if not any(at_ns - known_ns <= limit_ns for at_ns in sent):
+            found.append(f"{short['symbol']} was sold naked and no stop was sent in time")
     return found
-
-
-def _seconds_between(first: Row, second: Row) -> float:
-    moments = [datetime.fromisoformat(row["timestamp"]) for row in (first, second)]
-    return (moments[1] - moments[0]).total_seconds()
 
 
 def uncovered(trades: Iterable[Row], limit_s: float = UNHEDGED_MAX_S + ROUND_TRIP_S) -> list[str]:

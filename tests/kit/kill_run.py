@@ -67,9 +67,10 @@ class CaseRun:
         if self._entry_stands():
             tree.close(self._strategy_id, self._number)
         self._wait(self._has_ended, ENDS_WITHIN_S)
+        struck = self._has_struck()
+        self._calm()  # the judge reads the broker's books as they are
         self._wait(lambda: judge(self._books()).is_good, AGREE_WITHIN_S, every_s=JUDGE_EVERY_S)
         whole = self._wait(self._is_whole, WHOLE_WITHIN_S)
-        struck = self._has_struck()
         crash_points.disarm(tree.data_dir)
         verdict = judge(self._books())
         if not whole:
@@ -109,15 +110,18 @@ class CaseRun:
     def _throw(self) -> None:
         """The broker's fault switch; it stays on, and strikes as often as it says."""
         fault = self._case.fault
+        if fault is None:
+            return
+        terms: Row = {fault.terms: fault.value}
+        if fault.endpoint:
+            terms["endpoint"] = fault.endpoint
         with self._tree.control() as control:
-            for row in control.faults():
-                if row["on"]:
-                    control.fault_off(row["fault"])
-            if fault:
-                terms: Row = {fault.terms: fault.value}
-                if fault.endpoint:
-                    terms["endpoint"] = fault.endpoint
-                control.fault_on(fault.switch, **terms)
+            control.fault_on(fault.switch, **terms)
+
+    def _calm(self) -> None:
+        if self._case.fault:
+            with self._tree.control() as control:
+                control.fault_off(self._case.fault.switch)
 
     def _has_struck(self) -> bool:
         case = self._case
@@ -202,6 +206,7 @@ class CaseRun:
                 self._strategy_id,
                 database="journal.db",
             ),
+            guards=tree.rows("SELECT * FROM guards WHERE strategy_id = ?", self._strategy_id),
             answered=bool(self._commands()) or bool(tree.answer(self._strategy_id)),
         )
 

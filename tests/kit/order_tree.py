@@ -114,7 +114,10 @@ class OrderTree:
         words += ["--control-port", str(self.control_port)]
         (folder / "broker").mkdir()
         self._exchange = subprocess.Popen(
-            [sys.executable, "-m", "adapters.sandbox", *words], cwd=ROOT, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "adapters.sandbox", *words],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_for(lambda: self.ask_or_none("ping"), "the broker answers", READY_WITHIN_S)
         text = TOPOLOGY.replace("REST", str(self.rest_port)).replace("WS", str(free_port()))

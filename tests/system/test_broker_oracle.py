@@ -152,23 +152,32 @@ def test_a_short_without_cover_is_unguarded_after_five_seconds_and_a_round_trip(
     assert late == ["NIFTY PE: short without cover for 8 s"]
 
 
-def test_a_short_that_is_meant_to_be_naked_needs_a_stop_at_the_broker_in_time() -> None:
+def a_stopped_short(*, armed_s: int = 1, stopped_s: int = 4) -> Books:
+    """A naked put, sent at 2 s, whose fill was known at 3 s; guard and stop at seconds."""
     books = a_closed_spread()
-    naked = [row | {"naked_approved": 1} for row in books.orders[1:3]]
-    stop = {"symbol": PUT, "action": "BUY", "pricetype": "SL"}
-    trades = [books.their_trades[1], books.their_trades[2] | {"timestamp": "2026-11-21 18:36:00"}]
-    sold_s = 2
+    short, bought = (row | {"naked_approved": 1} for row in books.orders[1:3])
+    second_ns = 10**9
+    return replace(
+        books,
+        orders=[short | {"sent_ns": 2 * second_ns}, bought | {"sent_ns": stopped_s * second_ns}],
+        their_orders=books.their_orders[1:3],
+        their_trades=books.their_trades[1:3],
+        fills=[row | {"at_ns": 3 * second_ns} for row in books.fills[1:3]],
+        facts=[2, 3],
+        guards=[{"leg_no": 0, "armed_ns": armed_s * second_ns}],
+    )
 
-    def unguarded(stamp_s: int) -> list[str]:
-        at = f"2026-11-21 18:35:{stamp_s:02d}"
-        placed = stop | {"timestamp": at, "strategy": "T#9", "orderid": "B9"}
-        orders = [row | {"pricetype": "LIMIT"} for row in books.their_orders[1:3]]
-        return judge(
-            replace(books, orders=naked, their_trades=trades, their_orders=[*orders, placed])
-        ).unguarded
 
-    assert unguarded(sold_s + 7) == []
-    assert unguarded(sold_s + 8) == [f"{PUT} was sold naked and had no stop for 7 s"]
+def test_a_short_that_is_meant_to_be_naked_needs_a_guard_before_it_is_sent() -> None:
+    assert judge(a_stopped_short()).is_good
+    late = judge(a_stopped_short(armed_s=3)).unguarded
+    assert late == [f"{PUT} was sold naked and no guard was armed before"]
+
+
+def test_a_short_that_is_meant_to_be_naked_needs_a_stop_when_its_fill_is_known() -> None:
+    assert judge(a_stopped_short(stopped_s=9)).is_good
+    late = judge(a_stopped_short(stopped_s=10)).unguarded
+    assert late == [f"{PUT} was sold naked and no stop was sent in time"]
 
 
 def test_a_short_that_stays_without_cover_is_unguarded() -> None:
