@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -25,9 +26,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain.errors import StorageFailure
 from persistence.database import JournalBase
 
 GENESIS = "0" * 64
@@ -128,7 +131,8 @@ class Break:
 
 
 class JournalStore:
-    """Reads and writes of the journal database; one writer a table."""
+    """Reads and writes of the journal database; one writer a table. A write that cannot be made
+    durable raises StorageFailure."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -171,7 +175,7 @@ class JournalStore:
 
     def _append(self, table: Any, values: dict[str, Any]) -> int:
         name = table.__tablename__
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             if name not in self._tails:
                 last = connection.execute(
                     select(table.hash).order_by(table.id.desc()).limit(1)
@@ -223,7 +227,7 @@ class JournalStore:
         """A trade as it stands: the first word on its event makes its row, each later one renews
         it."""
         known = EntryRow.event_id == values["event_id"]
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             if connection.execute(select(EntryRow.id).where(known)).first() is None:
                 connection.execute(insert(EntryRow).values(**values))
             else:
@@ -242,7 +246,7 @@ class JournalStore:
         """A structure is flat: gross, charges and net in rupees. False when no open entry
         stands.
         """
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             query = select(EntryRow).where(
                 EntryRow.strategy_id == strategy_id, EntryRow.exit_ns.is_(None)
             )
@@ -267,7 +271,7 @@ class JournalStore:
 
     def add_execution(self, strategy_id: str, slippage_ticks: float, latency_ms: float) -> None:
         """The worst slippage and latency of a structure's fills so far."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             row = connection.execute(
                 select(EntryRow).where(EntryRow.strategy_id == strategy_id)
             ).first()
@@ -290,6 +294,16 @@ class JournalStore:
             query = query.limit(limit)
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except DBAPIError as fault:
+            raise StorageFailure(f"the journal cannot be written: {fault.orig}") from fault
 
     def count_facts(self) -> int:
         """Facts so far."""

@@ -60,6 +60,7 @@ from persistence.settings import RESUMED_NS, RUNNING, SettingStore
 LOOK_EVERY_S = 0.5  # `tomic.md` 8.1
 UNHEDGED_MAX_S = 5.0  # [S2]
 FLATTEN_AGAIN_S = 1.0
+WRITE_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,9 @@ class ExecutionAgent(Actor):
     # -- exits --
 
     def on_close_structure(self, message: CloseStructure) -> None:
-        def close() -> None:
+        """An exit that cannot be written is not given up: it is tried until it can."""
+
+        def close() -> bool:
             self._closes.close(
                 message.strategy_id,
                 message.key,
@@ -190,8 +193,11 @@ class ExecutionAgent(Actor):
                 by=message.by,
                 urgent=message.force,
             )
+            return False
 
-        self._then_look(close)
+        if self._safely(close):
+            self.context.after(WRITE_AGAIN_S, lambda: self.on_close_structure(message))
+        self._look()
 
     def on_flatten_leg(self, message: FlattenLeg) -> None:
         by = "breaker.unhedged_exposure"

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor
+from actors.journal.write_queue import WriteQueue
 from domain.clock import exchange_time, iso_utc
 from domain.intents import SizedIntent
 from domain.journal.performance import (
@@ -42,17 +43,32 @@ class JournalingAgent(Actor):
         runtime = self.context.runtime
         self._store = JournalStore(open_engine(runtime.journal_url))
         self._orders = OrderStore(open_engine(runtime.database_url))
+        self._writes = WriteQueue(self.context)
         self._report()
 
     def on_order_filled(self, message: OrderFilled) -> None:
         strategy_id = message.fill.strategy_id
-        self._write(strategy_id)
-        self._store.add_execution(strategy_id, message.slippage_ticks, message.latency_ms)
+
+        def write() -> None:
+            self._write(strategy_id)
+            self._store.add_execution(strategy_id, message.slippage_ticks, message.latency_ms)
+
+        self._writes.put(write)
 
     def on_structure_opened(self, message: StructureOpened) -> None:
-        self._write(message.intent.strategy_id)
+        def write() -> None:
+            self._write(message.intent.strategy_id)
+
+        self._writes.put(write)
 
     def on_structure_closed(self, message: StructureClosed) -> None:
+        self._writes.put(lambda: self._close(message))
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name == RISK:
+            self._report()
+
+    def _close(self, message: StructureClosed) -> None:
         exit_price = self._write(message.strategy_id)
         amounts = {"gross": message.gross, "charges": message.charges, "net": message.net}
         self._store.close_entry(
@@ -64,10 +80,6 @@ class JournalingAgent(Actor):
             amounts=amounts,
         )
         self._report()
-
-    def on_node_restarted(self, message: NodeRestarted) -> None:
-        if message.name == RISK:
-            self._report()
 
     def _write(self, strategy_id: str) -> float | None:
         """The row as it stands now; gives what was paid or got after the entry, per unit."""

@@ -470,3 +470,26 @@ def test_a_short_without_cover_is_bought_back_after_five_seconds(desk) -> None:
     assert desk.broker.net() == {}
     book = desk.announced(PositionChanged)[-1].book
     assert book.open_positions == ()
+
+
+def test_a_close_that_cannot_be_written_is_tried_until_it_can(desk) -> None:
+    from domain.errors import StorageFailure
+
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    store = desk.agent._store
+    real, failures = store.record, [1, 1]
+
+    def sometimes(*args, **kwargs):
+        if failures:
+            failures.pop()
+            raise StorageFailure("database is locked")
+        return real(*args, **kwargs)
+
+    store.record = sometimes
+    close = CloseStructure(strategy_id=intent.strategy_id, reason="manual", key="c", by="me")
+    desk.deliver(AGENT, close)
+    assert desk.broker.net() == SPREAD_NET
+    desk.run(8)
+    assert desk.broker.net() == {}
