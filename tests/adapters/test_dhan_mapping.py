@@ -186,6 +186,8 @@ def test_a_length_of_nothing_falls_back_to_that_of_the_code() -> None:
 def test_a_length_that_is_not_that_of_the_code_is_skipped_by_it() -> None:
     batch = decode([quote(length=54) + bytes(4) + quote(), quote()])
     assert (len(batch.packets), batch.refused) == (2, {"bad_length": 1})
+    batch = decode([quote(length=54), quote()])
+    assert (len(batch.packets), batch.refused) == (1, {"truncated": 1})
 
 
 @pytest.mark.parametrize("cut", range(1, 100))

@@ -159,6 +159,13 @@ def test_an_unknown_length_is_skipped_by_what_it_declares(length: int) -> None:
     assert batch.refused == {"unknown_length": 1}
 
 
+def test_a_message_whose_size_is_by_chance_that_of_one_kind_is_read_by_its_lengths() -> None:
+    packets = [kite_packet(random.Random(1), 28), bytes(24), kite_packet(random.Random(2), 32)]
+    batch = decode([kite_message(packets)])
+    assert batch.packets["kind"].tolist() == [PacketKind.INDEX_QUOTE, PacketKind.INDEX_FULL]
+    assert batch.refused == {"unknown_length": 1}
+
+
 def test_bytes_after_the_last_packet_are_counted() -> None:
     batch = decode([kite_message([hand_made_full()]) + b"\1\2"])
     assert len(batch.packets) == 1
