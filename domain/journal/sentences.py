@@ -117,11 +117,20 @@ def _context(fact: Fact) -> str | None:
     else:
         vix = f"VIX {context['vix']:.1f} {context['vix_regime'].lower().replace('_', ' ')}"
     parts = [
-        f"{row['underlying']} {_TRENDS[row['trend']]}, put/call {row['put_call_ratio']:.2f} "
-        f"{row['pcr_bias'].lower()}"
-        for row in context["underlyings"]
+        f"{row['underlying']} {_trend(row)}, {_put_call(row)}" for row in context["underlyings"]
     ]
     return "context: " + "; ".join([vix, *parts])
+
+
+def _trend(row: Fact) -> str:
+    days_known = row["previous_high"] is not None and row["previous_high"] == row["previous_high"]
+    return _TRENDS[row["trend"]] if days_known else "without daily bars"
+
+
+def _put_call(row: Fact) -> str:
+    if not row["as_of_ns"]:
+        return "no option chain yet"
+    return f"put/call {row['put_call_ratio']:.2f} {row['pcr_bias'].lower()}"
 
 
 def _planned(fact: Fact) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from domain.clock import NS_PER_S
 from domain.journal.sentences import Repeats, decision_line, is_decision
 
@@ -25,7 +27,8 @@ def test_a_refusal_by_risk_names_structure_and_reason() -> None:
 
 def test_a_context_is_a_line_only_when_a_word_of_it_changed() -> None:
     nifty = {
-        "underlying": "NIFTY", "trend": "ABOVE_20MA", "put_call_ratio": 1.35, "pcr_bias": "BULLISH"
+        "underlying": "NIFTY", "trend": "ABOVE_20MA", "put_call_ratio": 1.35,
+        "pcr_bias": "BULLISH", "previous_high": 24_100.0, "as_of_ns": 1,
     }  # fmt: skip
     context = {"vix": 14.23, "vix_regime": "TOO_LOW", "underlyings": [nifty]}
     line = decision_line("ContextChanged", {"context": context, "is_news": True})
@@ -33,6 +36,17 @@ def test_a_context_is_a_line_only_when_a_word_of_it_changed() -> None:
     assert decision_line("ContextChanged", {"context": context, "is_news": False}) is None
     unknown = {"context": context | {"vix_regime": "UNKNOWN"}, "is_news": True}
     assert decision_line("ContextChanged", unknown).startswith("context: VIX unknown; NIFTY")
+
+
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_a_context_of_which_nothing_is_known_does_not_claim_to_be_neutral(unknown) -> None:
+    quiet = {
+        "underlying": "BANKNIFTY", "trend": "NEUTRAL", "put_call_ratio": 1.0,
+        "pcr_bias": "NEUTRAL", "previous_high": unknown, "as_of_ns": 0,
+    }  # fmt: skip
+    context = {"vix": 14.23, "vix_regime": "TOO_LOW", "underlyings": [quiet]}
+    line = decision_line("ContextChanged", {"context": context, "is_news": True})
+    assert line.endswith("; BANKNIFTY without daily bars, no option chain yet")
 
 
 def test_a_plan_says_what_it_is_and_why_it_ends() -> None:
