@@ -94,7 +94,7 @@ class FeedSocket:
         self._unread: deque[tuple[int, bytes]] = deque()  # (received_ns, message)
         self._outgoing: deque[str] = deque()
         self._interests = OpenInterests()
-        self._sent_s = self._heard_s = self._beat_s = 0.0  # monotonic
+        self._due_s = self._heard_s = self._beat_s = 0.0  # monotonic
         self._ended = self._closed = False
         self.index = index
 
@@ -289,10 +289,12 @@ class FeedSocket:
             self._beat_s = now_s
             self._outgoing.appendleft(self._dialect.heartbeat)
         apart_s = 1 / self._dialect.requests_per_s
-        while self._outgoing and self._connection and now_s - self._sent_s >= apart_s:
+        if self._outgoing and self._connection and now_s >= self._due_s:
             with self._patient_socket() as connection:
                 connection.send(self._outgoing.popleft())
-            self._sent_s = now_s
+            # A wake that came late takes nothing from the next: else each would cost two periods.
+            since_s = now_s if now_s - self._due_s >= apart_s else self._due_s
+            self._due_s = since_s + apart_s
         self._pace()
 
     def _pace(self) -> None:

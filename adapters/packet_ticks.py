@@ -47,12 +47,15 @@ class OpenInterests:
 def to_ticks(packets: np.ndarray, counters: StreamCounters) -> np.ndarray:
     """Ticks (TICK_DTYPE) of the packets (PACKET_DTYPE, with `row` and `received_ns`) that are
     ticks; `counters` counts them and what was refused."""
-    packets = packets[_MODES[packets["kind"]] != _NO_TICK]
+    modes = _MODES[packets["kind"]]
+    is_tick = modes != _NO_TICK
+    if not is_tick.all():  # rows of packets are wide: they are copied only where some are not meant
+        packets, modes = packets[is_tick], modes[is_tick]
     ticks = np.empty(len(packets), TICK_DTYPE)
     divisor = packets["divisor"]
     received_ns = packets["received_ns"]
     ticks["listing"] = packets["row"]
-    ticks["mode"] = _MODES[packets["kind"]]
+    ticks["mode"] = modes
     ticks["received_ns"] = received_ns
     ticks["ts_ns"] = _first_present(packets["exchange_ns"], packets["last_trade_ns"], received_ns)
     ticks["ltp"] = packets["last_price"] / divisor
@@ -68,7 +71,8 @@ def to_ticks(packets: np.ndarray, counters: StreamCounters) -> np.ndarray:
     for name, source in (("volume", "volume"), ("open_interest", "oi")):
         ticks[name] = np.maximum(packets[source], -1)  # ABSENT is far below
     ticks["iv"] = np.nan
-    kept = ticks[_sound(ticks, packets["row"], counters)]
+    sound = _sound(ticks, packets["row"], counters)
+    kept = ticks if sound.all() else ticks[sound]
     counters.ticks += len(kept)
     return kept
 

@@ -37,6 +37,17 @@ def test_every_message_comes_out_whole_however_the_bytes_are_cut(sent, cuts):
     assert asides == [(kind, data) for kind, data in sent if kind != 2]
 
 
+@pytest.mark.parametrize("size", [50, 162, 70_000])
+@pytest.mark.parametrize("other", [(2, b"o" * 12), (PING, b""), (TEXT, b"o" * 162)])
+def test_a_long_run_of_like_frames_ends_where_another_begins(size, other):
+    sent = [(2, bytes([number % 251]) * size) for number in range(300)]
+    sent[200:200] = [other]
+    sent[3:3] = [other]
+    messages, asides = FrameReader().read(b"".join(wire(*row) for row in sent) + b"\x82")
+    assert messages == [data for kind, data in sent if kind == 2]
+    assert asides == [row for row in sent if row[0] != 2]
+
+
 def test_a_message_in_parts_is_joined_with_a_ping_between_them():
     parts = [wire(2, b"ab", fin=False), wire(PING, b"?"), wire(0, b"cd", fin=False), wire(0, b"e")]
     whole = wire(TEXT, b"x", fin=False) + wire(0, b"y") + wire(CLOSE, b"\x03\xe8")

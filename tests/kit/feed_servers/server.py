@@ -133,6 +133,8 @@ class Connection(asyncio.Protocol):
 
     def _admit(self, request: Request) -> None:
         try:
+            if self._server.closed_door:
+                raise Refusal(503, "Service Unavailable")
             self.user = self._server.admit(
                 dict(parse_qsl(urlsplit(request.path).query)), request.headers
             )
@@ -171,6 +173,7 @@ class FeedServer:
         self.requests: list[Any] = []  # all that any of them asked, in order
         self.refusals: list[str] = []  # why handshakes were refused
         self.quotes: dict[Any, Quote] = {}  # newest by key: what a subscriber is sent at once
+        self.closed_door = False  # then no new socket is let in: HTTP 503
         self.muted = False  # then nothing but answers to pings leaves
         self._beat_s = self.BEAT_EVERY_S if beat_every_s is None else beat_every_s
         self._news, self._serving = threading.Condition(), threading.Event()
