@@ -234,3 +234,15 @@ class ChainSummary:
     gamma_exposure: float = float("nan")
     put_wall: float = float("nan")
     call_wall: float = float("nan")
+
+
+def entry_levels(front: ChainSummary) -> dict[str, str]:
+    """The journal's `pcr_at_entry` and `max_pain_dist` (`tomic.md` 9.5) of a front expiry: the
+    put-call ratio, and how far the spot stands above max pain as a share of it; what is not known
+    is left out.
+    """
+    values = {
+        "pcr_at_entry": front.put_call_ratio,
+        "max_pain_dist": front.spot / front.max_pain - 1 if front.max_pain > 0 else float("nan"),
+    }
+    return {name: f"{value:.6g}" for name, value in values.items() if value == value}

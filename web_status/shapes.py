@@ -347,17 +347,3 @@ class AuditAnswer(Shape):
 
     status: Success
     entries: list[AuditEntry]
-
-
-class ContextAnswer(Shape):
-    """The market context."""
-
-    status: Presence
-    data: Row
-
-
-class PlanAnswer(Shape):
-    """The plans of the day."""
-
-    status: Presence
-    plans: list[Row]

@@ -22,7 +22,14 @@ from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import InstrumentIndex, Kind
 from domain.intents import STRATEGY_TRAITS, Refusal, Signal
 from domain.prices import BAR_DTYPE
-from domain.readings import ChainSummary, Correlation, Phase, Regime, VolatilityReading
+from domain.readings import (
+    ChainSummary,
+    Correlation,
+    Phase,
+    Regime,
+    VolatilityReading,
+    entry_levels,
+)
 from domain.signals.correlation import correlations
 from domain.signals.indicators import merge_bars
 from domain.signals.legs import LegShape, structure_legs, wing_points_of
@@ -223,7 +230,7 @@ class VolatilityAgent(Actor):
             instrument_vol=weighted_volatility(self._closes(name), self._rules),
             valid_until_ns=now_ns + seconds(interval_s),
             regime_version=regime.version,
-            extras=self._extras(reading, regime),
+            extras=self._extras(reading, regime) | self._levels(name),
         )
 
     @staticmethod
@@ -239,6 +246,11 @@ class VolatilityAgent(Actor):
             if value is not None and key not in ("underlying", "as_of_ns")
         }
         return numbers | {"vix_at_signal": f"{regime.vix:.2f}"}
+
+    def _levels(self, name: str) -> dict[str, str]:
+        """What open interest of the front expiry says, for the journal."""
+        chains = self._chains.get(name)
+        return entry_levels(chains[min(chains)]) if chains else {}
 
     def _tell_facts(self, readings: list[VolatilityReading], signals: list[Signal]) -> None:
         for reading in readings:

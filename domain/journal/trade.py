@@ -45,6 +45,8 @@ def trade_row(intent: SizedIntent, orders: Sequence[OrderRow]) -> dict[str, Any]
         "regime_score": intent.regime_score,
         "vix_at_entry": intent.vix,
         "iv_rank": _number(intent.signal.extras, "iv_rank"),
+        "pcr_at_entry": _number(intent.signal.extras, "pcr_at_entry"),
+        "max_pain_dist": _number(intent.signal.extras, "max_pain_dist"),
         "kelly_value": next(
             (_known(step.output) for step in intent.sizing if step.name == "half_kelly"), None
         ),

@@ -89,7 +89,7 @@ def plan_signals(
             extras={
                 "plan_id": plan.plan_id,
                 "vix_at_signal": f"{plan.vix_at_plan:.2f}",
-                "pcr_at_plan": f"{plan.pcr_at_plan:.4f}",
+                "pcr_at_entry": f"{plan.pcr_at_plan:.4f}",
             },
         )
         for plan in plans

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tests.kit.default_system import API_KEY
 from tests.kit.trading_system import TradingSystem, wait_for
-from web_status import shapes, trace_shapes
+from web_status import plan_shapes, shapes, trace_shapes
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("quiet")]
 
@@ -29,8 +29,8 @@ READS: list[tuple[str, type[BaseModel]]] = [
     ("/tomic/journal", shapes.JournalAnswer),
     ("/tomic/analytics", shapes.AnalyticsAnswer),
     ("/tomic/audit?limit=1000", shapes.AuditAnswer),
-    ("/tomic/market-context", shapes.ContextAnswer),
-    ("/tomic/plan", shapes.PlanAnswer),
+    ("/tomic/market-context", plan_shapes.ContextAnswer),
+    ("/tomic/plan", plan_shapes.PlanAnswer),
     ("/tomic/commands", trace_shapes.CommandsAnswer),
     ("/tomic/dead-letters", trace_shapes.DeadLettersAnswer),
     ("/tomic/approvals", trace_shapes.ApprovalsAnswer),

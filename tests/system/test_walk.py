@@ -31,8 +31,8 @@ STANDS = "SELECT * FROM commands WHERE event_type = 'ORDER_REQUEST' AND status =
 
 @pytest.fixture(scope="module")
 def trading() -> Iterator[TradingSystem]:
-    """The default tree with its own scans."""
-    with trading_system() as system:
+    """The default tree with its own scans; the day's plans would be entries beside this one."""
+    with trading_system(changes={", strategy_engine, expiry_specialist]": "]"}) as system:
         yield system
 
 

@@ -14,9 +14,10 @@ from domain.clock import iso_utc
 from domain.orders import CommandStatus
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway, Part
+from web_status.plan_shapes import ContextAnswer, PlanAnswer
 from web_status.prometheus import exposition
 from web_status.replies import Reply, grown, older
-from web_status.shapes import ContextAnswer, MetricsAnswer, PlanAnswer, StatusAnswer
+from web_status.shapes import MetricsAnswer, StatusAnswer
 from web_status.trace_shapes import PartAnswer, TreeNode
 
 router = APIRouter(tags=["status"])
