@@ -12,11 +12,13 @@ from messages.base import Message, Overflow
 
 @dataclass(frozen=True, kw_only=True)
 class HealthReported(Message):
-    """A part of the status board: what one actor wants shown. `body` is JSON-ready."""
+    """A part of the status board: what one actor wants shown. `body` is JSON-ready; `bus` tells by
+    source what it took from the data plane, lost of it, and how late that came."""
 
     OVERFLOW = Overflow.NEWEST_WINS
     name: str
     body: dict[str, Any] = field(default_factory=dict)
+    bus: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 NS_PER_S = 1_000_000_000
@@ -12,10 +12,11 @@ NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one actor last reported, and when (monotonic)."""
+    """What one actor last reported, and when (monotonic); by source what it had from the bus."""
 
     body: Mapping[str, Any]
     received_ns: int
+    bus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def age_s(self, now_ns: int) -> float:
         """Seconds since it was reported."""

@@ -22,6 +22,14 @@ NODE_GAUGES = {
     "rss_mb": "resident memory, megabytes",
     "last_heartbeat_age_s": "seconds since the last heartbeat",
 }
+BUS_GAUGES = {
+    "batches": "batches taken in this life",
+    "rows": "ticks, bars and chain rows taken in this life",
+    "gaps": "batches that the bus dropped on their way",
+    "waiting_max": "most batches that waited for one drain",
+    "lag_ms_p50": "milliseconds from receipt to drain, median of the newest batches",
+    "lag_ms_p99": "milliseconds from receipt to drain, 99th percentile of the newest batches",
+}
 
 
 def exposition(data: Mapping[str, Any], tree: Mapping[str, Any]) -> tuple[str, str]:
@@ -45,6 +53,7 @@ class _Parts(Collector):
             yield from _flat(f"tomic_{family}", self._data.get(family, {}))
         for family, label in (("feeds", "feed"), ("shards", "shard")):
             yield from _labelled(f"tomic_{label}", label, self._data.get(family, {}))
+        yield from self._bus()
 
     def _nodes(self) -> Iterator[Metric]:
         rows = list(_walk(self._tree)) if self._tree else []
@@ -57,6 +66,14 @@ class _Parts(Collector):
             for node in rows:
                 if isinstance(node.get(key), (int, float)):
                     gauge.add_metric([node["name"]], float(node[key]))
+            yield gauge
+
+    def _bus(self) -> Iterator[Metric]:
+        for key, text in BUS_GAUGES.items():
+            gauge = GaugeMetricFamily(f"tomic_bus_{key}", text, labels=["subscriber", "source"])
+            for subscriber, sources in self._data.get("bus", {}).items():
+                for source, figures in sources.items():
+                    gauge.add_metric([subscriber, source], float(figures[key]))
             yield gauge
 
     def _freshness(self) -> Iterator[Metric]:

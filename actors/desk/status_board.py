@@ -59,7 +59,7 @@ class StatusBoard(Actor):
 
     def on_health_reported(self, message: HealthReported) -> None:
         with self._lock:
-            self._parts[message.name] = Part(message.body, self.context.monotonic_ns())
+            self._parts[message.name] = Part(message.body, self.context.monotonic_ns(), message.bus)
 
     def on_tree_reported(self, message: TreeReported) -> None:
         with self._lock:

@@ -289,8 +289,9 @@ class HostContext:
         if body == before and now_ns - sent_ns < SAME_REPORT_EVERY_NS:
             return
         self._reported = (now_ns, body)
+        bus = self.subscriber.figures() if self.subscriber else {}
         with contextlib.suppress(MailboxFull):  # its next report says what this one would have
-            self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body)))
+            self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body), bus=bus))
         if not self._stepped:
             self._report_timer = self.after(REPORT_EVERY_S, self._send_report)
 

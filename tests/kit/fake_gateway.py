@@ -36,8 +36,15 @@ class FakeGateway:
             future.set_result(answer)
         return future
 
-    def report(self, name: str, body: dict[str, Any], age_s: float = 0.0) -> None:
-        self._parts[name] = Part(body, self.clock_ns - round(age_s * NS_PER_S))
+    def report(
+        self,
+        name: str,
+        body: dict[str, Any],
+        age_s: float = 0.0,
+        *,
+        bus: dict[str, Any] | None = None,
+    ) -> None:
+        self._parts[name] = Part(body, self.clock_ns - round(age_s * NS_PER_S), bus or {})
 
     def report_tree(self, tree: dict[str, Any]) -> None:
         self._tree = Part(tree, self.clock_ns)

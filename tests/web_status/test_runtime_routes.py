@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from adapters.tick_bus import SourceCounters
 from tests.kit.fake_gateway import API_KEY, FakeGateway, make_test_app, node
 from web_status.gateway import Answer
 
@@ -89,6 +90,9 @@ def test_metrics_speak_prometheus_when_asked_for_text(
         "breaker.order_rate", {"name": "ORDER_RATE", "capital": 5.0, "tripped": True, "current": 31}
     )
     gateway.report("freshness_keeper", {"quote:NIFTY": 2.5, "option:NEVER": -1})
+    bus = SourceCounters(batches=9, rows=900, missed=2, waiting_max=4)
+    bus.lags_ns.extend([1_000_000, 3_000_000])
+    gateway.report("bar_builder", {}, bus={"shard.alpha.1": bus.figures()})
     answer = client.get("/tomic/metrics", headers=HEADERS | {"Accept": "text/plain"})
     assert answer.headers["content-type"].startswith("text/plain")
     samples = {
@@ -103,6 +107,10 @@ def test_metrics_speak_prometheus_when_asked_for_text(
     assert samples["tomic_freshness_age_s", "quote:NIFTY"] == 2.5
     assert samples["tomic_freshness_age_s", "option:NEVER"] == -1
     assert samples["tomic_orders_placed",] == 0
+    of = ("shard.alpha.1", "bar_builder")
+    assert [samples[f"tomic_bus_{key}", *of] for key in ("batches", "rows", "gaps")] == [9, 900, 2]
+    assert samples["tomic_bus_waiting_max", *of] == 4
+    assert samples["tomic_bus_lag_ms_p99", *of] == 3.0
 
 
 def test_the_tree_is_served_whole_and_by_name(client: TestClient, gateway: FakeGateway) -> None:

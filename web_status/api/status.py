@@ -163,6 +163,7 @@ def get_metrics(request: Request) -> Response:
         "queue": _queue(request.app.state.commands.counts()),
         "feeds": {name: part.body for name, part in parts.items() if name.startswith("feed.")},
         "shards": {name: part.body for name, part in parts.items() if name.startswith("shard.")},
+        "bus": {name: part.bus for name, part in parts.items() if part.bus},
     }
     accepted = request.headers.get("accept", "")
     if "text/plain" in accepted or "openmetrics" in accepted:
