@@ -26,10 +26,12 @@ STALE_S = 32.0  # entries are blocked after 30 s of silence, and a look
 ANSWER_S = 5.0  # of the desk; and of an alert of the order path (`tomic.md` 10.5)
 ORDER_ACTOR_BACK_S = 5.0  # `design.md` 4: inside the limit on a naked short
 ACTOR_BACK_S = 60.0  # `tomic.md` 10.4
+UNKNOWN_S = 45.0  # the grace of an unknown outcome is 30 s, its last poll at 15 s
 DEAD_LETTER_S = 15.0  # five tries, a second apart, and the hop to each
 STOP_S = 5.0
 LATE_S = 5.0  # how much longer than its limit a step is watched, to say by how much it failed
 SIGNAL_TRIES, BETWEEN_SIGNALS_S = 5, 6.5  # ten signals a minute are taken
+ENTRY_S = SIGNAL_TRIES * BETWEEN_SIGNALS_S
 LAST_STEP = "the journal is whole"
 CONDOR = {
     "instrument": "NIFTY",
@@ -74,7 +76,7 @@ class Drill:
         self._step("start", "entries may be made", READY_TO_TRADE_S, self._until_tradable)
         for item in (self._kill_switch, self._risk_latch, self._actors, self._broker_down):
             item()
-        for item in (self._feed_lost, self._feeds_silent, self._restart):
+        for item in (self._feed_lost, self._feeds_silent, self._killed_in_entry, self._restart):
             item()
 
     def _step(self, item: str, what: str, limit_s: float, act: Callable[[float], float]) -> bool:
@@ -224,7 +226,7 @@ class Drill:
             )  # fmt: skip
 
         with self._system.fault("http_429", instance=broker, endpoint="placeorder"):
-            self._step(item, "an entry is on its way", BETWEEN_SIGNALS_S * SIGNAL_TRIES, enter)
+            self._step(item, "an entry is on its way", ENTRY_S, enter)
             self._step(item, "tried again, then a dead letter", DEAD_LETTER_S, dead)
             self._step(item, "a CRITICAL alert", ANSWER_S, self._alerted("waits for a person"))
 
@@ -281,6 +283,32 @@ class Drill:
         self._step(
             item, "ticks are told to be back", 2 * START_S, self._alerted("ticks come again")
         )
+
+    def _killed_in_entry(self) -> None:
+        item, broker = "killed in an entry", str(self._system.part("breaker_gate").get("broker"))
+
+        def enter(_within_s: float) -> float:
+            began = time.monotonic()
+            self._judged(lambda word: word["result"] == "enqueued", "no entry was taken")
+            return time.monotonic() - began
+
+        def matched(within_s: float) -> float:
+            unmatched: list[str] = []
+
+            def agrees() -> bool:
+                unmatched[:] = self._system.unmatched_orders(broker)
+                return not unmatched
+
+            try:
+                return self._system.wait(agrees, "the books agree", within_s)
+            except NeverCame as late:
+                raise NeverCame(f"{late}; {'; '.join(unmatched)}") from None
+
+        self._step(item, "entries may be made", READY_TO_TRADE_S, self._until_tradable)
+        self._step(item, "an entry is on its way", ENTRY_S, enter)
+        self._system.kill_whole()
+        self._step(item, "all killed: all nodes are ready again", START_S, self._start)
+        self._step(item, "no order is lost, none doubled", UNKNOWN_S, matched)
 
     def _restart(self) -> None:
         item = "restart"

@@ -16,19 +16,25 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapters.catalogue import open_broker
 from adapters.sandbox.control import SandboxControl
 from domain.brokers import BrokerEndpoint
 from domain.errors import BrokerFailure
+from domain.orders import OrderStatus
 from domain.setting_notes import FAMILIES
 from domain.setting_table import API_KEY
 from domain.settings import all_keys
-from launch.build import ROOT, free_port
+from launch.build import DATABASES, ROOT, free_port
 from launch.processes import end_session
+from launch.topology_file import load_topology
+from persistence.database import open_engine
+from persistence.orders import OrderStore
 
 LOOK_EVERY_S = 0.1
 ANSWER_WITHIN_S = 10.0
@@ -192,6 +198,25 @@ class DrilledSystem:
         """The newest alerts, `LEVEL: text`."""
         _, answer = self.get("status")
         return [f"{row['level']}: {row['text']}" for row in answer["data"]["alerts"]]
+
+    def unmatched_orders(self, broker: str) -> list[str]:
+        """In words, what differs between a broker's order book and our rows of it: an order that no
+        row knows, a row whose order is not there, one of unknown outcome, one order twice."""
+        rows = load_topology(self._folder / "topology.yaml", {}).brokers
+        keys = json.loads((self.data_dir / "sandbox" / "keys.json").read_text(encoding="utf-8"))
+        port = open_broker(next(row for row in rows if row.name == broker), keys[broker])
+        engine = open_engine(f"sqlite:///{self.data_dir / DATABASES['main']}")
+        try:
+            taken = Counter(row.order_id for row in port.orders())
+            ours = OrderStore(engine).changed_since(broker, 0)
+        finally:
+            port.close()
+            engine.dispose()
+        known = Counter(row.broker_order_id for row in ours if row.broker_order_id)
+        found = [f"order {id_} is at the broker and unknown here" for id_ in taken - known]
+        found += [f"order {id_} is known here and not at the broker" for id_ in known - taken]
+        at_sea = [row for row in ours if row.status is OrderStatus.SENDING]
+        return found + [f"nobody knows what became of {row.client_order_id}" for row in at_sea]
 
     @contextlib.contextmanager
     def fault(self, name: str, **terms: Any) -> Iterator[None]:

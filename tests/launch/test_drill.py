@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
@@ -138,6 +141,23 @@ def test_the_drilled_system_shares_nothing_with_the_users_and_leaves_nothing(
     }.isdisjoint(environment)
 
 
+def order_by_a_stranger(drilled: DrilledSystem, broker: str) -> None:
+    """One order at the broker that the runtime did not send."""
+    rows = load_topology(drilled.data_dir.parent / "topology.yaml", {}).brokers
+    place = urlsplit(next(row.rest_url for row in rows if row.name == broker))
+    key = json.loads((drilled.data_dir / "sandbox" / "keys.json").read_text())[broker]
+    order = {
+        "apikey": key, "strategy": "by hand", "symbol": "SBIN", "exchange": "NSE", "action": "BUY",
+        "quantity": "1", "pricetype": "MARKET", "product": "CNC",
+    }  # fmt: skip
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=10)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/api/v1/placeorder", json.dumps(order), headers)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+
+
 @pytest.mark.timeout(300)
 def test_a_real_system_starts_is_drilled_and_is_gone() -> None:
     said: list[str] = []
@@ -149,6 +169,12 @@ def test_a_real_system_starts_is_drilled_and_is_gone() -> None:
         run._kill_switch()
         run._risk_latch()
         pid = drilled.node("root")["pid"]
+        broker = drilled.part("breaker_gate")["broker"]
+        before = drilled.unmatched_orders(broker)
+        order_by_a_stranger(drilled, broker)
+        after = drilled.unmatched_orders(broker)
     assert [row.what for row in run.findings if row.took_s is None] == []
     assert len(said) == 7
+    assert before == []
+    assert [line.endswith("is at the broker and unknown here") for line in after] == [True]
     assert not Path(f"/proc/{pid}").exists()
