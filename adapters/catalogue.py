@@ -47,9 +47,10 @@ ADAPTERS = {
 }
 
 
-def capabilities_of(endpoint: BrokerEndpoint) -> Capabilities:
-    """What this broker can do. Raises ConfigurationFault for an adapter that does not exist."""
-    return _adapter(endpoint).capabilities
+def feed_capabilities(endpoint: BrokerEndpoint) -> Capabilities:
+    """What this broker's market data socket can do. Raises ConfigurationFault for an adapter that
+    does not exist."""
+    return _feed_adapter(endpoint).capabilities
 
 
 def trading_adapters() -> list[str]:
@@ -57,15 +58,23 @@ def trading_adapters() -> list[str]:
     return sorted(name for name, adapter in ADAPTERS.items() if adapter.broker)
 
 
-def open_broker(endpoint: BrokerEndpoint, key: str) -> BrokerPort:
-    """Trading and reading at this broker; connects on its first call. Raises ConfigurationFault
-    for one that has only a feed."""
-    adapter = _adapter(endpoint)
-    if adapter.broker is None:
+def check_adapters(endpoint: BrokerEndpoint) -> None:
+    """Raises ConfigurationFault for an adapter that does not exist, or that has only a feed where
+    orders, history and the instrument master are wanted."""
+    _feed_adapter(endpoint)
+    if _adapter(endpoint.name, endpoint.adapter).broker is None:
         raise ConfigurationFault(
-            f"broker {endpoint.name}: adapter {endpoint.adapter!r} is a feed only; orders, history "
-            f"and the instrument master need {', '.join(trading_adapters())}"
+            f"broker {endpoint.name}: {endpoint.adapter!r} is a feed only: name it in "
+            f"feed_adapter; orders, history and the instrument master go by adapter, which may be "
+            f"{', '.join(trading_adapters())}"
         )
+
+
+def open_broker(endpoint: BrokerEndpoint, key: str) -> BrokerPort:
+    """Trading and reading at this broker; connects on its first call. Raises as check_adapters."""
+    check_adapters(endpoint)
+    adapter = _adapter(endpoint.name, endpoint.adapter)
+    assert adapter.broker is not None  # checked
     return adapter.broker(endpoint, key, adapter.capabilities)
 
 
@@ -79,9 +88,9 @@ def open_stream(
 ) -> FeedStream:
     """A market data socket, not yet open. `steps` asks for the markers of a stepped replay; raises
     ConfigurationFault where there are none."""
-    adapter = _adapter(endpoint)
+    adapter = _feed_adapter(endpoint)
     if steps and not adapter.has_steps:
-        raise ConfigurationFault(f"broker {endpoint.name}: {endpoint.adapter!r} has no replay")
+        raise ConfigurationFault(f"broker {endpoint.name}: its feed has no replay")
     extra = {"steps": True} if steps else {}
     return adapter.stream(endpoint.websocket_url, key, index, clock=clock, **extra)
 
@@ -150,11 +159,14 @@ def recording_interval_ns(file: Path) -> int:
     return read_recording(file).interval_ns()
 
 
-def _adapter(endpoint: BrokerEndpoint) -> Adapter:
-    adapter = ADAPTERS.get(endpoint.adapter)
+def _feed_adapter(endpoint: BrokerEndpoint) -> Adapter:
+    return _adapter(endpoint.name, endpoint.feed_adapter or endpoint.adapter)
+
+
+def _adapter(broker: str, name: str) -> Adapter:
+    adapter = ADAPTERS.get(name)
     if adapter is None:
         raise ConfigurationFault(
-            f"broker {endpoint.name} names adapter {endpoint.adapter!r}; "
-            f"there is {', '.join(sorted(ADAPTERS))}"
+            f"broker {broker} names adapter {name!r}; there is {', '.join(sorted(ADAPTERS))}"
         )
     return adapter

@@ -107,7 +107,7 @@ class FeedSocket:
     def index(self, index: InstrumentIndex) -> None:
         self._index = index
         self._tokens = self._dialect.token_table(
-            row for row in index.by_id.values() if row.token.isascii() and row.token.isdigit()
+            row for row in index.by_id.values() if _has_token(row)
         )
 
     @property
@@ -277,7 +277,11 @@ class FeedSocket:
     # -- what goes --
 
     def _ask(self, listings: Sequence[Listing], modes: Sequence[int], *, subscribes: bool) -> None:
-        wanted = list(zip(listings, modes, strict=True))
+        pairs = zip(listings, modes, strict=True)
+        wanted = [(listing, mode) for listing, mode in pairs if _has_token(listing)]
+        if len(wanted) < len(listings):
+            nameless = self.counters.refused.get("no_token", 0) + len(listings) - len(wanted)
+            self.counters.refused["no_token"] = nameless
         self._outgoing.extend(self._dialect.requests(wanted, subscribes=subscribes))
         if not self._closed:
             os.eventfd_write(self._wake, 1)
@@ -310,6 +314,11 @@ class FeedSocket:
             yield connection
         finally:
             connection.sock.settimeout(0)
+
+
+def _has_token(listing: Listing) -> bool:
+    """True when the master gave the broker's own number, by which alone these servers know it."""
+    return listing.token.isascii() and listing.token.isdigit()
 
 
 def _one_end(events: list[Event]) -> tuple[list[Event], bool]:

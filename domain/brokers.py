@@ -40,6 +40,7 @@ class BrokerEndpoint:
     executes: bool
     label: str
     adapter: str = "openalgo"
+    feed_adapter: str = ""  # of its market data socket, where that speaks another protocol
     sandbox: bool = False  # served by the embedded exchange of this very tree
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from actors.runtime import ReplayPlan, Runtime
-from adapters.catalogue import capabilities_of, recording_interval_ns
+from adapters.catalogue import check_adapters, feed_capabilities, recording_interval_ns
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
@@ -74,7 +74,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
     keys["http"] = variables[API_KEY]
     if variables.get(TELEGRAM_TOKEN):
         keys["telegram"] = variables[TELEGRAM_TOKEN].strip()
-    _check_sockets(places, topology.tree)
+    _check_adapters(places, topology.tree)
     _check_ports(places, settings)
     urls = {
         group: settings.database_url or f"sqlite:///{data_dir / file}"
@@ -159,6 +159,7 @@ def _replayed(topology: Topology) -> Endpoints:
             websocket_url=f"ws://127.0.0.1:{free_port()}",
             sandbox=True,
             adapter=SANDBOX_ADAPTER,
+            feed_adapter="",
         )
         for row in topology.brokers
     )
@@ -205,11 +206,14 @@ def _sandbox_keys(data_dir: Path, places: Endpoints) -> dict[str, str]:
     return {role: kept[name] for role, name in roles.items()}
 
 
-def _check_sockets(places: Endpoints, tree: Node) -> None:
-    """A socket more than the broker allows is refused by it, or ends another of ours."""
+def _check_adapters(places: Endpoints, tree: Node) -> None:
+    """Each broker is spoken to in a way we know. A socket more than it allows is refused by it, or
+    ends another of ours."""
+    for row in (*places.brokers, *places.feeds):
+        check_adapters(row)
     for row in places.feeds:
         branch = tree.find(f"shards.{row.name}")
-        shards, most = len(branch.children) if branch else 0, capabilities_of(row).sockets
+        shards, most = len(branch.children) if branch else 0, feed_capabilities(row).sockets
         if shards > most:
             raise ConfigurationFault(
                 f"feed {row.name} has {shards} shards, and {row.label} allows {most} sockets; "

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from actors.actor import Actor, Context
-from adapters.catalogue import capabilities_of
+from adapters.catalogue import feed_capabilities
 from domain.clock import NS_PER_S
 from domain.feeds import roll
 from domain.feeds.carriage import uncarried
@@ -40,7 +40,8 @@ class Feed(Actor):
         self._shards = tuple(node.name for node in branch.children) if branch else ()
         self._records = {name: ShardRecord("", now_ns, now_ns) for name in self._shards}
         self._views: dict[str, ShardStateChanged] = {}
-        self._capacity = capabilities_of(context.runtime.feed(context.instance)).symbols_per_socket
+        endpoint = context.runtime.feed(context.instance)
+        self._capacity = feed_capabilities(endpoint).symbols_per_socket
         self._wanted: dict[int, int] = {}
         self._parts: Parts = {}
         self._unplaced = 0

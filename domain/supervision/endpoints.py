@@ -96,7 +96,9 @@ def _prefix(name: str) -> str:
 
 
 def _moved(row: BrokerEndpoint, rest: str, websocket: str) -> BrokerEndpoint:
-    return dataclasses.replace(row, rest_url=rest, websocket_url=websocket, sandbox=False)
+    return dataclasses.replace(
+        row, rest_url=rest, websocket_url=websocket, feed_adapter="", sandbox=False
+    )
 
 
 def _instance(environment: Mapping[str, str]) -> tuple[str, str] | None:
@@ -228,7 +230,11 @@ class _Keys:
             if not orders[name].sandbox:
                 keys[name] = self._execution(name, same_server)
             if not data[name].sandbox:
-                keys[FEED_KEY + name] = self._feed(name, same_server)
+                # A broker's own server gets no key of another; without one it refuses, and is told.
+                own_server = bool(data[name].feed_adapter)
+                keys[FEED_KEY + name] = (
+                    self._role(name) if own_server else self._feed(name, same_server)
+                )
         return {name: key for name, key in keys.items() if key}
 
     def _execution(self, name: str, same_server: bool) -> str:

@@ -33,7 +33,7 @@ DEFAULT_KEYS = frozenset({
 FLAG_KEYS = frozenset({"handles_orders", "requires_sandbox"})
 TOP_KEYS = frozenset({"brokers", "feed_auto_sequence", "defaults", "tree"})
 BROKER_KEYS = frozenset(
-    {"rest", "ws", "feed", "exec", "label", "adapter", "api_key_env", "sandbox"}
+    {"rest", "ws", "feed", "exec", "label", "adapter", "feed_adapter", "api_key_env", "sandbox"}
 )
 
 
@@ -229,6 +229,7 @@ class _Reader:
             executes=row.get("exec") is True,
             label=str(row.get("label", name)),
             adapter=str(row.get("adapter", "openalgo")),
+            feed_adapter="" if is_sandbox else str(row.get("feed_adapter", "")),
             sandbox=is_sandbox,
         )
 

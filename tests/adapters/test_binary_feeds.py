@@ -235,6 +235,16 @@ def test_a_new_subscriber_is_sent_what_the_market_stands_at(start, case, server)
     pump(stream, server, lambda: stream.settled)
 
 
+def test_a_listing_without_the_brokers_number_is_not_asked_for_and_counted(start, case, server):
+    listings = make_listings(case, 2)
+    nameless = replace(listings[0], listing_id=99, token="1001::::256")
+    stream = start([*listings, nameless])
+    take_until(stream, has("authenticated"))
+    stream.subscribe([nameless, *listings], [DEPTH] * 3)
+    pump(stream, server, lambda: len(server.connections[0].subscriptions) == 2)
+    assert stream.counters.refused == {"no_token": 1}
+
+
 def test_garbage_and_tokens_of_nobody_are_counted_and_the_next_tick_comes(start, case, server):
     listings = make_listings(case, 3)
     stream = subscribed(start(listings[:2]), server, listings, DEPTH)

@@ -220,24 +220,42 @@ def test_a_bad_word_on_the_command_line_gets_a_sentence(
         build(topology, *[word.format(day=day) for word in words])
 
 
-def test_more_shards_than_the_broker_allows_sockets_stop_the_start(topology: Path) -> None:
-    text = topology.read_text(encoding="utf-8").replace(
-        "name: shard, count: 2", "name: shard, count: 6"
+def native(topology: Path, shards: int, extra: str = "feed_adapter: dhan") -> None:
+    """Dhan's prices come from the broker's own server."""
+    text = topology.read_text(encoding="utf-8")
+    text = re.sub(r"(label: Dhan), sandbox: true", rf"\1, {extra}", text)
+    topology.write_text(
+        re.sub(r"(name: shard, count:) \d+", rf"\1 {shards}", text), encoding="utf-8"
     )
-    native = text.replace("label: Dhan,", "label: Dhan, adapter: dhan,")
-    topology.write_text(native, encoding="utf-8")
-    with pytest.raises(
-        ConfigurationFault, match="feed dhan has 6 shards, and Dhan allows 5 sockets"
-    ):
+
+
+def test_more_shards_than_the_broker_allows_sockets_stop_the_start(topology: Path) -> None:
+    native(topology, shards=6)
+    with pytest.raises(ConfigurationFault, match="dhan has 6 shards, and Dhan allows 5 sockets"):
         build(topology)
-    topology.write_text(native.replace("count: 6", "count: 5"), encoding="utf-8")
-    assert build(topology).runtime.feed("dhan").adapter == "dhan"
+    native(topology, shards=5)
+    row = build(topology).runtime.feed("dhan")
+    assert (row.adapter, row.feed_adapter) == ("openalgo", "dhan")
+
+
+def test_a_feed_that_takes_no_orders_is_no_brokers_adapter(topology: Path) -> None:
+    native(topology, shards=2, extra="adapter: dhan")
+    with pytest.raises(ConfigurationFault, match="is a feed only: name it in feed_adapter"):
+        build(topology)
+
+
+def test_a_brokers_own_feed_gets_the_key_of_feeds_and_no_other(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native(topology, shards=2)
+    monkeypatch.setenv("MULTI_BROKER_DHAN_APIKEY", "of-the-rest-server-only")
+    assert build(topology).runtime.feed_key("dhan") == ""
+    monkeypatch.setenv("TOMIC_FEED_API_KEY", "1100000001:a-token-of-today")
+    assert build(topology).runtime.feed_key("dhan") == "1100000001:a-token-of-today"
 
 
 def test_a_replay_hears_the_sandbox_whatever_the_feed_is_otherwise(topology: Path) -> None:
-    text = topology.read_text(encoding="utf-8").replace(
-        "label: Dhan,", "label: Dhan, adapter: dhan,"
-    )
-    topology.write_text(text, encoding="utf-8")
+    native(topology, shards=2)
     session = write_session(topology.parent / "day.csv", minutes=2)
-    assert build(topology, "--replay", str(session)).runtime.feed("dhan").adapter == "openalgo"
+    row = build(topology, "--replay", str(session)).runtime.feed("dhan")
+    assert (row.adapter, row.feed_adapter) == ("openalgo", "")
