@@ -146,6 +146,8 @@ class MarketContextAgent(Actor):
 
     def _look(self) -> None:
         now_ns, before = self.context.now_ns(), self._told
+        if before and not self._in_session:
+            return  # nothing moves while the market is shut
         seen = self._read(now_ns)
         if before is None:
             is_known = seen.vix > 0 or any(row.price > 0 for row in seen.underlyings)

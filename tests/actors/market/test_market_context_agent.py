@@ -17,6 +17,7 @@ from messages.market import (
     ChainSummarised,
     ContextChanged,
     FreshnessMarked,
+    SessionClosed,
     SessionOpened,
     WantWindows,
 )
@@ -147,6 +148,14 @@ def test_a_new_life_of_another_hears_the_context_again(agent) -> None:
     context.deliver(made, born)
     first, again = context.heard(ContextChanged)
     assert (again.context, again.is_news) == (first.context, False)
+
+
+def test_a_closed_market_is_told_of_once(agent) -> None:
+    context, made, ids = agent
+    context.deliver(made, SessionClosed(day=DAY, reason="weekend", next_opens_ns=0))
+    see_vix(context, ids, 15.0)
+    context.advance(600)
+    assert [one.context.vix_regime for one in context.heard(ContextChanged)] == [VixRegime.NORMAL]
 
 
 def test_the_next_expiry_leads_when_the_front_is_over(agent) -> None:

@@ -287,8 +287,10 @@ def test_a_jump_of_the_market_rebuilds_what_is_not_filled(runtime) -> None:
     assert desk.plan.entry_mode == "event_driven"
 
     desk.fill(desk.plan)
+    asked = len(desk.context.told_to("chain_keeper", ResolveLegs))
     desk.hear(RebuildPlans(reason="VIX fell 20 % in half an hour"))
     assert desk.changes[-1] == (PUTS, False, "PLAN_FILLED")
+    assert len(desk.context.told_to("chain_keeper", ResolveLegs)) == asked
 
 
 def test_a_plan_that_asks_for_more_than_the_capital_is_dropped(runtime) -> None:

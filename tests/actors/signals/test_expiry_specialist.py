@@ -87,6 +87,13 @@ def test_a_chain_that_expires_on_another_day_is_left_alone(runtime) -> None:
     assert (answer.signals, answer.notes) == ((), ())
 
 
+def test_the_next_expirys_chain_does_not_hide_todays(runtime) -> None:
+    desk = Desk(runtime)
+    desk.chain()
+    desk.chain(date(2026, 12, 1))
+    assert len(desk.scan().signals) == 1
+
+
 def test_looking_uses_nothing_up_and_an_accepted_order_does_also_for_the_next_life(runtime) -> None:
     desk = Desk(runtime)
     desk.chain()
