@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor, Context
-from domain.clock import seconds
+from domain.clock import exchange_time, seconds
 from domain.intents import DailyPlan, Refusal
 from domain.readings import MarketContext, Regime
 from domain.signals.plans import (
@@ -113,9 +113,11 @@ class DailyPlanAgent(Actor):
 
     def start(self) -> None:
         self._engine = open_engine(self.context.runtime.database_url)
+        today = exchange_time(self.context.now_ns()).date().isoformat()
         for row in read_latches(self._engine, PREFIX):
-            plan: DailyPlan = from_plain(DailyPlan, dict(row.body))
-            self._plans[plan.instrument] = plan
+            if row.day == today:  # an older one may be of a release that kept other fields
+                plan: DailyPlan = from_plain(DailyPlan, dict(row.body))
+                self._plans[plan.instrument] = plan
         self.context.every(self.settings.look_every_s, self._look)
 
     # -- what it hears --

@@ -39,6 +39,7 @@ from messages.trading import (
     TradingModeChanged,
 )
 from persistence.database import MainBase, open_engine
+from persistence.latches import Latch, write_latch
 from tests.kit.recording_context import RecordingContext, make_runtime
 
 DAY = date(2026, 11, 20)
@@ -223,6 +224,16 @@ def test_a_new_day_begins_without_plans(runtime) -> None:
     monday.know()
     monday.answer()
     assert monday.plan.plan_id == "NIFTY:2026-11-23:1"
+
+
+def test_a_plan_of_an_older_release_does_not_stop_a_start(runtime) -> None:
+    engine = open_engine(runtime.database_url)
+    write_latch(engine, Latch("plan:NIFTY", True, "2026-11-19", "", 0, 0, {"of": "old"}))
+    engine.dispose()
+    desk = Desk(runtime, at(10, 0))
+    desk.ready()
+    desk.answer()
+    assert desk.plan.plan_id == "NIFTY:2026-11-20:1"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from domain.injection import ENTRY_MODES
 from domain.instruments import Kind
 from domain.intents import DailyPlan, Leg, StrategyType
 from domain.readings import VixRegime
+from domain.risk.validation import check_signal
 from domain.routing.triggers import has_passed, plan_hold, plan_signals, vix_jump, with_vix
+from domain.signals.legs import plan_legs
 
 NOW = 1_795_149_900_000_000_000
 MINUTE = seconds(60)
@@ -106,3 +108,11 @@ def test_two_tries_of_a_plan_have_names_of_their_own() -> None:
 def test_a_hold_of_the_loop_passes_and_a_refusal_of_the_router_does_not() -> None:
     assert all(has_passed(code) for code in ("START_GRACE", "MODE_HALTED", "OPENING_BLOCK"))
     assert not any(has_passed(code) for code in ("OUTRANKED", "POSITION_OPEN", "SECTOR_HEAT"))
+
+
+@pytest.mark.parametrize("strategy", ["IRON_CONDOR", "BULL_PUT_SPREAD", "BEAR_CALL_SPREAD"])
+def test_the_signal_of_every_plan_passes_risks_first_look(strategy: str) -> None:
+    kind = StrategyType(strategy)
+    plan = replace(PLAN, strategy=kind, legs=plan_legs(kind, 0.25, 0.10))
+    (signal,) = plan_signals([plan], NOW, regime_version=1, valid_s=60)
+    assert check_signal(signal, NOW) is None

@@ -13,6 +13,7 @@ from domain.clock import EXCHANGE_ZONE, epoch_ns, seconds
 from domain.instruments import Kind
 from domain.intents import Refusal, StrategyType
 from domain.prices import CHAIN_DTYPE
+from domain.risk.validation import check_signal
 from domain.signals.expiry import (
     ExpiringChain,
     ExpiryRules,
@@ -106,4 +107,5 @@ def test_the_signal_is_a_structure_of_two_buys_that_ends_the_same_day() -> None:
     assert (signal.strategy, signal.direction) == (StrategyType.GAMMA_CAPTURE, "BUY")
     assert (signal.source, signal.entry_mode) == ("EXPIRY", "expiry_gamma")
     assert signal.expiry == DAY
+    assert check_signal(signal, NOW) is None
     assert signal.reason == "expiry today: cheap PE 24900 and CE 25100 at spot 25010"
