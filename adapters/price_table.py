@@ -217,12 +217,11 @@ class PriceReader:
         listings = np.asarray(listings)
         inside = (listings >= 0) & (listings < LISTINGS_MAX)
         rows = self._columns.row_of.take(np.where(inside, listings, 0)) - 1
-        seen = np.flatnonzero(inside & (rows >= 0))
-        ticks = np.full(len(listings), _UNSEEN).view(_SLOT)
-        ticks[seen] = self._copy(rows[seen]).view(_SLOT)
-        answer: np.ndarray = ticks.view(TICK_DTYPE)
-        answer["listing"] = listings
-        return answer
+        seen = inside & (rows >= 0)
+        ticks = self._copy(np.where(seen, rows, 0))
+        ticks[~seen] = _UNSEEN
+        ticks["listing"] = listings
+        return ticks
 
     def snapshot(self) -> np.ndarray:
         """The newest row of every listing that ever ticked, as TICK_DTYPE, in order of first

@@ -236,7 +236,7 @@ class MinuteBars:
             kinds = np.full(len(ticks.row), volumes.ACCEPTED)
             deltas, resets = volumes.of_any(ticks, groups, state, kinds)
             self._count_resets(resets)
-        self._put(ticks, deltas, earliest, latest)
+        self._put(ticks, groups, deltas, earliest, latest)
 
     def _place_any(self, ticks: Ticks, groups: Groups, state: np.ndarray) -> None:
         """As `_place`, where some ticks lie outside of the session or of every open minute."""
@@ -255,16 +255,20 @@ class MinuteBars:
         at = np.flatnonzero(accepted)
         if len(at):
             taken = ticks.pick(at)
-            self._put(taken, deltas.take(at), int(taken.ts.min()), int(taken.ts.max()))
+            earliest, latest = int(taken.ts.min()), int(taken.ts.max())
+            self._put(taken, groups_of(taken.row), deltas.take(at), earliest, latest)
 
-    def _put(self, ticks: Ticks, deltas: np.ndarray, earliest: int, latest: int) -> None:
+    def _put(
+        self, ticks: Ticks, groups: Groups, deltas: np.ndarray, earliest: int, latest: int
+    ) -> None:
         if _minute(earliest) == _minute(latest):
-            put(self._open_bars(_minute(earliest)), ticks, deltas)
+            put(self._open_bars(_minute(earliest)), ticks, groups, deltas)
             return
         minutes = ticks.ts - ticks.ts % NS_PER_MINUTE
         for minute in np.unique(minutes).tolist():
             at = np.flatnonzero(minutes == minute)
-            put(self._open_bars(minute), ticks.pick(at), deltas.take(at))
+            mine = ticks.pick(at)
+            put(self._open_bars(minute), mine, groups_of(mine.row), deltas.take(at))
 
     def _open_bars(self, minute: int) -> np.ndarray:
         columns = self._open.get(minute)

@@ -40,14 +40,16 @@ class Ticks(NamedTuple):
 
     def pick(self, at: np.ndarray) -> Ticks:
         """The ticks at these positions."""
-        return Ticks(*(column.take(at) for column in self))
+        row, ts, ltp, cum = self
+        return Ticks(row.take(at), ts.take(at), ltp.take(at), cum.take(at))
 
     def by_row(self) -> Ticks:
         """In order of row; of one row in order of arrival."""
         keys = (self.row << _POSITION_BITS) | np.arange(len(self.row))
         keys.sort()  # twice as fast as a stable argsort
         at = keys & ((1 << _POSITION_BITS) - 1)
-        return Ticks(keys >> _POSITION_BITS, *(column.take(at) for column in self[1:]))
+        row = keys >> _POSITION_BITS
+        return Ticks(row, self.ts.take(at), self.ltp.take(at), self.cum.take(at))
 
 
 class Groups(NamedTuple):
@@ -114,13 +116,12 @@ def empty_bars(rows: int) -> np.ndarray:
     return np.full(rows, _EMPTY)
 
 
-def put(table: np.ndarray, ticks: Ticks, deltas: np.ndarray) -> None:
+def put(table: np.ndarray, ticks: Ticks, groups: Groups, deltas: np.ndarray) -> None:
     """Rule 9: open of the smallest time (first arrived), close of the greatest (last arrived).
 
     Takes ticks of one minute in order of row, and the volume that each adds.
     """
     row, ts, ltp, _cum = ticks
-    groups = groups_of(row)
     if not groups.single and (ts[1:] < ts[:-1])[row[1:] == row[:-1]].any():
         order = np.lexsort((ts, row))  # stable: equal times stay in order of arrival
         ts, ltp, deltas = ts.take(order), ltp.take(order), deltas.take(order)
