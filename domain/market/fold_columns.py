@@ -89,14 +89,13 @@ class Groups(NamedTuple):
 
 def groups_of(row: np.ndarray) -> Groups:
     """Groups of ascending rows."""
-    is_last = np.empty(len(row), bool)
-    is_last[-1:] = True
-    np.not_equal(row[1:], row[:-1], out=is_last[:-1])
-    lasts = is_last.nonzero()[0]
-    firsts = np.empty(len(lasts), np.int64)
-    firsts[:1] = 0
-    firsts[1:] = lasts[:-1] + 1
-    return Groups(firsts, lasts, len(lasts) == len(row))
+    goes_on = row[1:] == row[:-1]
+    if not np.count_nonzero(goes_on):
+        each = np.arange(len(row))
+        return Groups(each, each, True)
+    lasts = np.append(np.flatnonzero(~goes_on), len(row) - 1)
+    firsts = np.append(0, lasts[:-1] + 1)
+    return Groups(firsts, lasts, False)
 
 
 def gather(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -130,10 +129,12 @@ def put(table: np.ndarray, ticks: Ticks, groups: Groups, deltas: np.ndarray) -> 
     first_ts, last_ts = groups.first(ts), groups.last(ts)
     np.copyto(bars["open"], groups.first(ltp), where=first_ts < bars["open_ts"])
     np.copyto(bars["close"], groups.last(ltp), where=last_ts >= bars["close_ts"])
-    bars["open_ts"] = np.minimum(bars["open_ts"], first_ts)
-    bars["close_ts"] = np.maximum(bars["close_ts"], last_ts)
-    bars["high"] = np.maximum(bars["high"], groups.reduce(np.maximum, ltp))
-    bars["low"] = np.minimum(bars["low"], groups.reduce(np.minimum, ltp))
-    bars["volume"] += groups.reduce(np.add, deltas)
+    highest, lowest = groups.reduce(np.maximum, ltp), groups.reduce(np.minimum, ltp)
+    for function, name, told in (
+        (np.minimum, "open_ts", first_ts), (np.maximum, "close_ts", last_ts),
+        (np.maximum, "high", highest), (np.minimum, "low", lowest),
+        (np.add, "volume", groups.reduce(np.add, deltas)),
+    ):  # fmt: skip
+        function(bars[name], told, out=bars[name])
     bars["count"] += 1 if groups.single else groups.lasts - groups.firsts + 1
     scatter(table, mine, bars)
