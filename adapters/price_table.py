@@ -26,10 +26,11 @@ import numpy as np
 
 from domain.prices import TICK_DTYPE
 
-# 4 bytes a listing, and pages that nobody touches take no memory; a master has some 300,000 rows.
-LISTINGS_MAX = 1 << 22
-# A socket carries 5,000; in a day it may take over what all others carried.
-ROWS_MAX = 1 << 16
+# 4 bytes a listing, and pages that nobody touches take no memory. A master has some 300,000 rows;
+# ids grow by what is newly listed.
+LISTINGS_MAX = 1 << 21
+# A socket carries 5,000; in a day it may take over what all others carried, 25,000.
+ROWS_MAX = 1 << 15
 READS_MAX = 1_000  # a row that moves faster than it is copied, this often, is no market
 _HEADER_BYTES = mmap.PAGESIZE
 _HEADER = struct.Struct("<8sIII")
@@ -91,7 +92,7 @@ class PriceWriter:
     def __init__(self, path: Path) -> None:
         """Attaches to the table at `path`, or makes it when there is none that fits.
 
-        Raises BlockingIOError while another process owns it.
+        Raises BlockingIOError while another process owns it, OSError when the disk is full.
         """
         self.refused = 0  # ticks of listings that found no row
         self._file = _own(path)
@@ -271,7 +272,13 @@ def _make(path: Path) -> int:
     unready = path.with_name(f"{path.name}.{os.getpid()}")
     file = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     _lock(file, path)
-    os.truncate(file, _FILE_BYTES)
+    try:
+        # A hole in the file would be a SIGBUS on a full disk, long after; this is an OSError now.
+        os.posix_fallocate(file, 0, _FILE_BYTES)
+    except OSError:
+        os.close(file)
+        unready.unlink()
+        raise
     os.pwrite(file, _STAMP, 0)
     os.rename(unready, path)
     return file

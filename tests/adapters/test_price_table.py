@@ -3,8 +3,11 @@
 import math
 import multiprocessing
 import os
+import resource
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +142,24 @@ def test_a_file_of_another_kind_is_refused_by_readers_and_replaced_by_a_writer(p
     writer.close()
 
 
+def test_a_table_takes_its_room_on_the_disk_when_it_is_made(path, writer):
+    told = path.stat()
+    assert told.st_blocks * 512 >= told.st_size
+
+
+def test_a_table_that_finds_no_room_is_refused_at_once_and_leaves_nothing(path):
+    def refused():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with pytest.raises(OSError, match="too large"):
+            PriceWriter(path)
+
+    process = started(refused)
+    process.join(WAIT_S)
+    assert process.exitcode == 0
+    assert os.listdir(path.parent) == []
+
+
 def test_a_table_has_one_writer_at_a_time(path, writer):
     with pytest.raises(BlockingIOError, match="another process"):
         PriceWriter(path)
@@ -178,8 +199,12 @@ batches = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(batches)
-def test_the_table_equals_ticks_taken_one_by_one(tmp_path_factory, made):
-    path = table_path(tmp_path_factory.mktemp("run"), "s")
+def test_the_table_equals_ticks_taken_one_by_one(made):
+    with tempfile.TemporaryDirectory() as folder:
+        check_one_by_one(table_path(Path(folder), "s"), made)
+
+
+def check_one_by_one(path, made):
     writer, told = PriceWriter(path), {}
     for batch in made:
         writer.write(ticks(*batch))
