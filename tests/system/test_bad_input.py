@@ -138,7 +138,7 @@ def test_check_names_file_line_and_reason_of_each_fault(launch: Launch, tmp_path
     wrong = {
         spoil("actors.journal.recorder.Recorder", "actors.journal.recorder.Nobody"): "Nobody",
         spoil("name: signal_loop,", "name: signal_loop, colour: red,"): "colour",
-        spoil("name: regime_agent,", "name: volatility_agent,"): "volatility_agent",
+        spoil("name: sniper_agent,", "name: volatility_agent,"): "volatility_agent",
         spoil("rule: order_rate", "rule: order_rat"): "order_rat",
     }
     path.write_text("\n".join(lines))
