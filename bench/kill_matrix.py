@@ -34,6 +34,7 @@ from tests.kit.order_tree import OrderTree
 
 FRESH_EVERY = 10
 CASES_A_TREE_MAX = 60
+STARTS_MAX = 3
 
 
 class Matrix:
@@ -78,12 +79,12 @@ class Matrix:
         with self._lock:
             self.total.update(
                 cases=1,
-                lost=bool(verdict.lost),
-                doubled=bool(verdict.doubled),
-                unguarded=bool(verdict.unguarded),
-                waiting=bool(verdict.waiting),
-                struck=outcome.struck,
-                fresh=outcome.number == 1,
+                lost=int(bool(verdict.lost)),
+                doubled=int(bool(verdict.doubled)),
+                unguarded=int(bool(verdict.unguarded)),
+                waiting=int(bool(verdict.waiting)),
+                struck=int(outcome.struck),
+                fresh=int(outcome.number == 1),
             )
             self.slowest_s = max(self.slowest_s, outcome.took_s)
             if not verdict.is_good:
@@ -118,14 +119,19 @@ def words(verdict: Verdict) -> list[str]:
 
 
 def fresh_tree() -> OrderTree:
-    """A tree in a folder of its own."""
-    tree = OrderTree(Path(tempfile.mkdtemp(prefix="tomic-kill-")))
-    try:
-        tree.start()
-    except BaseException:
-        tree.end()
-        raise
-    return tree
+    """A tree in a folder of its own; one whose port another took meanwhile is made again."""
+    left = STARTS_MAX
+    while True:
+        tree, left = None, left - 1
+        try:
+            tree = OrderTree(Path(tempfile.mkdtemp(prefix="tomic-kill-")))
+            tree.start()
+            return tree
+        except (AssertionError, RuntimeError):
+            if tree:
+                tree.end()
+            if not left:
+                raise
 
 
 def main() -> int:

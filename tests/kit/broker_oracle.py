@@ -8,7 +8,7 @@ interface gives it: HTTP fields of the broker, columns of our tables.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,8 @@ class Books:
     """What is known of one structure: `theirs` of the broker, `ours` of our tables.
 
     `answered` is False for a proposal that got neither a row nor a refusal. `positions` are signed
-    units by symbol, of the whole account; `facts` the fill ids that the journal tells.
+    units by symbol, of the whole account; `facts` the fill ids that the journal tells, `cleared`
+    the commands that it says the gate let pass.
     """
 
     their_orders: Sequence[Row]
@@ -42,6 +43,7 @@ class Books:
     facts: Sequence[int]
     journal: Sequence[Row]
     guards: Sequence[Row] = ()
+    cleared: Collection[int] = ()
     answered: bool = True
 
 
@@ -67,6 +69,7 @@ def judge(books: Books) -> Verdict:
     _orders(books, verdict)
     _fills(books, verdict)
     _positions(books, verdict)
+    _gate(books, verdict)
     if any(row.get("naked_approved") for row in books.orders):
         verdict.unguarded += unstopped(books)
     else:
@@ -155,6 +158,14 @@ def _positions(books: Books, verdict: Verdict) -> None:
     standing = {symbol: units for symbol, units in books.their_positions.items() if units}
     if standing and not verdict.waiting:
         verdict.lost.append(f"the broker still holds {standing} of a closed structure")
+
+
+def _gate(books: Books, verdict: Verdict) -> None:
+    """No entry is at the broker that the gate did not let pass."""
+    taken = {row["strategy"] for row in books.their_orders}
+    entries = [row for row in books.orders if row["purpose"] == "ENTRY" and row["tag"] in taken]
+    for command_id in sorted({row["command_id"] for row in entries} - set(books.cleared)):
+        verdict.unguarded.append(f"command {command_id} was sent and the gate never cleared it")
 
 
 def unstopped(books: Books) -> list[str]:

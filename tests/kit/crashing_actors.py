@@ -60,13 +60,13 @@ def telling(kind: type[Message], is_exit: bool | None = None) -> Condition:
 def recording(is_exit: bool) -> Condition:
     """A command's first row."""
 
-    def about(_store: OrderStore, command: CommandRow, _orders: Any) -> bool:
+    def about(_store: OrderStore, command: CommandRow, *_rest: Any, **_more: Any) -> bool:
         return command.is_exit is is_exit
 
     return about
 
 
-def brings_fill(_store: OrderStore, changes: Sequence[BookChange], _now_ns: int) -> bool:
+def brings_fill(_store: OrderStore, changes: Sequence[BookChange], *_rest: Any) -> bool:
     """The broker's book shows something filled."""
     return any(change.increase > 0 for change in changes)
 

@@ -14,6 +14,7 @@ from domain.intents import StrategyType
 from tests.kit.crashing_actors import HALF_SENT, POINTS, UNANSWERED
 
 ITSELF, EVERYTHING, NOBODY = "itself", "everything", "nobody"
+LATCHED = "latched"  # the point where trading was stopped, and nothing is on its way
 # What is not a process: the machine's clock, its disk, its database.
 CLOCK, DISK, DATABASE = "clock", "disk", "database"
 SPREAD, CONDOR = StrategyType.BULL_PUT_SPREAD, StrategyType.IRON_CONDOR
@@ -107,6 +108,8 @@ def kills() -> list[Case]:
             nth = place % times + 1
             strategy = (SPREAD, STRANGLE, SPREAD, CONDOR)[place % 4]
             cases.append(Case(point, nth, victim, blow, strategy))
+    for name in ("breaker_gate", "execution_agent", "root", EVERYTHING):
+        cases.append(Case(LATCHED, 1, name, "SIGKILL", SPREAD))
     return cases
 
 

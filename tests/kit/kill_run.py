@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from tests.kit.kill_cases import (
     DISK,
     EVERYTHING,
     ITSELF,
+    LATCHED,
     NOBODY,
     Case,
 )
@@ -31,6 +33,7 @@ JUDGE_EVERY_S = 0.2  # three reads of the broker, which takes 50 a second
 # A book that cannot be read for a minute, and 30 s of grace for what nobody knows after it.
 ENDS_WITHIN_S = 120.0
 AGREE_WITHIN_S = 20.0
+GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a missing stop
 WHOLE_WITHIN_S = 30.0
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
 Row = dict[str, Any]
@@ -62,8 +65,11 @@ class CaseRun:
         case, tree = self._case, self._tree
         self._arm()
         self._throw()
+        if case.point == LATCHED:
+            self._latch()
         self._strategy_id = tree.propose(self._number, case.strategy, case.lots)
         self._wait(self._has_entered, ENDS_WITHIN_S)
+        self._wait(self._is_guarded, GUARDED_WITHIN_S)
         if self._entry_stands():
             tree.close(self._strategy_id, self._number)
         self._wait(self._has_ended, ENDS_WITHIN_S)
@@ -76,6 +82,10 @@ class CaseRun:
         )
         crash_points.disarm(tree.data_dir)
         verdict = judge(self._books())
+        if case.point == LATCHED:
+            struck = True
+            taken = [row["tag"] for row in self._books().orders if row["broker_order_id"]]
+            verdict.unguarded += [f"{tag} was sent while trading was stopped" for tag in taken]
         if not whole:
             verdict.lost.append(f"the tree is not whole: {self._names - set(tree.pids())} are away")
         told = [] if verdict.is_good else self._told()
@@ -95,7 +105,7 @@ class CaseRun:
 
     def _arm(self) -> None:
         case, tree = self._case, self._tree
-        if case.victim == NOBODY:
+        if case.victim == NOBODY or case.point == LATCHED:
             return
         machine = {CLOCK: "clock_s", DISK: "full_s", DATABASE: "locked_s"}
         if case.victim in machine:
@@ -104,9 +114,22 @@ class CaseRun:
             blow = {"signal": int(Signals[case.blow]), "pids": self._victims(tree.pids())}
         crash_points.arm(tree.data_dir, case.point, blow, case.nth)
 
+    def _latch(self) -> None:
+        """Trading is stopped by a person; then the victim dies, and all must still know it."""
+        tree, pids = self._tree, self._tree.pids()
+        tree.pause(self._number)
+        latched = "SELECT 1 FROM latches WHERE name = 'kill' AND engaged"
+        self._wait(lambda: bool(tree.rows(latched)), AGREE_WITHIN_S)
+        victims = self._victims(pids)
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, Signals[self._case.blow])
+        self._wait(lambda: self._is_whole() and not set(victims) & set(tree.pids().values()), 30.0)
+
     def _victims(self, pids: dict[str, int]) -> list[int]:
         if self._case.victim == EVERYTHING:
-            return [*pids.values(), crash_points.ITSELF]
+            itself = [] if self._case.point == LATCHED else [crash_points.ITSELF]
+            return [*pids.values(), *itself]
         names = self._case.victim.split("+")
         return [crash_points.ITSELF if name == ITSELF else pids[name] for name in names]
 
@@ -166,6 +189,17 @@ class CaseRun:
             return bool(self._tree.answer(self._strategy_id))
         return commands[0]["status"] not in OPEN
 
+    def _is_guarded(self) -> bool:
+        """Every naked short that filled has a stop that was sent, or there is none."""
+        query = "SELECT * FROM orders WHERE strategy_id = ? AND naked_approved"
+        rows = self._tree.rows(query, self._strategy_id)
+        shorts = {
+            row["leg_no"] for row in rows if row["action"] == "SELL" and row["filled_quantity"]
+        }
+        return shorts <= {
+            row["leg_no"] for row in rows if row["purpose"] == "STOP" and row["sent_ns"]
+        }
+
     def _has_ended(self) -> bool:
         """Nothing of it is open, and if it stood, its close is written."""
         commands = self._commands()
@@ -191,9 +225,7 @@ class CaseRun:
         for row in held:
             units = int(row["quantity"]) * (1 if row["direction"] == "BUY" else -1)
             ours[row["symbol"]] = ours.get(row["symbol"], 0) + units
-        facts = tree.rows(
-            "SELECT body FROM facts WHERE kind = 'OrderFilled'", database="journal.db"
-        )
+        facts = self._facts("OrderFilled")
         return Books(
             their_orders=sorted(theirs, key=lambda row: row["orderid"]),
             their_trades=trades_in_order(trades),
@@ -202,7 +234,8 @@ class CaseRun:
             orders=orders,
             fills=tree.rows("SELECT * FROM fills WHERE strategy_id = ?", self._strategy_id),
             our_positions=ours,
-            facts=[int(json.loads(row["body"])["fill"]["fill_id"]) for row in facts],
+            facts=[int(body["fill"]["fill_id"]) for body in facts],
+            cleared={int(body["command_id"]) for body in self._facts("OrderCleared")},
             journal=tree.rows(
                 "SELECT * FROM journal_entries WHERE strategy_id = ?",
                 self._strategy_id,
@@ -211,6 +244,12 @@ class CaseRun:
             guards=tree.rows("SELECT * FROM guards WHERE strategy_id = ?", self._strategy_id),
             answered=bool(self._commands()) or bool(tree.answer(self._strategy_id)),
         )
+
+    def _facts(self, kind: str) -> list[Row]:
+        query = "SELECT body FROM facts WHERE kind = ?"
+        return [
+            json.loads(row["body"]) for row in self._tree.rows(query, kind, database="journal.db")
+        ]
 
     def _told(self) -> list[str]:
         """Our rows of the structure, and the last that its actors said."""

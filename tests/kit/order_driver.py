@@ -15,6 +15,7 @@ from domain.clock import exchange_time, seconds
 from domain.intents import SizedIntent
 from domain.readings import FreshnessMark, Regime
 from messages.codec import from_plain
+from messages.control import PauseTrading
 from messages.lifecycle import NodeRestarted
 from messages.market import FreshnessMarked, SessionOpened
 from messages.trading import CloseStructure, OrderProposed, ProposalRecorded, RegimeChanged
@@ -78,6 +79,8 @@ class OrderDriver(Actor):
                 self._symbols = {leg.symbol for leg in intent.structure.legs}
                 self._mark()
                 self.context.tell("execution_agent", OrderProposed(intent=intent))
+            elif "pause" in wish:
+                self.context.announce(PauseTrading(**wish["pause"]))
             else:
                 self.context.tell("execution_agent", CloseStructure(**wish["close"]))
 

@@ -119,7 +119,11 @@ class OrderTree:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_for(lambda: self.ask_or_none("ping"), "the broker answers", READY_WITHIN_S)
+        try:
+            wait_for(lambda: self.ask_or_none("ping"), "the broker answers", READY_WITHIN_S)
+        except AssertionError:
+            self._exchange.kill()
+            raise
         text = TOPOLOGY.replace("REST", str(self.rest_port)).replace("WS", str(free_port()))
         for path, kind in IN_PLACE_OF.items():
             text = text.replace(f"{path}", f"{kind.__module__}.{kind.__name__}")
@@ -264,6 +268,10 @@ class OrderTree:
         key = f"{strategy_id}:close:matrix"
         words = {"strategy_id": strategy_id, "reason": "manual", "key": key, "by": "matrix"}
         self._put(f"{number}-shut", {"close": words})
+
+    def pause(self, number: int) -> None:
+        """A person stops trading: the kill switch."""
+        self._put(f"{number}-stop", {"pause": {"reason": "by the matrix", "by": "matrix"}})
 
     def answer(self, strategy_id: str) -> str | None:
         """What execution said to a proposal: "" for a row, a refusal in words, None for nothing."""

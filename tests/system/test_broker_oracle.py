@@ -15,7 +15,7 @@ def order(number: int, action: str, symbol: str, purpose: str) -> tuple[Row, Row
     """One filled order of 65 as row, broker's order, broker's trade and fill row."""
     leg_no = 0 if symbol == PUT else 1
     row = {
-        "client_order_id": f"S:{number}", "tag": f"T#{number}", "leg_no": leg_no,
+        "client_order_id": f"S:{number}", "command_id": 1, "tag": f"T#{number}", "leg_no": leg_no,
         "purpose": purpose, "action": action, "symbol": symbol, "quantity": 65,
         "status": "FILLED", "filled_quantity": 65, "broker_order_id": f"B{number}",
     }  # fmt: skip
@@ -54,6 +54,7 @@ def a_closed_spread() -> Books:
         our_positions={PUT: 0, LOWER_PUT: 0},
         facts=[1, 2, 3, 4],
         journal=[{"exit_ns": 5}],
+        cleared=[1],
     )  # fmt: skip
 
 
@@ -132,6 +133,11 @@ def test_a_command_waits_only_with_a_reason() -> None:
     verdict = judge(replace(books, commands=told))
     assert verdict.is_good
     assert verdict.waiting == ["command 2 (CLOSE_REQUEST) waits for a person: refused five times"]
+
+
+def test_an_entry_at_the_broker_that_the_gate_never_cleared_is_unguarded() -> None:
+    slipped = replace(a_closed_spread(), cleared=[2])
+    assert judge(slipped).unguarded == ["command 1 was sent and the gate never cleared it"]
 
 
 def test_a_proposal_without_an_answer_is_lost() -> None:
