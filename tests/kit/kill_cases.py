@@ -14,7 +14,8 @@ from domain.intents import StrategyType
 from tests.kit.crashing_actors import HALF_SENT, POINTS, UNANSWERED
 
 ITSELF, EVERYTHING, NOBODY = "itself", "everything", "nobody"
-LATCHED = "latched"  # the point where trading was stopped, and nothing is on its way
+# Points where nothing is on its way: trading was stopped; another instance took the control lease.
+LATCHED, FENCED = "latched", "fenced"
 # What is not a process: the machine's clock, its disk, its database.
 CLOCK, DISK, DATABASE = "clock", "disk", "database"
 SPREAD, CONDOR = StrategyType.BULL_PUT_SPREAD, StrategyType.IRON_CONDOR
@@ -109,7 +110,7 @@ def kills() -> list[Case]:
             strategy = (SPREAD, STRANGLE, SPREAD, CONDOR)[place % 4]
             cases.append(Case(point, nth, victim, blow, strategy))
     for name in ("breaker_gate", "execution_agent", "root", EVERYTHING):
-        cases.append(Case(LATCHED, 1, name, "SIGKILL", SPREAD))
+        cases += [Case(point, 1, name, "SIGKILL", SPREAD) for point in (LATCHED, FENCED)]
     return cases
 
 

@@ -21,6 +21,7 @@ from tests.kit.kill_cases import (
     DATABASE,
     DISK,
     EVERYTHING,
+    FENCED,
     ITSELF,
     LATCHED,
     NOBODY,
@@ -35,6 +36,8 @@ ENDS_WITHIN_S = 120.0
 AGREE_WITHIN_S = 20.0
 GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a missing stop
 WHOLE_WITHIN_S = 30.0
+FORBIDDEN = (LATCHED, FENCED)
+FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
 Row = dict[str, Any]
 
@@ -65,9 +68,10 @@ class CaseRun:
         case, tree = self._case, self._tree
         self._arm()
         self._throw()
-        if case.point == LATCHED:
-            self._latch()
-        self._strategy_id = tree.propose(self._number, case.strategy, case.lots)
+        if case.point in FORBIDDEN:
+            self._forbid()
+        number = FENCED_NUMBER if case.point == FENCED else 0
+        self._strategy_id = tree.propose(self._number, case.strategy, case.lots, number)
         self._wait(self._has_entered, ENDS_WITHIN_S)
         self._wait(self._is_guarded, GUARDED_WITHIN_S)
         if self._entry_stands():
@@ -82,10 +86,10 @@ class CaseRun:
         )
         crash_points.disarm(tree.data_dir)
         verdict = judge(self._books())
-        if case.point == LATCHED:
+        if case.point in FORBIDDEN:
             struck = True
             taken = [row["tag"] for row in self._books().orders if row["broker_order_id"]]
-            verdict.unguarded += [f"{tag} was sent while trading was stopped" for tag in taken]
+            verdict.unguarded += [f"{tag} was sent though {case.point}" for tag in taken]
         if not whole:
             verdict.lost.append(f"the tree is not whole: {self._names - set(tree.pids())} are away")
         told = [] if verdict.is_good else self._told()
@@ -96,7 +100,11 @@ class CaseRun:
             number=self._number,
             took_s=time.monotonic() - began,
             can_go_on=(
-                verdict.is_good and not verdict.waiting and not killed and case.victim != CLOCK
+                verdict.is_good
+                and not verdict.waiting
+                and not killed
+                and case.victim != CLOCK
+                and case.point != FENCED
             ),
             told=told,
         )
@@ -105,7 +113,7 @@ class CaseRun:
 
     def _arm(self) -> None:
         case, tree = self._case, self._tree
-        if case.victim == NOBODY or case.point == LATCHED:
+        if case.victim == NOBODY or case.point in FORBIDDEN:
             return
         machine = {CLOCK: "clock_s", DISK: "full_s", DATABASE: "locked_s"}
         if case.victim in machine:
@@ -114,12 +122,15 @@ class CaseRun:
             blow = {"signal": int(Signals[case.blow]), "pids": self._victims(tree.pids())}
         crash_points.arm(tree.data_dir, case.point, blow, case.nth)
 
-    def _latch(self) -> None:
-        """Trading is stopped by a person; then the victim dies, and all must still know it."""
+    def _forbid(self) -> None:
+        """No entry may go from now on; then the victim dies, and all must still know it."""
         tree, pids = self._tree, self._tree.pids()
-        tree.pause(self._number)
-        latched = "SELECT 1 FROM latches WHERE name = 'kill' AND engaged"
-        self._wait(lambda: bool(tree.rows(latched)), AGREE_WITHIN_S)
+        if self._case.point == LATCHED:
+            tree.pause(self._number)
+            latched = "SELECT 1 FROM latches WHERE name = 'kill' AND engaged"
+            self._wait(lambda: bool(tree.rows(latched)), AGREE_WITHIN_S)
+        else:
+            tree.take_lease_away(FENCED_NUMBER)
         victims = self._victims(pids)
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
@@ -128,7 +139,7 @@ class CaseRun:
 
     def _victims(self, pids: dict[str, int]) -> list[int]:
         if self._case.victim == EVERYTHING:
-            itself = [] if self._case.point == LATCHED else [crash_points.ITSELF]
+            itself = [] if self._case.point in FORBIDDEN else [crash_points.ITSELF]
             return [*pids.values(), *itself]
         names = self._case.victim.split("+")
         return [crash_points.ITSELF if name == ITSELF else pids[name] for name in names]

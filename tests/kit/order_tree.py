@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -30,6 +31,8 @@ from domain.intents import SizedIntent, StrategyType
 from launch.build import free_port
 from launch.processes import Process, end_session, processes
 from messages.codec import to_plain
+from persistence.database import open_engine
+from persistence.lease import LeaseStore
 from tests.kit.crashing_actors import IN_PLACE_OF
 from tests.kit.default_system import API_KEY, ROOT, wait_for
 from tests.kit.order_driver import INBOX, UNDERLYING
@@ -257,9 +260,10 @@ class OrderTree:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, values)]
 
-    def propose(self, number: int, strategy: StrategyType, lots: int) -> str:
+    def propose(self, number: int, strategy: StrategyType, lots: int, fencing_number: int) -> str:
         """Asks for a structure at prices of this moment; its strategy id."""
         intent = self.intent(number, strategy, lots)
+        intent = replace(intent, fencing_number=fencing_number)
         self._put(f"{number}-open", {"intent": to_plain(intent)})
         return intent.strategy_id
 
@@ -268,6 +272,13 @@ class OrderTree:
         key = f"{strategy_id}:close:matrix"
         words = {"strategy_id": strategy_id, "reason": "manual", "key": key, "by": "matrix"}
         self._put(f"{number}-shut", {"close": words})
+
+    def take_lease_away(self, from_number: int) -> None:
+        """Another instance holds the control lease, under the number after that one."""
+        store = LeaseStore(open_engine(f"sqlite:///{self.data_dir / 'tomic.db'}"))
+        store.take("this machine", 0, 1.0)
+        lease = store.take("the other machine", time.time_ns(), 3600.0)
+        assert (lease.owner, lease.fencing_number) == ("the other machine", from_number + 1)
 
     def pause(self, number: int) -> None:
         """A person stops trading: the kill switch."""
