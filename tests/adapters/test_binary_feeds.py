@@ -1,62 +1,39 @@
-"""The native feed streams against the stand-in servers, which the official clients judge."""
+"""The native feed streams against the stand-in servers, which the official clients judge: what is
+the same for every broker."""
 
-import json
-import random
-import select
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapters import feed_socket
-from adapters.dhan.stream import DhanDialect, dhan_stream
-from adapters.kite.stream import KiteDialect, kite_stream
-from adapters.smartapi.stream import SmartApiDialect, smartapi_stream
-from domain.instruments import InstrumentIndex, Kind, Listing
-from tests.kit.feed_servers import dhan_feed, kite_feed, smartapi_feed
+from adapters.kite.stream import kite_stream
+from domain.instruments import InstrumentIndex
 from tests.kit.feed_servers.dhan_feed import DhanFeed
 from tests.kit.feed_servers.kite_feed import KiteFeed
-from tests.kit.feed_servers.quotes import OPENED_S, random_quote
 from tests.kit.feed_servers.smartapi_feed import SmartApiFeed
+from tests.kit.native_feeds import (
+    CASES,
+    DEPTH,
+    LTP,
+    NOW_NS,
+    QUOTE,
+    has,
+    make_listings,
+    pump,
+    quotes_of,
+    rows,
+    subscribed,
+    take_until,
+)
 
-NOW_NS = (OPENED_S + 22_500) * 1_000_000_000  # when the last of the quotes was made
-LTP, QUOTE, DEPTH = 1, 2, 3
-WITHIN_S = 10
-
-
-@dataclass(frozen=True)
-class Case:
-    server: type
-    open: Callable[..., Any]
-    dialect: type
-    key: str
-    wrong_key: str
-    segments: dict[str, int]
-
-
-CASES = {
-    "kite": Case(
-        KiteFeed, kite_stream, KiteDialect,
-        f"{kite_feed.API_KEY}:{kite_feed.ACCESS_TOKEN}", f"{kite_feed.API_KEY}:yesterdays",
-        {"NSE": 1, "NFO": 2, "CDS": 3},
-    ),
-    "smartapi": Case(
-        SmartApiFeed, smartapi_stream, SmartApiDialect,
-        ":".join((smartapi_feed.API_KEY, smartapi_feed.CLIENT,
-                  smartapi_feed.FEED_TOKEN, smartapi_feed.JWT)),
-        f"{smartapi_feed.API_KEY}:{smartapi_feed.CLIENT}:yesterdays:{smartapi_feed.JWT}",
-        {"NSE": 1, "NFO": 2, "CDS": 13},
-    ),
-    "dhan": Case(
-        DhanFeed, dhan_stream, DhanDialect,
-        f"{dhan_feed.CLIENT_ID}:{dhan_feed.TOKEN}", f"{dhan_feed.CLIENT_ID}:yesterdays",
-        {"NSE": 1, "NFO": 2, "CDS": 3},
-    ),
-}  # fmt: skip
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(params=CASES)
@@ -86,70 +63,6 @@ def start(case, server):
     yield start_one
     for stream in made:
         stream.close()
-
-
-def make_listings(case, count, exchange="NFO"):
-    """Listings 11, 12, ... whose tokens are the broker's own for 1001, 1002, ..."""
-    segment = case.segments[exchange]
-    return [
-        Listing(
-            10 + number, exchange, f"S{number}", f"S{number}", Kind.EQUITY, 1, Decimal("0.05"), 0,
-            token=str((1000 + number) << 8 | segment if case.server is KiteFeed else 1000 + number),
-        )
-        for number in range(1, count + 1)
-    ]  # fmt: skip
-
-
-def quotes_of(case, listings):
-    """One each, just traded: by that a shifted clock is seen."""
-    source = random.Random(7)
-    return [
-        replace(
-            random_quote(source, case.segments[listing.exchange], int(listing.token)),
-            last_trade_s=NOW_NS // 1_000_000_000 - source.randrange(50),
-        )
-        for listing in listings
-    ]
-
-
-def take_until(stream, done):
-    """(batches, events) collected until `done(batches, events)`; fails after 10 s."""
-    batches, events, deadline = [], [], time.monotonic() + WITHIN_S
-    while not done(batches, events):
-        assert time.monotonic() < deadline, f"only {batches} {events} came"
-        select.select([stream.descriptor], [], [], 0.05)
-        ticks, news = stream.take()
-        batches += [ticks] if len(ticks) else []
-        events += news
-    return batches, events
-
-
-def has(kind):
-    return lambda _, events: kind in [name for name, _ in events]
-
-
-def rows(count):
-    return lambda batches, _: sum(map(len, batches)) >= count
-
-
-def pump(stream, server, until):
-    """The stream's actor goes on until the server has seen something."""
-    deadline = time.monotonic() + WITHIN_S
-    while not until():
-        assert time.monotonic() < deadline, server.requests[-3:]
-        select.select([stream.descriptor], [], [], 0.02)
-        stream.take()
-
-
-def subscribed(stream, server, listings, mode):
-    """A stream that carries these listings."""
-    take_until(stream, has("authenticated"))
-    stream.subscribe(listings, [mode] * len(listings))
-    pump(
-        stream, server,
-        lambda: len(server.connections[-1].subscriptions) == len(listings) and stream.settled,
-    )  # fmt: skip
-    return stream
 
 
 def test_a_key_that_fits_opens_and_authenticates(start):
@@ -310,119 +223,65 @@ def test_a_batch_holds_no_more_than_4096_and_the_rest_is_readable_at_once(start,
     assert stream.counters.refused == {}
 
 
-# -- each in its own words --
-
-
-def requests_of(dialect, case, count, mode, *, subscribes):
-    wanted = [(listing, mode) for listing in make_listings(case, count)]
-    return [json.loads(text) for text in dialect("").requests(wanted, subscribes=subscribes)]
-
-
-def test_dhan_is_asked_for_a_hundred_at_a_time_in_full_or_as_a_quote():
-    texts = requests_of(DhanDialect, CASES["dhan"], 201, DEPTH, subscribes=True)
-    assert [row["InstrumentCount"] for row in texts] == [100, 100, 1]
-    assert {row["RequestCode"] for row in texts} == {21}
-    assert texts[2]["InstrumentList"] == [{"ExchangeSegment": "NSE_FNO", "SecurityId": "1201"}]
-    (text,) = requests_of(DhanDialect, CASES["dhan"], 1, LTP, subscribes=False)
-    assert text["RequestCode"] == 18
-
-
-def test_kites_mode_is_set_after_each_subscription():
-    texts = requests_of(KiteDialect, CASES["kite"], 501, DEPTH, subscribes=True)
-    assert [text["a"] for text in texts] == ["subscribe", "mode", "subscribe", "mode"]
-    assert texts[3]["v"] == ["full", [1501 << 8 | 2]]
-
-
-def test_smartapi_is_asked_by_mode_with_each_exchanges_tokens_together():
-    case = CASES["smartapi"]
-    wanted = [(row, LTP) for row in (*make_listings(case, 2), *make_listings(case, 1, "NSE"))]
-    (text,) = SmartApiDialect("").requests(wanted, subscribes=True)
-    params = json.loads(text)["params"]
-    assert params == {
-        "mode": 1,
-        "tokenList": [{"exchangeType": 2, "tokens": ["1001", "1002"]},
-                      {"exchangeType": 1, "tokens": ["1001"]}],
-    }  # fmt: skip
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(server's context, file that a client trusts) for loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - DAY, now + DAY)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context, file
 
 
 @pytest.fixture
-def alone():
-    """A server and a stream of one broker, by its name."""
-    made = []
-
-    def start_one(name, **server_options):
-        case = CASES[name]
-        server = case.server(**server_options).__enter__()
-        stream = case.open(server.url, case.key, InstrumentIndex(()), clock=lambda: NOW_NS)
+def secure(case, certificate, monkeypatch):
+    """A server that speaks TLS, and a stream on it that trusts it."""
+    context, file = certificate
+    monkeypatch.setenv("WEBSOCKET_CLIENT_CA_BUNDLE", str(file))
+    listings = make_listings(case, 1000)
+    with case.server(tls=context) as server:
+        stream = case.open(server.url, case.key, InstrumentIndex(listings), clock=lambda: NOW_NS)
         stream.open()
-        made.append((server, stream))
-        take_until(stream, has("authenticated"))
-        return case, server, stream
-
-    yield start_one
-    for server, stream in made:
+        yield server, stream, listings
         stream.close()
-        server.__exit__()
 
 
-@pytest.mark.parametrize(("reason", "kind"), [
-    (800, "closed"), (804, "refused"), (805, "refused"), (806, "refused"), (807, "refused"),
-    (811, "refused"), (999, "closed"),
-])  # fmt: skip
-def test_dhans_reason_says_whether_to_come_back_soon(alone, reason, kind):
-    _, server, stream = alone("dhan")
-    server.expel(reason)
-    _, events = take_until(stream, has(kind))
-    assert (kind, events[0][1].split()[0]) == (events[0][0], str(reason))
+def test_under_tls_nothing_stays_behind_in_a_buffer_that_no_poll_shows(case, secure):
+    server, stream, listings = secure
+    subscribed(stream, server, listings, DEPTH)
+    quotes = quotes_of(case, listings)
+    for _ in range(9):
+        server.send(*quotes)
+    batches, _ = take_until(stream, rows(9_000))
+    assert sum(map(len, batches)) == 9_000
+    server.drop()
+    take_until(stream, has("closed"))
 
 
-def test_a_sixth_dhan_socket_costs_the_first_and_its_stream_says_why(alone):
-    case, server, stream = alone("dhan")
-    others = [case.open(server.url, case.key, stream.index, clock=lambda: NOW_NS) for _ in range(5)]
-    for other in others:
-        other.open()
-    _, events = take_until(stream, has("refused"))
-    assert events[0] == ("refused", "805 too many connections or requests")
-    for other in others:
-        other.close()
-
-
-def test_dhans_requests_keep_its_pace_of_ten_a_second(alone):
-    case, server, stream = alone("dhan")
-    listings = make_listings(case, 300)
-    started = time.monotonic()
-    stream.subscribe(listings, [QUOTE] * 300)
-    pump(stream, server, lambda: len(server.connections[0].subscriptions) == 300)
-    assert len(server.requests) == 3
-    assert time.monotonic() - started > 0.19
-
-
-def test_dhans_pings_are_answered(alone):
-    _, server, stream = alone("dhan", beat_every_s=0.02)
-    opened = server.connections[0].beat_at
-    pump(stream, server, lambda: server.connections[0].heard_at > opened + 0.05)
-
-
-def test_smartapi_is_told_ping_and_its_pong_is_no_event(alone, monkeypatch):
-    monkeypatch.setattr(SmartApiDialect, "heartbeat_s", 0.05)
-    monkeypatch.setattr(feed_socket, "LOOK_EVERY_S", 0.02)
-    _, server, stream = alone("smartapi")
-    stream.subscribe([], [])
-    pump(stream, server, lambda: server.requests.count(b"ping") >= 2)
-    server.say("pong")
-    server.say({"correlationID": "tomic", "errorCode": "E1002", "errorMessage": "Too many"})
-    _, events = take_until(stream, has("failed"))
-    assert events == [("failed", "E1002 Too many")]
-
-
-def test_kites_errors_and_messages_are_told_and_orders_are_not(alone):
-    _, server, stream = alone("kite")
-    server.say({"type": "order", "data": {"status": "COMPLETE"}})
-    server.say("no json")
-    server.say({"type": "message", "data": "maintenance at 18:00"})
-    server.say({"type": "error", "data": "too many tokens"})
-    _, events = take_until(stream, has("failed"))
-    assert events == [("message", "maintenance at 18:00"), ("failed", "too many tokens")]
+def test_a_server_whose_certificate_nobody_signed_is_not_spoken_to(secure, monkeypatch):
+    server, stream, _ = secure
+    take_until(stream, has("authenticated"))
+    monkeypatch.delenv("WEBSOCKET_CLIENT_CA_BUNDLE")
+    other = kite_stream(server.url, CASES["kite"].key, stream.index, clock=lambda: NOW_NS)
+    other.open()
+    _, events = take_until(other, has("closed"))
+    other.close()
+    assert "CERTIFICATE_VERIFY_FAILED" in events[-1][1]
 
 
 @pytest.mark.parametrize("case", ["dhan"], indirect=True)

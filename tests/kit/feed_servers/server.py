@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -168,7 +169,9 @@ class FeedServer:
 
     BEAT_EVERY_S = 2.5
 
-    def __init__(self, *, beat_every_s: float | None = None) -> None:
+    def __init__(
+        self, *, beat_every_s: float | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.connections: list[Connection] = []  # all that were let in, in order
         self.requests: list[Any] = []  # all that any of them asked, in order
         self.refusals: list[str] = []  # why handshakes were refused
@@ -180,7 +183,8 @@ class FeedServer:
         self._numbers = count(1)
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server((LOOPBACK, 0))
-        self.url = f"ws://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"{'wss' if tls else 'ws'}://{LOOPBACK}:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._run, name="feed-server", daemon=True)
 
     def __enter__(self) -> Any:
@@ -342,7 +346,7 @@ class FeedServer:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(
             self._loop.create_server(
-                lambda: Connection(self, next(self._numbers)), sock=self._listener
+                lambda: Connection(self, next(self._numbers)), sock=self._listener, ssl=self._tls
             )
         )
         beating = self._loop.create_task(self._beat())
