@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 2.0  # a peer that takes nothing for so long is gone
 BATCH_TICKS_MAX = 4_096
 BATCH_NS_MAX = 2_000_000
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 18  # more than a TLS record: none is left in the library, where no poll sees it
 LOOK_EVERY_S = 1.0
 REFUSED_STATUS = (401, 403, 429)
 
@@ -218,14 +218,12 @@ class FeedSocket:
     def _read(self) -> list[Event]:
         """Fills the batch from the socket; the events that came beside it."""
         events: list[Event] = []
-        is_drained = False
         until_ns = time.monotonic_ns() + BATCH_NS_MAX
         count = sum(self._dialect.packets_in(message) for _, message in self._unread)
         while count < BATCH_TICKS_MAX and self._connection:
             try:
                 data = self._connection.sock.recv(READ_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
-                is_drained = True
                 break
             if not data:
                 return [*events, ("closed", "closed by the server")]
@@ -238,8 +236,6 @@ class FeedSocket:
                 events += self._hear(opcode, payload)
             if time.monotonic_ns() >= until_ns:
                 break
-        if not is_drained:
-            os.eventfd_write(self._wake, 1)  # TLS may hold bytes that no poll shows
         if time.monotonic() - self._heard_s > self._dialect.silence_s:
             events.append(("closed", f"nothing came for {self._dialect.silence_s:.0f} s"))
         return events

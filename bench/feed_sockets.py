@@ -10,12 +10,9 @@ connection; and picows where it is installed. Figures are medians of five.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import importlib.util
-import json
 import multiprocessing
-import platform
 import socket
 import statistics
 import sys
@@ -31,7 +28,7 @@ from websockets.server import ServerProtocol
 
 from adapters.feed_socket import READ_BYTES
 from adapters.frame_reader import FrameReader
-from bench.kit import table
+from bench.kit import machine, options, table, tell
 from tests.kit.feed_servers.server import frame
 
 RUNS = 5
@@ -113,9 +110,8 @@ def measure(read: Callable[[str, int], None], size: int, messages: int) -> tuple
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--messages", type=int, default=200_000)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     readers = {"websocket-client": by_library, "our walk": by_walk}
     if importlib.util.find_spec("picows"):
@@ -132,10 +128,7 @@ def main() -> None:
             figures.append({"bytes": size, "reader": name, "messages_s": messages / wall_s,
                             "processor_us": each_us})  # fmt: skip
     table(f"Reading WebSocket messages, medians of {RUNS}", rows)
-    if arguments.json:
-        report = {"machine": platform.platform(), "python": platform.python_version(),
-                  "figures": figures}  # fmt: skip
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    tell({"readers": figures}, machine("websocket-client", "websockets"), arguments.json)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,8 @@ of the other sockets that did not arrive.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import multiprocessing
-import platform
 import select
 import shutil
 import statistics
@@ -38,7 +35,7 @@ import numpy as np
 from actors.actor import Actor, handler_name
 from actors.feeds.feed import Feed
 from actors.feeds.shard import Shard
-from bench.kit import table
+from bench.kit import machine, options, table, tell
 from domain.brokers import BrokerEndpoint
 from domain.instruments import Kind, Listing
 from domain.supervision.topology import Node
@@ -224,9 +221,8 @@ def missing(batches: list[np.ndarray]) -> int:
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     runs = [place() | move() for _ in range(arguments.runs)]
     median = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
@@ -242,10 +238,8 @@ def main() -> None:
     rows += [(text, f"{median[name]:.3g}", f"{worst[name]:.3g}", goal)
              for name, (text, goal) in words.items()]  # fmt: skip
     table(f"Shards, medians of {arguments.runs}", rows)
-    if arguments.json:
-        report = {"machine": platform.platform(), "python": platform.python_version(),
-                  "median": median, "worst": worst, "runs": runs}  # fmt: skip
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    figures = {"median": median, "worst": worst, "runs": runs}
+    tell(figures, machine("numpy", "websocket-client"), arguments.json)
 
 
 if __name__ == "__main__":

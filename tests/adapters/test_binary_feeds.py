@@ -212,7 +212,20 @@ def test_a_stream_can_be_closed_at_any_time_and_twice(start, server):
     other.subscribe([], [])
 
 
-def test_a_batch_holds_no_more_than_4096_and_the_rest_is_readable_at_once(start, case, server):
+def test_what_a_batch_had_no_room_for_is_readable_though_the_socket_is_empty(
+    start, case, server, monkeypatch
+):
+    monkeypatch.setattr(feed_socket, "LOOK_EVERY_S", 60)  # nothing else wakes it
+    monkeypatch.setattr(feed_socket, "BATCH_TICKS_MAX", 10)
+    listings = make_listings(case, 50)
+    stream = subscribed(start(listings), server, listings, QUOTE)
+    for _ in range(4):  # a message with many packets is not divided
+        server.send(*quotes_of(case, listings))
+    batches, _ = take_until(stream, rows(200))
+    assert len(batches) >= 4
+
+
+def test_a_batch_holds_no_more_than_4096(start, case, server):
     listings = make_listings(case, 1000)
     stream = subscribed(start(listings), server, listings, QUOTE)
     quotes = quotes_of(case, listings)

@@ -86,7 +86,8 @@ def take_until(stream, done):
     batches, events, deadline = [], [], time.monotonic() + WITHIN_S
     while not done(batches, events):
         assert time.monotonic() < deadline, f"only {batches} {events} came"
-        select.select([stream.descriptor], [], [], 0.05)
+        if not select.select([stream.descriptor], [], [], 0.05)[0]:
+            continue
         ticks, news = stream.take()
         batches += [ticks] if len(ticks) else []
         events += news
@@ -106,8 +107,8 @@ def pump(stream, server, until):
     deadline = time.monotonic() + WITHIN_S
     while not until():
         assert time.monotonic() < deadline, server.requests[-3:]
-        select.select([stream.descriptor], [], [], 0.02)
-        stream.take()
+        if select.select([stream.descriptor], [], [], 0.02)[0]:
+            stream.take()
 
 
 def subscribed(stream, server, listings, mode):
