@@ -33,7 +33,7 @@ LOOK_EVERY_S = 0.05
 JUDGE_EVERY_S = 0.2  # three reads of the broker, which takes 50 a second
 # A book that cannot be read for a minute, and 30 s of grace for what nobody knows after it.
 ENDS_WITHIN_S = 120.0
-AGREE_WITHIN_S = 20.0
+AGREE_WITHIN_S = 45.0  # mail that was dropped on its way comes again after 20 s
 GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a missing stop
 WHOLE_WITHIN_S = 30.0
 FORBIDDEN = (LATCHED, FENCED)
