@@ -12,8 +12,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from actors.runtime import Runtime
+from adapters.catalogue import open_replay_market
 from domain.clock import NS_PER_S
-from domain.errors import ConfigurationFault
+from domain.errors import BrokerFailure, ConfigurationFault
 from domain.journal.report import ReportBuilder, page
 from persistence.database import open_engine
 from persistence.journal import JournalStore
@@ -24,7 +25,7 @@ ASK_WITHIN_S = 5.0
 def collect(runtime: Runtime) -> dict[str, Any]:
     """What stands in no fact: ticks, bars, what was derived, step times. Asked before the drain."""
     status = _get(runtime, "/tomic/status")
-    bridge, exchange = status.get("market_bridge", {}), status.get("sandbox_exchange", {})
+    bridge, exchange = status.get("market_bridge", {}), _exchange(runtime)
     stepper = _part(runtime, "stepper")
     book = _part(runtime, "position_book")
     return {
@@ -63,6 +64,17 @@ def write(runtime: Runtime, seen: Mapping[str, Any]) -> dict[str, Any]:
                 f"--report: {runtime.replay.report} cannot be written: {failure.strerror}"
             ) from None
     return report
+
+
+def _exchange(runtime: Runtime) -> dict[str, Any]:
+    """From the exchange itself: a short recording ends before its first report."""
+    market = open_replay_market(runtime.control_port)
+    try:
+        return market.status()
+    except BrokerFailure:
+        return {}  # the report leaves out what could not be asked
+    finally:
+        market.close()
 
 
 def _get(runtime: Runtime, path: str) -> dict[str, Any]:
