@@ -153,7 +153,7 @@ def _raised(fact: Fact) -> str:
 def _scanned(fact: Fact) -> str | None:
     if fact["dry"] or not fact["notes"]:
         return None
-    who = fact["source"].removesuffix("_agent")
+    who = fact["source"].removesuffix("_agent").replace("_", " ")
     return f"{who}: " + "; ".join(note["text"] for note in fact["notes"][:NOTES_SHOWN])
 
 

@@ -81,6 +81,8 @@ def test_the_sniper_says_what_it_buys_and_what_it_waits_for() -> None:
 
 def test_a_dry_scan_is_no_line() -> None:
     assert decision_line("ScanCompleted", scan("A") | {"dry": True}) is None
+    engine = scan("A") | {"source": "strategy_engine"}
+    assert decision_line("ScanCompleted", engine) == "strategy engine: NIFTY: a"
 
 
 def test_what_is_no_decision_has_no_line() -> None:
