@@ -252,6 +252,7 @@ def run_drill(arguments: argparse.Namespace) -> int:
     topology = load_topology(path, variables)
     places = read_endpoints(topology, settings, variables, execution_broker_of(topology))
     drill.check_sandbox(settings, (*places.brokers, *places.feeds))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends its system, as by Ctrl-C
     findings = drill.drill(path, load_topology(path, {}).brokers, say)
     Console().print(drill.card(findings))
     for row in findings:

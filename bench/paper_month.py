@@ -134,11 +134,20 @@ def broken_rules(data_dir: Path, session: TradingSession) -> list[str]:
     return broken
 
 
+def one_or_more(text: str) -> int:
+    """A count of the command line."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=int, default=21, help="in all, dealt to the scenarios")
+    parser.add_argument(
+        "--sessions", type=one_or_more, default=21, help="in all, dealt to the scenarios"
+    )
     parser.add_argument("--scenario", nargs="+", default=sorted(SCENARIOS), choices=SCENARIOS)
-    parser.add_argument("--minutes", type=int, default=375)
+    parser.add_argument("--minutes", type=one_or_more, default=375)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -11,19 +11,22 @@ def parse(words: list[str]) -> argparse.Namespace:
         prog="system.py", description="TOMIC: a crash-proof, multi-broker options trading runtime."
     )
     add = parser.add_argument
+    task = parser.add_mutually_exclusive_group().add_argument  # one at a time
     add("--topology", nargs="?", const="topology.yaml", default="topology.yaml", metavar="FILE",
         help="the supervisor tree (default: topology.yaml)")  # fmt: skip
-    add("--check", action="store_true", help="check the topology, print the tree, start nothing")
-    add("--config", action="store_true", help="list every setting with its value and origin")
-    add("--calendar", nargs="?", const="today", metavar="DAY",
+    task("--check", action="store_true", help="check the topology, print the tree, start nothing")
+    task("--config", action="store_true", help="list every setting with its value and origin")
+    task("--calendar", nargs="?", const="today", metavar="DAY",
         help="what each exchange trades in the week from DAY (YYYY-MM-DD) or today on")  # fmt: skip
-    add("--stop", action="store_true", help="stop the running system as Ctrl-C does")
-    add("--verify-journal", action="store_true",
+    task("--stop", action="store_true", help="stop the running system as Ctrl-C does")
+    task("--verify-journal", action="store_true",
         help="prove that the journal is what was written, start nothing")  # fmt: skip
-    add("--drill", action="store_true",
+    task("--drill", action="store_true",
         help="the monthly drill, on a sandbox of its own: break it, measure, report")  # fmt: skip
-    add("--migrate", action="store_true", help="bring the databases to this version, start nothing")
-    add("--replay", metavar="FILE", help="trade a recorded session and end with a report")
+    task(
+        "--migrate", action="store_true", help="bring the databases to this version, start nothing"
+    )
+    task("--replay", metavar="FILE", help="trade a recorded session and end with a report")
     add("--history", metavar="DIR", help="candles of the days before the recorded session")
     add("--speed", type=float, default=0.0, metavar="N",
         help="market seconds a second; 0 does not wait (default: 0)")  # fmt: skip

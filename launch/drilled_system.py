@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from actors.hosting.process import end_with_parent
 from adapters.catalogue import open_broker
 from adapters.sandbox.control import SandboxControl
 from domain.brokers import BrokerEndpoint
@@ -81,7 +82,7 @@ class DrilledSystem:
         with (self._folder / "output").open("wb") as file:
             self._process = subprocess.Popen(
                 self._command(), stdout=file, stderr=subprocess.STDOUT, env=self._environment,
-                cwd=ROOT, start_new_session=True,
+                cwd=ROOT, start_new_session=True, preexec_fn=end_with_parent,
             )  # fmt: skip
 
         process = self._process

@@ -29,7 +29,7 @@ from adapters.sandbox.control import SandboxControl
 from domain.instruments import Kind
 from domain.intents import SizedIntent, StrategyType
 from launch.build import free_port
-from launch.processes import Process, end_session, processes
+from launch.processes import Process, end_session
 from messages.codec import to_plain
 from persistence.database import open_engine
 from persistence.lease import LeaseStore
@@ -37,6 +37,7 @@ from tests.kit.crashing_actors import IN_PLACE_OF
 from tests.kit.default_system import API_KEY, ROOT, wait_for
 from tests.kit.order_driver import INBOX, UNDERLYING
 from tests.kit.risk_makers import a_resolved_leg, a_signal, a_structure, an_intent
+from tests.kit.running_tree import members_of, session_of
 
 BROKER = "alpha"
 READY_WITHIN_S = 60.0
@@ -186,15 +187,11 @@ class OrderTree:
 
     def session(self) -> int:
         """The runtime's session; 0 before there is one."""
-        path = self.data_dir / "run" / "session"
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int(json.loads(path.read_text())["session"])
-        return 0
+        return session_of(self.data_dir)
 
     def members(self) -> list[Process]:
         """Living processes below the launcher."""
-        session = self.session()
-        return [row for row in processes() if session and row.session == session and not row.zombie]
+        return members_of(self.data_dir)
 
     def pids(self) -> dict[str, int]:
         """Processes by name (its first 15 letters), with admin, logger and launcher."""

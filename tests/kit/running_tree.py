@@ -53,6 +53,20 @@ def wait_for(fact: Callable[[], object], what: str = "", within_s: float = PATIE
     raise AssertionError(f"never came true: {what or fact}")
 
 
+def session_of(data_dir: Path) -> int:
+    """The session of the runtime on that folder; 0 before there is one."""
+    path = data_dir / "run" / "session"
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(json.loads(path.read_text())["session"])
+    return 0
+
+
+def members_of(data_dir: Path) -> list[Process]:
+    """Living processes below the launcher of the runtime on that folder."""
+    session = session_of(data_dir)
+    return [row for row in processes() if session and row.session == session and not row.zombie]
+
+
 class RunningTree:
     """One launcher and all below it."""
 
@@ -91,15 +105,11 @@ class RunningTree:
 
     def session(self) -> int:
         """The runtime's session; 0 before there is one."""
-        path = self.data_dir / "run" / "session"
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int(json.loads(path.read_text())["session"])
-        return 0
+        return session_of(self.data_dir)
 
     def members(self) -> list[Process]:
         """Living processes below the launcher."""
-        session = self.session()
-        return [row for row in processes() if row.session == session and session and not row.zombie]
+        return members_of(self.data_dir)
 
     def pid(self, name: str) -> int:
         """Process of a node; 0 when it is not running."""

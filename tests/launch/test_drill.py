@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -17,6 +22,7 @@ from launch.build import ROOT
 from launch.drill import Drill, Finding, card
 from launch.drilled_system import DrilledSystem, NeverCame, drilled_system
 from launch.topology_file import load_topology
+from tests.kit.default_system import wait_for
 
 TOPOLOGY = ROOT / "topology.yaml"
 
@@ -178,3 +184,25 @@ def test_a_real_system_starts_is_drilled_and_is_gone() -> None:
     assert before == []
     assert [line.endswith("is at the broker and unknown here") for line in after] == [True]
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_drill_takes_no_second_task(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        system.main(["--drill", "--replay", "session.csv"])
+    assert "--replay: not allowed with argument --drill" in capsys.readouterr().err
+
+
+def test_a_drill_that_is_asked_to_end_takes_its_system_along(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
+    command = [sys.executable, str(ROOT / "system.py"), "--drill"]
+    with (tmp_path / "output").open("w") as output:
+        drill = subprocess.Popen(
+            [*command, "--env-file", str(tmp_path / "env")],
+            env=environment | {"TMPDIR": str(tmp_path)}, cwd=ROOT, stdout=output, stderr=output,
+        )  # fmt: skip
+    wait_for(lambda: list(tmp_path.glob("tomic-drill-*/var/run/session")), "the system is up")
+    drill.send_signal(signal.SIGTERM)
+    drill.wait(30)
+    assert list(tmp_path.glob("tomic-drill-*")) == []
+    assert [row for row in psutil.process_iter(["cmdline"])
+            if str(tmp_path) in " ".join(row.info["cmdline"] or ())] == []  # fmt: skip

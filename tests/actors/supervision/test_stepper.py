@@ -14,6 +14,7 @@ from actors.supervision.directory import Directory
 from actors.supervision.stepper import Stepper
 from adapters.tick_bus import Batch
 from domain.prices import TICK_DTYPE
+from messages.lifecycle import HealthReported
 from tests.kit.probe_actors import Noted, Poke
 from tests.kit.recording_context import make_runtime
 from tests.kit.simulated_tree import SimulatedTree
@@ -60,9 +61,23 @@ class Source(Actor):
 
     def _publish(self) -> None:
         self._count += 1
+        self.context.report({"beats": self._count})
         columns = np.zeros(1, TICK_DTYPE)
         self.context.publish(f"ticks.{self.context.name}", columns, {})
         self.context.announce(Noted(text=f"{self.context.name}:{self._count}"))
+
+
+class Board(Actor):
+    """The status board's place: the newest report of each."""
+
+    STEPPED = False
+
+    def start(self) -> None:
+        self.newest: dict[str, int] = {}
+
+    def on_health_reported(self, message: HealthReported) -> None:
+        if "beats" in message.body:
+            self.newest[message.name] = message.body["beats"]
 
 
 class Listener(Actor):
@@ -101,9 +116,10 @@ def replayed(simulate: Simulate, folder: Path, seed: int, instance: str = "") ->
     classes = {
         "directory": Directory, "stepper": TestStepper, f"left{instance}": Listener,
         f"right{instance}": Listener, "first": Source, "second": Source,
+        "status_board": Board,
     }  # fmt: skip
     tree = simulate(runtime, classes, seed)
-    tree.start("directory", "stepper", "left", "right", "first", "second")
+    tree.start("directory", "stepper", "status_board", "left", "right", "first", "second")
     return tree
 
 
@@ -153,6 +169,15 @@ def test_the_last_row_stands_as_long_as_every_other(tmp_path: Path, simulate: Si
     last = {text: at for text, at in tree.actor("left").lines if text.startswith("first:")}
     assert last["first:12"] == 6000
     assert "first:13" not in last
+
+
+def test_the_replay_ends_when_the_newest_report_of_each_is_taken_note_of(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = replayed(simulate, tmp_path, 7)
+    tree.run_until(lambda: has_ended(tree))
+    # All within far less than the second in which only one report goes out.
+    assert tree.actor("status_board").newest == {"first": 12, "second": 12}
 
 
 def test_those_who_share_a_broker_take_turns_and_hear_the_same(

@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import count
@@ -161,7 +162,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
 
 
-class FeedServer:
+class FeedServer(ABC):
     """Serves from `with` to its end. Everything public may be called from any thread.
 
     A broker overrides `admit`, `understand`, `pack`, and `beat` where it has heartbeats.
@@ -198,17 +199,17 @@ class FeedServer:
 
     # -- what a broker says --
 
+    @abstractmethod
     def admit(self, query: dict[str, str], headers: Any) -> Any:
         """The user of a handshake; raises Refusal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def understand(self, connection: Connection, message: bytes) -> None:
         """Carries out one request of a client."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pack(self, connection: Connection, quotes: Sequence[Quote]) -> list[bytes]:
         """The binary messages in which these quotes go to this client, as it subscribed them."""
-        raise NotImplementedError
 
     def beat(self, connection: Connection) -> None:
         """Sends what keeps this connection alive."""
