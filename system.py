@@ -29,6 +29,7 @@ from loguru import logger
 from rich.console import Console
 from rich.table import Column, Table
 
+from actors.hosting import process
 from actors.hosting.shared import Shared
 from actors.hosting.wire import Configure
 from domain.clock import exchange_time
@@ -114,10 +115,29 @@ def _within(limit_s: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def tie_admin(shared: Shared) -> None:
+    """Before every start of the runtime: of a launcher that is killed nothing is left. A root that
+    lives drains the tree first; with none, the admin's whole session ends."""
+    from thespian.system.multiprocCommon import MultiProcAdmin
+    from thespian.system.systemAdmin import ThespianAdmin
+
+    def root_lives() -> bool:
+        return process.child_lives(shared.board.get(shared.root, "pid"))
+
+    def run(admin: MultiProcAdmin) -> Any:
+        while os.getppid() == os.getsid(0):  # who forked it ends at once
+            os.sched_yield()
+        process.end_group_with(shared.launcher_pid, root_lives)
+        return ThespianAdmin.run(admin)
+
+    MultiProcAdmin.run = run
+
+
 def start_tree(shared: Shared, lock: Lock) -> Tree:
     """Admin, logger and root; the root forks the rest. Raises LaunchFailed."""
     data_dir, root = shared.runtime.data_dir, shared.root
     secure_transport(data_dir / "log" / "thespian.log")
+    tie_admin(shared)
     from thespian.actors import ActorSystem, ActorSystemException
 
     from actors.host import Host, share
@@ -274,14 +294,15 @@ def start(arguments: argparse.Namespace, data_dir: Path) -> int:
     """Under the lock: sweep, join the parts, run."""
     with contextlib.closing(Lock(data_dir)) as lock:
         lock.sweep()
-        built = build_runtime(arguments, data_dir)
+        run_dir = lock.make_run_dir()
         try:
+            built = build_runtime(arguments, data_dir, run_dir)
             if not arguments.migrate:
                 return run(built, lock)
             say(f"databases in {data_dir} are of this version")
             return 0
         finally:
-            shutil.rmtree(built.runtime.run_dir, ignore_errors=True)
+            shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def main(words: list[str]) -> int:

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,12 +46,11 @@ class Built:
     notes: tuple[str, ...] = ()
 
 
-def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
+def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) -> Built:
     """Everything the tree needs, checked before the first fork; `data_dir` is `data_folder`'s,
-    locked.
+    locked, `run_dir` a private folder of this life.
 
-    Raises ConfigurationFault or TopologyFaults; makes a private run folder, which the launcher
-    removes.
+    Raises ConfigurationFault or TopologyFaults.
     """
     env_file = Path(arguments.env_file)
     variables = env.read_environment(env_file)
@@ -90,7 +88,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path) -> Built:
             feed_sequence=places.feed_sequence,
             calendars=read_calendars(ROOT / "calendars"),
             data_dir=data_dir,
-            run_dir=Path(tempfile.mkdtemp(prefix="tomic-")),
+            run_dir=run_dir,
             database_url=urls["main"],
             journal_url=urls["journal"],
             market_url=urls["market"],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 from launch import processes
@@ -39,8 +41,17 @@ class Lock:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
+    def make_run_dir(self) -> Path:
+        """A private folder for the sockets of this life, noted before it is made: a start that is
+        killed leaves none that nobody knows of. Its path is short, as sockets want it."""
+        run_dir = Path(tempfile.gettempdir()) / f"tomic-{secrets.token_hex(4)}"
+        self.note_session(0, 0, run_dir)
+        run_dir.mkdir(mode=0o700)
+        return run_dir
+
     def note_session(self, session: int, port: int, run_dir: Path) -> None:
-        """Written before anything else runs in the session, for the next start to sweep by."""
+        """Written before anything else runs in the session, for the next start to sweep by;
+        session 0 while there is none."""
         note = {
             "session": session, "boot": processes.boot_id(), "admin_port": port, "run_dir":
             str(run_dir),
@@ -59,7 +70,9 @@ class Lock:
         self._session.unlink()
         if note["run_dir"]:
             shutil.rmtree(note["run_dir"], ignore_errors=True)
-        if note["boot"] != processes.boot_id() or not processes.is_abandoned(note["session"]):
+        if not note["session"] or note["boot"] != processes.boot_id():
+            return 0
+        if not processes.is_abandoned(note["session"]):
             return 0
         processes.end_session(note["session"])
         return int(note["session"])

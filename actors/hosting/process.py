@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -15,12 +16,42 @@ _libc = ctypes.CDLL(None, use_errno=True)
 CRASHED = 70  # exit status after an exception
 GAVE_UP = 71  # exit status of a supervisor whose restart intensity was exceeded
 _LAST_WORDS_BYTES_MAX = 2_000
+_NEEDED_LOOK_S = 0.5  # of the 4 s that a root takes to drain the tree
 
 
 def end_with_parent() -> None:
     """The kernel kills this process when its parent ends, so that a branch is gone with its
     supervisor."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_group_with(parent: int, is_needed: Callable[[], bool]) -> None:
+    """Once `parent` is gone, ends the whole process group as soon as it is not needed any more.
+
+    By a signal, for the loop of this process is not ours; a parent that ended before it was asked
+    for counts as gone.
+    """
+
+    def look(*_: object) -> None:
+        if not is_needed():
+            os.killpg(0, signal.SIGKILL)
+        signal.setitimer(signal.ITIMER_REAL, _NEEDED_LOOK_S)
+
+    signal.signal(signal.SIGUSR2, look)
+    signal.signal(signal.SIGALRM, look)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
+    if os.getppid() != parent:
+        look()
+
+
+def child_lives(pid: int) -> bool:
+    """Whether a child of this process runs still; False for 0 and for a process of another."""
+    if not pid:
+        return False
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 def adopt_orphans() -> None:

@@ -16,13 +16,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from launch.build import free_port
 from launch.processes import Process, end_session, processes
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = (str(ROOT / "system.py"),)
 PATIENCE_S = 30.0
 HEAD = """\
 brokers:
@@ -70,19 +71,23 @@ def members_of(data_dir: Path) -> list[Process]:
 class RunningTree:
     """One launcher and all below it."""
 
-    def __init__(self, folder: Path, branches: str, *words: str) -> None:
+    def __init__(
+        self, folder: Path, branches: str, *words: str, program: Sequence[str] = PROGRAM
+    ) -> None:
         self.folder = folder
         self.data_dir = folder / "var"
         self.topology = folder / "tree.yaml"
         self.topology.write_text(HEAD + textwrap.indent(textwrap.dedent(branches), " " * 4))
         (folder / "env").touch()
         self.output = folder / "output"
-        self.launcher = self.launch(*words)
+        self.launcher = self.launch(*words, program=program)
 
-    def launch(self, *words: str, stdout: object = None) -> subprocess.Popen[bytes]:
-        """Starts a launcher on this folder."""
+    def launch(
+        self, *words: str, stdout: object = None, program: Sequence[str] = PROGRAM
+    ) -> subprocess.Popen[bytes]:
+        """Starts a launcher on this folder; `program` is a test's own with its first words."""
         command = [
-            sys.executable, str(ROOT / "system.py"), "--topology", str(self.topology),
+            sys.executable, *program, "--topology", str(self.topology),
             "--data-dir", str(self.data_dir), "--env-file", str(self.folder / "env"),
             "--http-port", str(free_port()), *words,
         ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 from pathlib import Path
 
@@ -39,9 +38,7 @@ def build(topology: Path, *words: str) -> Built:
     base = ["--topology", str(topology), "--data-dir", str(folder / "var")]
     base += ["--env-file", str(folder / "env"), "--http-port", str(free_port())]
     arguments = parse([*base, *words])
-    built = build_runtime(arguments, data_folder(arguments))
-    shutil.rmtree(built.runtime.run_dir)
-    return built
+    return build_runtime(arguments, data_folder(arguments), folder / "run")
 
 
 def test_each_start_of_a_data_folder_has_its_own_number(topology: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.kit.running_tree import RunningTree
+from tests.kit.running_tree import PROGRAM, RunningTree
 from tests.kit.trading_system import ROOM_FOR_DRILLS, TradingSystem, trading_system
 
 
@@ -16,10 +16,12 @@ def start_tree(tmp_path: Path) -> Iterator[Callable[..., RunningTree]]:
     """Starts trees of `children` of the root (YAML text) and reaps them after the test."""
     running: list[RunningTree] = []
 
-    def start(branches: str, *words: str, ready: bool = True) -> RunningTree:
+    def start(
+        branches: str, *words: str, ready: bool = True, program: Sequence[str] = PROGRAM
+    ) -> RunningTree:
         folder = tmp_path / f"tree{len(running)}"
         folder.mkdir()
-        tree = RunningTree(folder, branches, *words)
+        tree = RunningTree(folder, branches, *words, program=program)
         running.append(tree)
         return tree.wait_ready() if ready else tree
 
