@@ -99,6 +99,13 @@ COMMANDS = Table(
     *columns_of(CommandRow, without=("command_id",)),
     UniqueConstraint("idempotency_key"),
     Index("ix_commands_due", "status", "next_retry_ns"),
+    # A year of ended commands is never read to find the few that matter now: their payloads are
+    # large, and what stands behind a payload in its row is found by reading all of it.
+    Index("ix_commands_standing", "event_type", "closed_ns", "status"),
+    Index("ix_commands_made", "event_type", "created_ns"),
+    Index("ix_commands_strategy", "strategy_id"),
+    Index("ix_commands_correlation", "correlation_id"),
+    Index("ix_commands_told", "told", "status"),
     # A signal that is evaluated twice finds its first row (`tomic.md` 7.8).
     Index(
         "ux_commands_entry_correlation",
@@ -116,7 +123,9 @@ ORDERS = Table(
     UniqueConstraint("client_order_id"),
     Index("ix_orders_command", "command_id"),
     Index("ix_orders_strategy", "strategy_id"),
-    Index("ix_orders_status", "broker_name", "status"),
+    Index("ix_orders_live", "status", "broker_name"),
+    Index("ix_orders_moved", "broker_name", "updated_ns"),
+    Index("ix_orders_made", "broker_name", "purpose", "created_ns"),
     Index(
         "ux_orders_broker_id",
         "broker_name",
@@ -146,6 +155,8 @@ FILLS = Table(
     Column("latency_ms", BigInteger, nullable=False),
     Column("slippage_ticks", Exact, nullable=False),
     Column("told", Boolean, nullable=False, index=True),
+    Index("ix_fills_strategy", "strategy_id"),
+    Index("ix_fills_command", "command_id"),
     UniqueConstraint("client_order_id", "cumulative"),
     sqlite_autoincrement=True,
 )

@@ -1,7 +1,7 @@
-"""A launcher that is killed at a named moment of its start: `python crashing_launcher.py MOMENT ...`.
+"""A launcher that is killed at a named moment of its start.
 
-The rest of the words are system.py's. The moments wrap the product's own calls, in the order of a
-start.
+The moment is its first word, the rest are system.py's. The moments wrap the product's own calls, in
+the order of a start.
 """
 
 from __future__ import annotations

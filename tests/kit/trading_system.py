@@ -100,7 +100,7 @@ class TradingSystem(DefaultSystem):
         finally:
             connection.close()
         assert answer.status == 200, reply
-        return reply["data"]
+        return reply.get("data", reply)
 
     def broker_orders(self) -> list[Row]:
         """The broker's order book, oldest first; ids count up as orders are taken."""
@@ -140,12 +140,12 @@ class TradingSystem(DefaultSystem):
         status, answer = self.get(f"/tomic/parts/{name}")
         return answer["data"] if status == 200 else {}
 
-    def rows(self, query: str, *values: Any) -> list[Row]:
-        """Rows of the main database, read beside the running system."""
-        path = self.folder / "var" / "tomic.db"
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(query, values)]
+    def rows(self, query: str, *values: Any, database: str = "tomic.db") -> list[Row]:
+        """Rows of a database, read beside the running system."""
+        path = self.folder / "var" / database
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
 
     def orders(self, strategy_id: str) -> list[Row]:
         """Our order rows of a structure, oldest first."""

@@ -22,7 +22,7 @@ PAIR = """\
     - {name: one, actor: tests.kit.probe_actors.Probe}
     - {name: two, actor: tests.kit.probe_actors.Probe}
 """
-DRAINED_WITHIN_S = 10.0  # a root that lives takes 4 s at most
+DRAINED_WITHIN_S = 30.0  # a root that lives takes 4 s at most, on an idle machine
 
 
 def of_folder(data_dir: Path) -> list[int]:
