@@ -15,7 +15,7 @@ class DeskRequest(Message):
     `name@address`, as in every command that comes of it.
 
     `action`: start, stop, pause, resume, restart_node, inject_signal, close_structure, approve,
-    refuse, retry_dead_letter, delete_dead_letter, scan.
+    refuse, retry_dead_letter, delete_dead_letter, decide_outcome, scan.
     """
 
     request: str
@@ -146,3 +146,28 @@ class DeadLetterManaged(Message):
     request: str
     http_status: int
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideOutcome(Message):
+    """To execution: a person's word on an order of unknown fate. `word`: OURS (it is the broker's
+    order `broker_order_id`) or NEVER_ARRIVED."""
+
+    client_order_id: str
+    word: str
+    broker_order_id: str
+    reason: str
+    by: str
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeDecided(Message):
+    """What became of a person's word; taken with 200, refused with a code otherwise."""
+
+    request: str
+    client_order_id: str
+    http_status: int
+    code: str
+    text: str
+    by: str

@@ -5,6 +5,7 @@ one signal or order. Reads only.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine, func, or_, select
@@ -89,6 +90,13 @@ class CommandViews:
         return (
             self._first(select(ORDERS).where(or_(*names)).order_by(ORDERS.c.id)) if name else None
         )
+
+    def order_numbers(self, client_order_ids: Sequence[str]) -> dict[str, int]:
+        """Row numbers of orders by their keys."""
+        query = select(ORDERS.c.client_order_id, ORDERS.c.id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(ORDERS.c.client_order_id.in_(client_order_ids)))
+            return {row[0]: int(row[1]) for row in rows}
 
     def attempts_of(self, client_order_id: str) -> list[Row]:
         """What was sent for an order and what came back, oldest first."""

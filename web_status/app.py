@@ -24,7 +24,7 @@ from persistence.journal import JournalStore
 from persistence.positions import PositionStore
 from persistence.views import CommandViews, FactViews
 from web_status import errors
-from web_status.api import control, dead_letters, quality, records, status, trace
+from web_status.api import control, dead_letters, outcomes, quality, records, status, trace
 from web_status.auth import KEY_HEADER, require_key, require_reader
 from web_status.gateway import Gateway
 from web_status.shapes import Fault
@@ -51,6 +51,7 @@ TAGS = [
     {"name": "traces", "description": "The way of one signal or order"},
     {"name": "control", "description": "Commands of people"},
     {"name": "dead letters", "description": "Commands that gave up"},
+    {"name": "outcomes", "description": "Orders of which nobody knows whether they arrived"},
 ]
 DOCS_POLICY = POLICY + " 'unsafe-inline'"
 
@@ -76,7 +77,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
     locked = [Security(KEY_HEADER), Depends(require_key)]
     # Before traces: `/signals/quality` is no correlation id.
-    for module in (status, quality, records, trace, control, dead_letters):
+    for module in (status, quality, records, trace, control, dead_letters, outcomes):
         app.include_router(module.router, prefix="/tomic", dependencies=locked, responses=FAULTS)
     _document(app)
     return app

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from web_status.shapes import Row, Shape, Success
+from web_status.shapes import Presence, Row, Shape, Success
 
 
 class CommandItem(Shape):
@@ -76,6 +76,15 @@ class ApprovalsAnswer(Shape):
     status: Success
     total: int
     items: list[CommandItem]
+
+
+class OutcomesAnswer(Shape):
+    """Orders that may have arrived, as execution last told of them; unavailable until it did."""
+
+    status: Presence
+    total: int
+    age_s: float | None
+    items: list[Row]
 
 
 class SignalTaken(Shape):

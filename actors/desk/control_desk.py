@@ -19,10 +19,12 @@ from messages.codec import to_plain
 from messages.control import (
     ApproveCommand,
     DeadLetterManaged,
+    DecideOutcome,
     DeskAnswered,
     DeskRequest,
     InjectSignal,
     ManageDeadLetter,
+    OutcomeDecided,
     PauseTrading,
     QualityScanned,
     ResumeAnswered,
@@ -66,6 +68,7 @@ class ControlDesk(Actor):
             "close_structure": self._close_structure,
             "approve": self._approve,
             "dead_letter": self._dead_letter,
+            "decide_outcome": self._decide_outcome,
             "scan": self._scan,
         }
         self._settings.write(RUNNING, self._running)
@@ -202,6 +205,20 @@ class ControlDesk(Actor):
             ),
         )
 
+    def _decide_outcome(self, message: DeskRequest) -> None:
+        self._expect(message.request, EXECUTION)
+        self._order(
+            EXECUTION,
+            DecideOutcome(
+                client_order_id=str(message.body["order"]),
+                word=str(message.body["word"]),
+                broker_order_id=str(message.body["broker_order_id"]),
+                reason=str(message.body["reason"]),
+                by=message.by,
+                request=message.request,
+            ),
+        )
+
     def _scan(self, message: DeskRequest) -> None:
         self._expect(message.request, SIGNAL_LOOP)
         self.context.tell(
@@ -234,6 +251,9 @@ class ControlDesk(Actor):
     def on_dead_letter_managed(self, message: DeadLetterManaged) -> None:
         code = "" if message.http_status < 400 else "DEAD_LETTER"
         self._settle(message.request, message.http_status, code, message.text)
+
+    def on_outcome_decided(self, message: OutcomeDecided) -> None:
+        self._settle(message.request, message.http_status, message.code, message.text)
 
     def on_quality_scanned(self, message: QualityScanned) -> None:
         self._settle(message.request, 200, "", "", data=to_plain(message.snapshot))

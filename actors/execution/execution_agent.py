@@ -31,6 +31,7 @@ from domain.positions import unhedged_shorts
 from messages.books import BrokerOrdersRead, BrokerPositionsRead
 from messages.control import (
     ApproveCommand,
+    DecideOutcome,
     ManageDeadLetter,
     StartTrading,
     StopTrading,
@@ -93,7 +94,7 @@ class ExecutionAgent(Actor):
         self._entries = EntryDesk(context, self._store, desk, checks)
         self._closes = CloseDesk(context, self._store, desk, self._entries)
         self._guards = GuardKeeper(context, self._store, desk, self._closes)
-        self._people = PersonDesk(context, self._store, self._conditions)
+        self._people = PersonDesk(context, self._store, self._conditions, self._books)
         self._teller = Teller(context, self._store)
         self._recall()
         self._entries.take_back()
@@ -205,6 +206,9 @@ class ExecutionAgent(Actor):
 
     def on_manage_dead_letter(self, message: ManageDeadLetter) -> None:
         self._then_look(lambda: self._people.manage(message))
+
+    def on_decide_outcome(self, message: DecideOutcome) -> None:
+        self._then_look(lambda: self._people.decide(message))
 
     # -- conditions --
 
@@ -337,5 +341,6 @@ class ExecutionAgent(Actor):
             "pending": pending,
             "dead_letters": dead,
             "orders": dict(self._counts),
+            "outcomes": self._books.inquiries(),
             "queue": {**{key.lower(): n for key, n in states.items() if n}, "dead_letters": dead},
         })  # fmt: skip

@@ -1,19 +1,21 @@
-"""What people and the reconciler say of commands and positions: dead letters, corrections."""
+"""What people and the reconciler say: of dead letters, of orders of unknown fate, of positions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from actors.actor import Context
+from actors.execution.book_reader import BookReader
 from actors.execution.close_desk import closing_shape
 from actors.execution.conditions import Conditions
 from actors.execution.entry_checks import intent_of
 from domain.clock import seconds
 from domain.execution.commands import entry_orders, keeps_from_again
 from domain.execution.flattening import in_flight
+from domain.execution.words import Word, check_word, is_so_already, status_after_never
 from domain.order_changes import BookChange
 from domain.orders import CommandStatus, OrderRow, OrderStatus, Purpose
-from messages.control import DeadLetterManaged, ManageDeadLetter
+from messages.control import DeadLetterManaged, DecideOutcome, ManageDeadLetter, OutcomeDecided
 from messages.trading import CorrectBook
 from persistence.orders import OrderStore
 
@@ -23,8 +25,11 @@ NEVER_AGAIN = ("BROKER_REJECT", "VALIDATION")  # an answer in words does not cha
 class PersonDesk:
     """Holds no state."""
 
-    def __init__(self, context: Context, store: OrderStore, conditions: Conditions) -> None:
+    def __init__(
+        self, context: Context, store: OrderStore, conditions: Conditions, books: BookReader
+    ) -> None:
         self._context, self._store, self._conditions = context, store, conditions
+        self._books = books
 
     def manage(self, message: ManageDeadLetter) -> None:
         """Puts a dead letter back with a new time to live, or deletes it; both are audited."""
@@ -67,6 +72,57 @@ class PersonDesk:
             told=False,
         )
         return 200, f"command {command.command_id} is tried again"
+
+    def decide(self, message: DecideOutcome) -> None:
+        """Takes a person's word on an unknown order: on its row first, then told; said again it
+        changes nothing. Nothing is sent for it."""
+        http_status, code, text = self._decide(message)
+        self._context.announce(
+            OutcomeDecided(
+                request=message.request,
+                client_order_id=message.client_order_id,
+                http_status=http_status,
+                code=code,
+                text=text,
+                by=message.by,
+            )
+        )
+
+    def _decide(self, message: DecideOutcome) -> tuple[int, str, str]:
+        row, word = self._store.order(message.client_order_id), Word(message.word)
+        if row is None:
+            return 404, "UNKNOWN_ORDER", f"no order {message.client_order_id}"
+        name = f"{row.action} {row.quantity} {row.symbol}"
+        if word is Word.OURS:
+            done = f"{name} is order {message.broker_order_id} of {row.broker_name}"
+        else:
+            done = f"{name} never arrived at {row.broker_name}; nothing is sent for it"
+        if is_so_already(row, word, message.broker_order_id):
+            return 200, "", done
+        book = self._books.book(row.broker_name)
+        refusal = check_word(row, word, message.broker_order_id, book)
+        if refusal:
+            return 409, refusal.code, refusal.text
+        now_ns = self._context.now_ns()
+        if word is Word.OURS:
+            # Its state and fills come from the next read, as those of any order whose id we have.
+            taken = self._store.change_order(
+                row, broker_order_id=message.broker_order_id, updated_ns=now_ns
+            )
+        else:
+            taken = self._store.change_order(
+                row,
+                status=status_after_never(row),
+                needs_reconcile=False,
+                error_kind="never_arrived",
+                error_message=f"NEVER_ARRIVED: {message.by}: {message.reason}",
+                updated_ns=now_ns,
+            )
+        if not taken:
+            return 409, "NOT_WAITING", f"{name} moved on meanwhile; look again"
+        self._context.alert("INFO", f"{message.by}: {done}", f"decided:{row.client_order_id}")
+        self._books.ask(row.broker_name, "a person's word was taken")
+        return 200, "", done
 
     def correct(self, message: CorrectBook) -> None:
         """Books units that came or went outside, as a fill of an order that was never ours."""

@@ -1,7 +1,8 @@
 """What became of an order nobody answered for: found in the broker's book, or never arrived.
 
 Never by sending again (`data_pipeline.md` 8, `tomic.md` 8.4): by order id, by our tag, else by
-likeness within a window, else by a person; absent only when the grace is over.
+likeness within a window, else by a person; absent only when the grace is over. What a person may
+say of it: `domain/execution/words.py`.
 """
 
 from __future__ import annotations
@@ -29,17 +30,22 @@ class Finding(StrEnum):
 
     FOUND = "FOUND"
     SEVERAL = "SEVERAL"
+    LOST = "LOST"  # the broker took it once, and its book does not name it any more
     ABSENT = "ABSENT"
     NOT_YET = "NOT_YET"
 
 
+FOR_A_PERSON = (Finding.SEVERAL, Finding.LOST)
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A finding and, when found, the broker's row."""
+    """A finding and, when found, the broker's row; `likely` are those of which it may be one."""
 
     finding: Finding
     order: BrokerOrder | None = None
     reason: str = ""
+    likely: tuple[BrokerOrder, ...] = ()
 
 
 def order_tag(strategy_tag: str, client_order_id: str) -> str:
@@ -78,19 +84,32 @@ def resolve(
         if known:
             return Resolution(Finding.FOUND, known[0])
         # It was taken once, so it cannot have never arrived: a person looks.
-        return Resolution(Finding.NOT_YET, reason="its id is missing from the broker's book")
+        return Resolution(Finding.LOST, reason="its id is missing from the broker's book")
     tagged = [order for order in free if row.tag and order.tag == row.tag]
     if len(tagged) == 1:
         return Resolution(Finding.FOUND, tagged[0])
-    foreign = [order for order in free if not _names_another(order.tag)]
+    foreign = [order for order in free if not names_another(row, order)]
     like = tagged or [order for order in foreign if _is_like(row, order)]
     if len(like) == 1 and (tagged or like[0].ordered_at_ns):
         return Resolution(Finding.FOUND, like[0])
     if like:
-        return Resolution(Finding.SEVERAL, reason=f"{len(like)} order(s) in the book look like it")
+        text = f"{len(like)} order(s) in the book look like it"
+        return Resolution(Finding.SEVERAL, reason=text, likely=tuple(like))
     if read_started_ns >= row.sent_ns + seconds(GRACE_S):
         return Resolution(Finding.ABSENT, reason="it is not in the broker's book after the grace")
     return Resolution(Finding.NOT_YET, reason="not in the broker's book yet")
+
+
+def held_by(row: OrderRow, *, ambiguous: Collection[str], unreadable: Collection[str]) -> str:
+    """Which entries wait for an order of unknown fate: those on its `underlying`, at its `broker`,
+    or of its `strategy` (`data_pipeline.md` 8, `tomic.md` 16).
+
+    `ambiguous` are keys of orders that wait for a person, `unreadable` the brokers whose book could
+    not be read last.
+    """
+    if row.client_order_id in ambiguous:
+        return "underlying"
+    return "broker" if row.broker_name in unreadable else "strategy"
 
 
 def holds_entry(
@@ -100,16 +119,12 @@ def holds_entry(
     ambiguous: Collection[str],
     unreadable: Collection[str],
 ) -> Refusal | None:
-    """Why an entry must wait for orders of unknown fate (`data_pipeline.md` 8, `tomic.md` 16).
-
-    `ambiguous` are keys of orders that several rows of a book look like, `unreadable` the brokers
-    whose book could not be read last.
-    """
+    """Why an entry must wait for orders of unknown fate; the sets are those of `held_by`."""
     for row in unknown:
         order = f"{row.action} {row.quantity} {row.symbol} at {row.broker_name}"
         if row.client_order_id in ambiguous and row.underlying == entry.underlying:
-            text = f"several orders in the book look like {order}: a person must decide"
-            return Refusal("SEVERAL_CANDIDATES", text)
+            text = f"nobody but a person can say which order in the book is {order}"
+            return Refusal("SEVERAL_CANDIDATES", f"{text}; see /tomic/outcomes")
         if row.broker_name == entry.broker_name and row.broker_name in unreadable:
             text = f"the order book cannot be read, and nobody knows whether {order} arrived"
             return Refusal("BOOK_UNREADABLE", text)
@@ -118,10 +133,10 @@ def holds_entry(
     return None
 
 
-def _names_another(tag: str) -> bool:
+def names_another(row: OrderRow, order: BrokerOrder) -> bool:
     """A full tag of ours that is not this order's belongs to another order of ours."""
-    _, mark, rest = tag.rpartition("#")
-    return bool(mark) and len(rest) == TAG_CHARACTERS
+    _, mark, rest = order.tag.rpartition("#")
+    return bool(mark) and len(rest) == TAG_CHARACTERS and order.tag != row.tag
 
 
 def _is_like(row: OrderRow, order: BrokerOrder) -> bool:

@@ -331,3 +331,81 @@ def test_every_route_is_described_with_its_answer_and_its_errors(desk: Desk) -> 
             assert "$ref" in good["content"]["application/json"]["schema"], told
             assert {"400", "401"} <= set(route["responses"]), told
             assert "422" not in route["responses"], told  # bad input is 400 here
+
+
+WAITING = {
+    "order": "S1:entry:2:SELL", "command_id": 1, "strategy_id": "S1", "leg_no": 2,
+    "purpose": "ENTRY", "broker": "alpha", "symbol": "CE1", "action": "SELL", "quantity": 65,
+    "price_type": "LIMIT", "price": "50.05", "broker_order_id": "", "sent_ns": 90 * NS,
+    "waits_for": "person", "reason": "2 order(s) in the book look like it", "asked_times": 6,
+    "asked_ns": 105 * NS, "next_ns": 120 * NS, "held": {"underlying": "NIFTY"},
+    "likely": [
+        {"broker_order_id": "B7", "status": "open", "filled_quantity": 0, "price": "50.05",
+         "trigger_price": "0", "average_price": "0", "ordered_ns": 91 * NS},
+        {"broker_order_id": "B8", "status": "open", "filled_quantity": 0, "price": "50.05",
+         "trigger_price": "0", "average_price": "0", "ordered_ns": 0},
+    ],
+}  # fmt: skip
+
+
+def test_orders_of_unknown_fate_are_told_with_their_numbers_and_times(desk: Desk) -> None:
+    desk.order(1)
+    desk.order(2)
+    desk.gateway.report("execution_agent", {"outcomes": [WAITING]}, age_s=3)
+    answer = desk.get("/tomic/outcomes").json()
+    trace_shapes.OutcomesAnswer.model_validate(answer)
+    [item] = answer["items"]
+    assert (answer["total"], answer["age_s"], item["id"]) == (1, 3.0, 2)
+    assert item["sent_at"] == "1970-01-01T00:01:30.000Z"
+    assert item["next_at"] == "1970-01-01T00:02:00.000Z"
+    assert [one["broker_order_id"] for one in item["likely"]] == ["B7", "B8"]
+    assert [one["ordered_at"] for one in item["likely"]] == ["1970-01-01T00:01:31.000Z", None]
+
+
+def test_a_persons_word_goes_to_the_desk_by_the_orders_key(desk: Desk) -> None:
+    desk.order(1)
+    for name in ("1", "S1:entry:1:SELL"):
+        url = f"/tomic/outcomes/{name}/adopt"
+        said = {"broker_order_id": "B7", "reason": "seen at the broker"}
+        assert desk.client.post(url, headers=HEADERS, json=said).status_code == 200
+        action, body, by = desk.gateway.asked[-1]
+        assert (action, body) == (
+            "decide_outcome", {"order": "S1:entry:1:SELL", "word": "OURS", **said},
+        )  # fmt: skip
+        assert by.startswith("api key@")
+    url, said = "/tomic/outcomes/1/never-arrived", {"reason": "the broker said so"}
+    assert desk.client.post(url, headers=HEADERS, json=said).status_code == 200
+    assert desk.gateway.asked[-1][1] == {
+        "order": "S1:entry:1:SELL", "word": "NEVER_ARRIVED", "broker_order_id": "", **said,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("9/adopt", {"broker_order_id": "B7"}, 404, "UNKNOWN_ORDER"),
+        ("1/adopt", {}, 400, "INVALID_INPUT"),
+        ("1/adopt", {"broker_order_id": ""}, 400, "INVALID_INPUT"),
+        ("1/adopt", {"broker_order_id": "B7", "sure": True}, 400, "INVALID_INPUT"),
+        ("1/never-arrived", {}, 400, "INVALID_INPUT"),
+    ],
+)
+def test_a_word_on_nothing_or_without_its_parts_reaches_nobody(
+    desk: Desk, path: str, body: dict[str, Any], status: int, code: str
+) -> None:
+    desk.order(1)
+    answer = desk.client.post(f"/tomic/outcomes/{path}", headers=HEADERS, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert desk.gateway.asked == []
+
+
+def test_what_waits_for_a_person_is_the_first_reason_why_nothing_happens(desk: Desk) -> None:
+    asked = {**WAITING, "waits_for": "broker"}
+    desk.gateway.report("execution_agent", {"outcomes": [asked, WAITING]})
+    reasons = {"no_action_reasons": [f"reason {number}" for number in range(12)]}
+    desk.gateway.report("signal_loop", {"generated_at": "t", "diagnostics": reasons})
+    data = desk.get("/tomic/signals/quality?run_scan=false").json()["data"]
+    said = data["diagnostics"]["no_action_reasons"]
+    assert said[0].startswith("waits for a person: SELL 65 CE1 at alpha (command 1, leg 2)")
+    assert "entries on NIFTY wait" in said[0]
+    assert said[1:] == [f"reason {number}" for number in range(11)]

@@ -16,12 +16,12 @@ HEADERS = {"X-API-KEY": API_KEY}
 READS = (
     "/tomic/status", "/tomic/metrics", "/tomic/signals/quality?run_scan=false", "/tomic/positions",
     "/tomic/journal", "/tomic/analytics", "/tomic/audit", "/tomic/commands", "/tomic/dead-letters",
-    "/tomic/approvals", "/tomic/market-context", "/tomic/plan",
+    "/tomic/approvals", "/tomic/market-context", "/tomic/plan", "/tomic/outcomes",
 )  # fmt: skip
 WRITES = (
     "/tomic/start", "/tomic/stop", "/tomic/pause", "/tomic/resume", "/tomic/signals",
     "/tomic/tree/feeds/restart", "/tomic/positions/S/close", "/tomic/approvals/1/approve",
-    "/tomic/dead-letters/1/retry",
+    "/tomic/dead-letters/1/retry", "/tomic/outcomes/1/adopt", "/tomic/outcomes/1/never-arrived",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from web_status.api.outcomes import waiting_sentences
 from web_status.api.status import aged, body_of, market_bridge
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway
@@ -56,7 +57,8 @@ def _reply(gateway: Gateway, snapshot: Mapping[str, Any]) -> Response:
     data = dict(snapshot)
     if "diagnostics" in data:
         data["risk"] = UNHEARD | dict(body_of(gateway.parts(), "risk_agent"))
-        data["diagnostics"] = _with_risks_word(data["diagnostics"], data["risk"])
+        waiting = waiting_sentences(gateway.parts())
+        data["diagnostics"] = _completed(data["diagnostics"], data["risk"], waiting)
     if "feed" in data:
         data["feed"] = {
             "ws": data["feed"].get("ws", {}) | aged(gateway, "feed_selector"),
@@ -65,9 +67,12 @@ def _reply(gateway: Gateway, snapshot: Mapping[str, Any]) -> Response:
     return Reply({"status": "success", "data": data})
 
 
-def _with_risks_word(diagnostics: Mapping[str, Any], risk: Mapping[str, Any]) -> dict[str, Any]:
-    """The reasons why nothing happened end with the newest evaluation (`tomic.md` 13.4)."""
-    reasons = list(diagnostics["no_action_reasons"])
+def _completed(
+    diagnostics: Mapping[str, Any], risk: Mapping[str, Any], waiting: list[str]
+) -> dict[str, Any]:
+    """The reasons why nothing happened begin with what waits for a person, for nothing else ends
+    it, and end with the newest evaluation (`tomic.md` 13.4)."""
+    reasons = [*waiting, *diagnostics["no_action_reasons"]][:REASONS_MAX]
     for row in risk["recent_evaluations"][:1]:
         what = f"{row['instrument']} {row['strategy_type']} {row['result']}"
         reasons = [*reasons[: REASONS_MAX - 1], f"risk, last: {what}: {row['reason']}"]

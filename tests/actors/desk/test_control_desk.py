@@ -11,9 +11,11 @@ import pytest
 from actors.desk.control_desk import ControlDesk
 from domain.supervision.topology import Node
 from messages.control import (
+    DecideOutcome,
     DeskAnswered,
     DeskRequest,
     InjectSignal,
+    OutcomeDecided,
     PauseTrading,
     ResumeAnswered,
     ResumeTrading,
@@ -291,3 +293,16 @@ def test_a_resume_that_the_gate_granted_is_a_fact_that_outlives_the_desk(
     assert len(context.heard(TradingResumed)) == 1
     stored = SettingStore(open_engine(context.runtime.database_url))
     assert stored.read(RESUMED_NS, 0) == context.now_ns()
+
+
+def test_a_persons_word_is_audited_and_answered_by_executions_word(context, desk) -> None:
+    ask(context, desk, "decide_outcome", order="k", word="OURS", broker_order_id="B7", reason="")
+    told = [(target, m) for target, m in context.told if isinstance(m, DecideOutcome)]
+    assert [target for target, _ in told] == ["execution_agent", "recorder"]
+    assert told[0][1].by == "me"
+    answer = OutcomeDecided(
+        request="r1", client_order_id="k", http_status=409, code="TAKEN", text="taken", by="me"
+    )
+    context.deliver(desk, answer)
+    [said] = answers(context)
+    assert (said.http_status, said.body["code"], said.body["message"]) == (409, "TAKEN", "taken")

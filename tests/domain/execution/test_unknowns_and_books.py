@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.brokers import BrokerOrder, BrokerPosition
+from domain.brokers import BrokerPosition
 from domain.clock import seconds
 from domain.errors import (
     BrokerRejected,
@@ -30,34 +30,11 @@ from domain.execution.reconciliation import (
 )
 from domain.execution.unknowns import Finding, next_poll_ns, order_tag, resolve
 from domain.instruments import Kind
-from domain.orders import Fill, OrderRow, OrderStatus, Purpose
+from domain.orders import Fill, OrderStatus
 from domain.positions import Position, fold
+from tests.kit.order_rows import SENT, order, row
 
-SENT = 1_000_000_000_000
 TICK = Decimal("0.05")
-
-
-def row(**changes) -> OrderRow:
-    fields = {
-        "client_order_id": "s:entry:0:BUY", "command_id": 1, "strategy_id": "s",
-        "strategy_tag": "TAG", "leg_no": 0, "purpose": Purpose.ENTRY, "broker_name": "alpha",
-        "exchange": "NFO", "symbol": "X", "action": "BUY", "quantity": 100, "product": "NRML",
-        "tag": order_tag("TAG", "s:entry:0:BUY"), "created_ns": SENT, "sent_ns": SENT,
-        "status": OrderStatus.SENDING, "needs_reconcile": True,
-    }  # fmt: skip
-    return OrderRow(**(fields | changes))
-
-
-def order(**changes) -> BrokerOrder:
-    fields = {
-        "order_id": "1", "exchange": "NFO", "symbol": "X", "action": "BUY", "quantity": 100,
-        "price_type": "MARKET", "product": "NRML", "price": Decimal(0),
-        "trigger_price": Decimal(0), "status": "open", "filled_quantity": 0,
-        "average_price": Decimal(0), "rejection": "", "tag": "", "ordered_at_ns": SENT,
-    }  # fmt: skip
-    return BrokerOrder(**(fields | changes))
-
-
 LATE = SENT + seconds(30)
 
 
@@ -88,7 +65,7 @@ def test_an_unknown_order_is_found_absent_or_left_to_a_person(
 
 
 def test_an_order_that_once_had_an_id_never_becomes_absent() -> None:
-    assert resolve(row(broker_order_id="9"), [], (), LATE * 2).finding is Finding.NOT_YET
+    assert resolve(row(broker_order_id="9"), [], (), LATE * 2).finding is Finding.LOST
 
 
 def test_the_book_is_polled_at_one_two_four_eight_fifteen_and_thirty_seconds() -> None:
