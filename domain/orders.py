@@ -125,11 +125,11 @@ class Purpose(StrEnum):
 
 
 ENTRY_COMMAND, CLOSE_COMMAND = "ORDER_REQUEST", "CLOSE_REQUEST"
-# Why a trade is over, one word each (`tomic.md` 9.5).
+# Why a trade is over, one word each (`tomic.md` 9.5, and a guard that lost its feed, 8.10).
 EXIT_WORDS = frozenset(
     {
         "tp_hit", "sl_hit", "trail_hit", "time_exit", "delta_cut", "unhedged_cut", "kill",
-        "manual", "external",
+        "manual", "external", "feed_lost",
     }
 )  # fmt: skip
 

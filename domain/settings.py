@@ -170,29 +170,27 @@ class Settings:
         10.0, not_negative, "seconds after which an entry that was not sent fails; 0: never"
     )
     virtual_risk_enabled: bool = _setting(
-        True, truth, "guard long single options with stop, target and trail", waits=True
+        True, truth, "guard long single options with stop, target and trail"
     )
     virtual_sl_pct: float = _setting(
-        0.25, number(float, 0.01, None), "stop below the entry price, as a share", waits=True
+        0.25, number(float, 0.01, None), "stop below the entry price, as a share"
     )
     virtual_tp_pct: float = _setting(
-        0.35, number(float, 0.01, None), "target above the entry price, as a share", waits=True
+        0.35, number(float, 0.01, None), "target above the entry price, as a share"
     )
-    virtual_trail_enabled: bool = _setting(True, truth, "trail the stop once it pays", waits=True)
+    virtual_trail_enabled: bool = _setting(True, truth, "trail the stop once it pays")
     virtual_trail_trigger_pct: float = _setting(
-        0.15, not_negative, "gain that starts the trail, as a share", waits=True
+        0.15, not_negative, "gain that starts the trail, as a share"
     )
     virtual_trail_offset_pct: float = _setting(
         0.08,
         not_negative,
         "distance of the trail below the high, as a share of the entry",
-        waits=True,
     )
     virtual_tick_max_age_s: float = _setting(
         15.0,
         number(float, 1, None),
         "seconds without a tick of a guarded option that raise an alert",
-        waits=True,
     )
     positions_sync_min_interval_s: float = _setting(
         2.0, not_negative, "least seconds between two reads of the broker positions", waits=True

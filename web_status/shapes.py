@@ -139,6 +139,17 @@ class DailyPlans(Shape):
     plans: list[Row]
 
 
+class VirtualGuard(Shape):
+    """Stop, target and trail of a long single option (`tomic.md` 8.10); rupees a unit."""
+
+    entry: float
+    high: float
+    stop: float
+    target: float
+    trailing: bool
+    tick_age_s: float
+
+
 class Watched(Shape):
     """A structure that the position manager watches, by its tag; rupees."""
 
@@ -146,6 +157,7 @@ class Watched(Shape):
     entry_credit: float
     trail_stop_activated: bool
     lots: int
+    virtual_guard: VirtualGuard | None
 
 
 class PartAge(Shape):
@@ -266,6 +278,7 @@ class PositionRow(Shape):
     pnl: float
     entry_time: str
     leg_no: int
+    virtual_guard: VirtualGuard | None
 
 
 class SyncState(Shape):

@@ -2,8 +2,9 @@
 
 Hears StructureOpened, the book, chains on the bus, the session and what became of its closes. Tells
 CloseStructure to execution, one outstanding a structure. What a watch must not forget (its trail,
-its count of closes) is a row of `latches`; a structure it never heard open is found in the book,
-and the levels of a directional entry in the row of its order.
+its best price, its count of closes) is a row of `latches`; a structure it never heard open is found
+in the book, and the levels of a directional entry in the row of its order. A long single option
+goes by its virtual guard (8.10).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import date
 from typing import Any
 
 from actors.actor import Actor, Context
+from actors.risk.long_guard import LegQuote, LongGuard
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import OPTION_KINDS, Kind, parse_expiry
@@ -69,16 +71,6 @@ class ManagerSettings:
                 raise ValueError(f"{name} must be greater than 0, not {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class LegQuote:
-    """Executable prices and delta of one leg, as the chain last told."""
-
-    bid: float
-    ask: float
-    delta: float
-    at_ns: int
-
-
 @dataclass
 class Watch:
     """One structure under watch. `closing` is the word of the close on its way, "" while none
@@ -93,11 +85,13 @@ class Watch:
     priced_ns: int = 0
     warned: str = ""
     levels: Levels | None = None
+    high: float = 0.0
 
     def body(self) -> dict[str, Any]:
         """What its row keeps."""
         trail = {"armed": self.trail.armed, "peak": self.trail.peak}
-        return {"trail": trail, "closes": self.closes, "closing": self.closing}
+        kept = {"closes": self.closes, "closing": self.closing, "high": self.high}
+        return {"trail": trail} | kept
 
 
 class PositionManager(Actor):
@@ -116,10 +110,12 @@ class PositionManager(Actor):
 
     def start(self) -> None:
         self._engine = open_engine(self.context.runtime.database_url)
+        self._guard = LongGuard(self.context)
         for row in read_latches(self._engine, PREFIX):
             body = dict(row.body or {})
             watch = Watch(row.name.removeprefix(PREFIX), Trail(**body["trail"]), body["closes"])
             watch.closing, watch.priced_ns = body["closing"], self.context.now_ns()
+            watch.high = body.get("high", 0.0)
             watch.levels = self._levels_of(watch.strategy_id)
             self._watches[watch.strategy_id] = watch
         self.context.subscribe("chain.", self._on_chain)
@@ -172,6 +168,7 @@ class PositionManager(Actor):
         _, underlying, expiry_word = batch.topic.split(".", 2)
         expiry = parse_expiry(expiry_word)
         now_ns = self.context.now_ns()
+        self._guard.heard(batch.columns)
         for strategy_id in list(self._watches):
             legs = [
                 leg
@@ -190,14 +187,18 @@ class PositionManager(Actor):
         found = rows[mine]
         if len(found):
             row = found[0]
-            quote = LegQuote(float(row["bid"]), float(row["ask"]), float(row["delta"]), now_ns)
-            self._quotes[leg.key] = quote
+            bid, ask, delta, last = (float(row[name]) for name in ("bid", "ask", "delta", "ltp"))
+            self._quotes[leg.key] = LegQuote(bid, ask, delta, now_ns, last, int(row["ts_ns"]))
 
     def _decide(self, watch: Watch, now_ns: int, spot: float) -> None:
         if now_ns - watch.decided_ns < seconds(self.settings.decide_every_s) or watch.closing:
             return
         watch.decided_ns = now_ns
         legs = self._legs[watch.strategy_id]
+        at_level = check_levels(watch.levels, spot)
+        if self._guard.guards(legs):
+            self._decide_guarded(watch, legs[0], at_level, now_ns)
+            return
         fresh = self._fresh_quotes(legs, now_ns)
         cost = None
         if len(fresh) == len(legs):
@@ -205,7 +206,6 @@ class PositionManager(Actor):
         if cost is not None:
             watch.priced_ns = now_ns
         deltas = {key: row.delta for key, row in fresh.items()}
-        at_level = check_levels(watch.levels, spot)
         decision = decide_exit(legs, cost, deltas, watch.trail, at_level)
         changed = (watch.trail.armed, watch.trail.peak) != (
             decision.trail.armed,
@@ -217,6 +217,41 @@ class PositionManager(Actor):
         self._warn_of_delta(watch, delta_warning(legs, deltas))
         if decision.action in EXIT_REASONS:
             self._close(watch, EXIT_REASONS[decision.action], decision.reason)
+
+    def _decide_guarded(
+        self, watch: Watch, leg: Position, at_level: tuple[str, str] | None, now_ns: int
+    ) -> None:
+        """By the option's own last price, at once; a new best price is on disk before it counts."""
+        quote, watch.priced_ns = self._quotes.get(leg.key), now_ns
+        best = self._guard.best(leg, quote, watch.high)
+        if best > watch.high:
+            watch.high = best
+            self._remember(watch)
+        verdict = self._guard.price_verdict(leg, quote, watch.high)
+        if verdict:
+            text = f"{verdict.code}, {leg.symbol}: {verdict.reason}"
+            self._close(watch, EXIT_REASONS[verdict.action], text)
+            return
+        decision = decide_exit((leg,), None, {}, watch.trail, at_level)
+        watch.trail = decision.trail if at_level else Trail()
+        if decision.action in EXIT_REASONS:
+            self._close(watch, EXIT_REASONS[decision.action], decision.reason)
+
+    def _look_for_silence(self, watch: Watch, legs: tuple[Position, ...], now_ns: int) -> None:
+        name = watch.strategy_id
+        if not self._guard.guards(legs):
+            if now_ns - watch.priced_ns > seconds(self.settings.unpriced_alert_s):
+                text = f"{name} has no executable price: profit and stop are blind"
+                self.context.alert("RISK", text, f"unpriced:{name}")
+            return
+        verdict = self._guard.silence_verdict(legs[0], self._quotes.get(legs[0].key))
+        if verdict is None:
+            return
+        text = f"{verdict.code}, {legs[0].symbol}: {verdict.reason}"
+        if verdict.action in EXIT_REASONS:
+            self._close(watch, EXIT_REASONS[verdict.action], text)
+        else:
+            self.context.alert("RISK", text, f"blind:{name}")
 
     def _fresh_quotes(self, legs: Iterable[Position], now_ns: int) -> dict[str, LegQuote]:
         oldest_ns = now_ns - seconds(self.settings.quote_max_age_s)
@@ -238,16 +273,17 @@ class PositionManager(Actor):
             reason = self._time_is_up(legs, now_ns)
             if reason:
                 self._close(watch, EXIT_REASONS["CLOSE_TIME"], reason)
-            elif self._session and now_ns - watch.priced_ns > seconds(
-                self.settings.unpriced_alert_s
-            ):
-                text = f"{watch.strategy_id} has no executable price: profit and stop are blind"
-                self.context.alert("RISK", text, f"unpriced:{watch.strategy_id}")
+            elif self._in_session(now_ns):
+                self._look_for_silence(watch, legs, now_ns)
         self._report()
+
+    def _in_session(self, now_ns: int) -> bool:
+        session = self._session
+        return session is not None and session.opens_ns <= now_ns < session.closes_ns
 
     def _time_is_up(self, legs: tuple[Position, ...], now_ns: int) -> str:
         session = self._session
-        if session is None or not session.opens_ns <= now_ns < session.closes_ns:
+        if session is None or not self._in_session(now_ns):
             return ""
         today = exchange_time(now_ns).date()
         # A session that never closes has no hours to leave by.
@@ -284,6 +320,7 @@ class PositionManager(Actor):
             reason=watch.closing,
             key=f"{watch.strategy_id}:close:{watch.closes}",
             by=self.context.name,
+            force=watch.closing == EXIT_REASONS["CLOSE_BLIND"],  # no price to be patient with
         )
         self.context.tell(EXECUTION, close)
 
@@ -328,24 +365,25 @@ class PositionManager(Actor):
         write_latch(self._engine, row)
 
     def _report(self) -> None:
-        now_ns = self.context.now_ns()
-        self.context.report(
-            {
-                watch.strategy_id: {
-                    "instrument": legs[0].underlying,
-                    "entry_credit": round(entry_credit(legs), 2),
-                    "trail_stop_activated": watch.trail.armed,
-                    "underlying_stop": watch.levels.stop if watch.levels else 0.0,
-                    "underlying_target": watch.levels.target if watch.levels else 0.0,
-                    "peak_profit_pct": round(watch.trail.peak * 100, 1),
-                    "quantity": legs[0].quantity,
-                    "closing": watch.closing,
-                    "unpriced_s": round((now_ns - watch.priced_ns) / NS_PER_S, 1),
-                }
-                for watch in self._watches.values()
-                if (legs := self._legs.get(watch.strategy_id))
-            }
-        )
+        watched = {key: self._legs.get(key) for key in self._watches}
+        self.context.report({key: self._shown(key, legs) for key, legs in watched.items() if legs})
+
+    def _shown(self, strategy_id: str, legs: tuple[Position, ...]) -> dict[str, Any]:
+        watch, guard = self._watches[strategy_id], None
+        if self._guard.guards(legs):
+            guard = self._guard.view(legs[0], self._quotes.get(legs[0].key), watch.high)
+        return {
+            "instrument": legs[0].underlying,
+            "entry_credit": round(entry_credit(legs), 2),
+            "trail_stop_activated": guard["trailing"] if guard else watch.trail.armed,
+            "underlying_stop": watch.levels.stop if watch.levels else 0.0,
+            "underlying_target": watch.levels.target if watch.levels else 0.0,
+            "peak_profit_pct": round(watch.trail.peak * 100, 1),
+            "quantity": legs[0].quantity,
+            "closing": watch.closing,
+            "unpriced_s": round((self.context.now_ns() - watch.priced_ns) / NS_PER_S, 1),
+            "virtual_guard": guard,
+        }
 
 
 def _by_strategy(book: BookSnapshot) -> dict[str, tuple[Position, ...]]:

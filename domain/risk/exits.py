@@ -43,6 +43,7 @@ EXIT_REASONS = {
     "CLOSE_PROFIT": "tp_hit",
     "CLOSE_TIME": "time_exit",
     "ADJUST_DELTA": "delta_cut",
+    "CLOSE_BLIND": "feed_lost",
 }
 
 

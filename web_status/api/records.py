@@ -51,8 +51,13 @@ def get_positions(request: Request) -> Response:
     kept = request.app.state.positions.positions()
     _, version = request.app.state.positions.cursor()
     live = body_of(gateway.parts(), "position_book")
+    watched = body_of(gateway.parts(), "position_manager")
     prices = live.get("prices", {})
-    rows = [_position(row.position, prices) for row in kept if row.position.quantity]
+    rows = [
+        _position(row.position, prices) | {"virtual_guard": _guard(row.position, watched)}
+        for row in kept
+        if row.position.quantity
+    ]
     return Reply(
         {
             "status": "success",
@@ -77,6 +82,10 @@ def _sync(gateway: Gateway) -> dict[str, Any]:
         told = (f"{name.partition('.')[2]}: {body['last_error']}" for name, body in failing.items())
         return {"synced": False, "mode": "error", "message": "; ".join(sorted(told))}
     return {"synced": True, "mode": "broker"}
+
+
+def _guard(row: Position, watched: Mapping[str, Any]) -> Any:
+    return watched.get(row.strategy_id, {}).get("virtual_guard")
 
 
 def _position(row: Position, prices: Mapping[str, Any]) -> dict[str, Any]:
