@@ -6,9 +6,9 @@ both are the recorded clock, so that nothing in the product can tell a replay fr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 NS_PER_S = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_S
@@ -34,6 +34,14 @@ def seconds(duration_s: float) -> int:
 def exchange_time(at_ns: int) -> datetime:
     """The wall time at the exchange (Asia/Kolkata) of an epoch time in nanoseconds."""
     return datetime.fromtimestamp(at_ns / NS_PER_S, tz=EXCHANGE_ZONE)
+
+
+def zone_named(name: str) -> tzinfo:
+    """The zone of that IANA name; the exchange's offset where there is none (`tomic.md` 2.1)."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return EXCHANGE_OFFSET
 
 
 def epoch_ns(moment: datetime) -> int:

@@ -18,8 +18,8 @@ _BROKER_KEY = re.compile("|".join(name.replace(BROKER, r"\w+") for name in _OF_A
 
 
 def waiting() -> dict[str, str]:
-    """Every key that nothing reads yet, with what it will do."""
-    return {key.name: key.meaning for key in _KEYS if key.waits}
+    """Every key that nothing reads yet, with what it waits for and what it will do."""
+    return {key.name: f"it waits for {key.waits} ({key.meaning})" for key in _KEYS if key.waits}
 
 
 def setting_notes(

@@ -12,27 +12,31 @@ from domain.setting_values import Rule, any_text, optional, pattern, port, secre
 BROKER = "<BROKER>"
 DATA_DIR = "TOMIC_DATA_DIR"
 API_KEY = "TOMIC_API_KEY"
+# What some keys wait for.
+FLOW, LOG_IN, ACCOUNTS = "Flow", "log-in to the pages", "accounts at brokers' own servers"
+SEVERAL_BROKERS, MACHINES = "the routes under /api/multibroker", "a tree over several machines"
 TELEGRAM_TOKEN = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the key's name
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row: `default` as it would stand in a .env file, `waits` when nothing reads it yet; a
-    `secret` is never shown whole. A name with <BROKER> stands for one key a broker."""
+    """One row: `default` as it would stand in a .env file, `waits` the capability that will read
+    it and is not there yet; a `secret` is never shown whole. A name with <BROKER> stands for one
+    key a broker."""
 
     name: str
     default: str
     rule: Rule
     meaning: str
     secret: bool = False
-    waits: bool = False
+    waits: str = ""
 
 
-def _secret(name: str, meaning: str, rule: Rule = any_text, *, waits: bool = False) -> Key:
+def _secret(name: str, meaning: str, rule: Rule = any_text, *, waits: str = "") -> Key:
     return Key(name, "", rule, meaning, secret=True, waits=waits)
 
 
-def _other(name: str, rule: Rule, meaning: str, default: str = "", *, waits: bool = False) -> Key:
+def _other(name: str, rule: Rule, meaning: str, default: str = "", *, waits: str = "") -> Key:
     return Key(name, default, rule, meaning, waits=waits)
 
 
@@ -54,24 +58,25 @@ OTHER_KEYS = (
     _secret(f"MULTI_BROKER_{BROKER}_OPENALGO_API_KEY", "key of a broker's server"),
     _secret(f"MULTI_BROKER_{BROKER}_APIKEY", "another name of that key"),
     _other("MULTI_BROKER_APIKEY_CACHE_TTL_S", _seconds,
-           "seconds for which a broker's fetched key is kept", "120", waits=True),
+           "seconds for which a broker's fetched key is kept", "120", waits=SEVERAL_BROKERS),
     _other("MULTI_BROKER_ALLOW_LOCAL_DB_FALLBACK", truth,
-           "use the local user's own key for a broker", "false", waits=True),
+           "use the local user's own key for a broker", "false", waits=SEVERAL_BROKERS),
     _other("SESSION_COOKIE_NAME", optional(pattern("letters, digits, _ or -", r"[A-Za-z0-9_-]+")),
-           "cookie of the pages; empty: tomic_session_ and the port", waits=True),
+           "cookie of the pages; empty: tomic_session_ and the port", waits=LOG_IN),
     _secret(API_KEY, "key of our HTTP interface; made at the first run",
             pattern("32 to 256 characters", r".{32,256}")),
-    _secret("TOMIC_SECRET_KEY", "encrypt what a broker's log-in keeps", secret_bytes, waits=True),
+    _secret("TOMIC_SECRET_KEY", "encrypt what a broker's log-in keeps", secret_bytes,
+            waits=ACCOUNTS),
     _secret("TOMIC_FEED_PRIMARY_API_KEY", "key of the primary feed; empty: TOMIC_FEED_API_KEY"),
     _secret("TOMIC_FEED_FALLBACK_API_KEY", "key of the fallback feed; empty: the primary's"),
     _secret("TOMIC_FEED_API_KEY", "key of the feeds; empty: TOMIC_EXECUTION_API_KEY"),
     _secret("TOMIC_EXECUTION_API_KEY", "key of the execution broker; empty: OPENALGO_API_KEY"),
     _secret("OPENALGO_API_KEY", "key of an OpenAlgo server where no other is set"),
     _secret("API_KEY", "another name of that key, after it"),
-    _secret("KITE_API_KEY", "an app's key at the broker of that name", waits=True),
-    _secret("KITE_API_SECRET", "that app's secret", waits=True),
-    _secret("SMARTAPI_API_KEY", "an app's key at the broker of that name", waits=True),
-    _secret("DHAN_CLIENT_ID", "client id at the broker of that name", waits=True),
+    _secret("KITE_API_KEY", "an app's key at the broker of that name", waits=ACCOUNTS),
+    _secret("KITE_API_SECRET", "that app's secret", waits=ACCOUNTS),
+    _secret("SMARTAPI_API_KEY", "an app's key at the broker of that name", waits=ACCOUNTS),
+    _secret("DHAN_CLIENT_ID", "client id at the broker of that name", waits=ACCOUNTS),
     _secret(TELEGRAM_TOKEN, "the bot that sends alerts",
             pattern("digits, a colon and 20 or more letters, digits, _ or -, as BotFather gives it",
                     r"\d{3,20}:[A-Za-z0-9_-]{20,100}")),

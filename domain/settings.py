@@ -18,7 +18,7 @@ from typing import Any
 
 from domain.errors import ConfigurationFault
 from domain.instruments import INDEX_EXCHANGES
-from domain.setting_table import OTHER_KEYS, Key, faults_of
+from domain.setting_table import FLOW, MACHINES, OTHER_KEYS, Key, faults_of
 from domain.setting_values import (
     STRIKES_MAX,
     Rule,
@@ -45,9 +45,9 @@ _PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*(@)")
 INTERVALS = ("1m", "3m", "5m", "10m", "15m", "30m", "1h", "D")
 
 
-def _setting(default: Any, rule: Rule, meaning: str, *, waits: bool = False, key: str = "") -> Any:
-    """`waits`: nothing reads it yet, and a start that sets it says so. `key` where it is not TOMIC_
-    and the field's name."""
+def _setting(default: Any, rule: Rule, meaning: str, *, waits: str = "", key: str = "") -> Any:
+    """`waits` names the capability that will read it and is not there yet; a start that sets it
+    says so. `key` where it is not TOMIC_ and the field's name."""
     metadata = {"rule": rule, "meaning": meaning, "waits": waits, "key": key}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -69,7 +69,7 @@ class Settings:
     auto_start: bool = _setting(
         False, truth, "start the signal loop at launch (the sandbox always does)"
     )
-    manual_start_only: bool = _setting(True, truth, "flows may not start the runtime", waits=True)
+    manual_start_only: bool = _setting(True, truth, "flows may not start the runtime", waits=FLOW)
     feed_primary_ws: str = _setting(
         "", url("ws", "wss"), "WebSocket of the primary feed; empty: its row under brokers"
     )
@@ -122,7 +122,9 @@ class Settings:
     )
     allow_offhours_scan: bool = _setting(False, truth, "scan outside the session, without entering")
     market_tz: str = _setting(
-        "Asia/Kolkata", any_text, "another zone than the exchange's own", waits=True
+        "Asia/Kolkata",
+        any_text,
+        "the zone in which the two below are read and the session is shown; unknown: +05:30",
     )
     market_open: time | None = _setting(
         None, clock_time, "narrows the session: not before; empty: the calendar"
@@ -132,7 +134,9 @@ class Settings:
     )
     warm_start_enabled: bool = _setting(True, truth, "load history at start")
     warm_start_interval: str = _setting(
-        "1m", choice(*INTERVALS), "warm up on other bars than those of a minute", waits=True
+        "1m",
+        choice(*INTERVALS),
+        "finest history to ask for; windows of shorter bars begin empty and fill from ticks",
     )
     warm_start_lookback_days: int = _setting(
         3, number(int, 1, None), "days of one-minute history to load"
@@ -164,7 +168,6 @@ class Settings:
         "ITM1",
         strike_offset,
         "strike of a deep in-the-money option when no greeks are known",
-        waits=True,
     )
     max_queue_age_s: float = _setting(
         10.0, not_negative, "seconds after which an entry that was not sent fails; 0: never"
@@ -193,7 +196,9 @@ class Settings:
         "seconds without a tick of a guarded option that raise an alert",
     )
     positions_sync_min_interval_s: float = _setting(
-        2.0, not_negative, "least seconds between two reads of the broker positions", waits=True
+        2.0,
+        not_negative,
+        "least seconds between two reads of the brokers' positions that /tomic/positions asks for",
     )
     feed_underlyings: tuple[tuple[str, str], ...] = _setting(
         (("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "BANKNIFTY"), ("NSE_INDEX", "INDIAVIX")),
@@ -228,7 +233,7 @@ class Settings:
         2, number(int, 1, None), "front expiries that are watched"
     )
     option_expiry_cache_sec: float = _setting(
-        600.0, number(float, 60, None), "seconds for which listed expiries are kept", waits=True
+        600.0, number(float, 60, None), "seconds for which listed expiries are kept"
     )
     option_iv_fallback_enabled: bool = _setting(
         True, truth, "compute implied volatility where the feed gives none"
@@ -239,7 +244,10 @@ class Settings:
     option_iv_rf: float = _setting(0.06, not_negative, "interest rate a year, as a share")
     option_dividend_yield: float = _setting(0.0, not_negative, "dividend yield a year, as a share")
     zmq_port: str = _setting(
-        "", optional(port), "a port for the data bus, which uses local sockets", waits=True
+        "",
+        optional(port),
+        "a port for the data bus, which uses local sockets on one machine",
+        waits=MACHINES,
     )
     http_port: int = _setting(5010, port, "port of the status pages on 127.0.0.1")
     database_url: str = _setting("", any_text, "SQLAlchemy URL; empty: SQLite in the data folder")

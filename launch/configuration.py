@@ -27,8 +27,8 @@ def rows(
     command_line: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """(key, value, default, origin, effect) of every key; origin is command line, environment, .env
-    or default, effect says what has none yet. A key that stands for one a broker is followed by
-    those that are set."""
+    or default, effect says what it waits for, if it has none yet. A key that stands for one a
+    broker is followed by those that are set."""
     flags = command_line or {}
     given = {**environment, **flags}
     own = {key_of(row): as_text(getattr(settings, row.name)) for row in fields(Settings)}
@@ -38,7 +38,7 @@ def rows(
         for name in (key.name, *set_ones):
             value = flags.get(name) or own.get(name) or given.get(name) or key.default
             origin = "command line" if name in flags else _origin(name, environment, from_file)
-            effect = "none yet" if key.waits else ""
+            effect = f"waits for {key.waits}" if key.waits else ""
             listed.append((name, _shown(key, value), key.default, origin, effect))
     return listed
 
@@ -75,7 +75,7 @@ def env_example() -> str:
     secrets = [key for key in all_keys() if key.secret]
     for key in all_keys():
         if not key.secret:
-            wait = "(no effect yet) " if key.waits else ""
+            wait = f"(waits for {key.waits}) " if key.waits else ""
             lines += [f"# {wait}{key.meaning}", f"# {key.name}={key.default}", ""]
     lines.append("# Secrets: never committed, never logged, never shown whole.")
     lines += [f"# {key.name}=" for key in secrets if not key.waits]
@@ -107,16 +107,21 @@ def reference() -> str:
         ("Secrets", [key for key in shown if key.secret]),
         ("Without effect yet", waiting),
     ):
-        lines += ["", f"## {title}", "", "| Key | Default | Must be | Meaning |"]
-        lines += ["| --- | --- | --- | --- |"]
+        lines += ["", f"## {title}", ""]
+        if keys is waiting:
+            lines += ["What they govern is not built yet; a start that sets one says so.", ""]
+        heads = ["Key", "Default", "Must be", "Meaning"]
+        heads += ["Waits for"] if keys is waiting else []
+        lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
         lines += [_line(key) for key in keys]
     return "\n".join(lines) + "\n"
 
 
 def _line(key: Key) -> str:
-    cells = (key.name, key.default, key.rule.words, key.meaning)
-    name, default, words, meaning = (cell.replace("|", "\\|") for cell in cells)
-    return f"| `{name}` | {f'`{default}`' if default else ''} | {words} | {meaning} |"
+    cells = (key.name, key.default, key.rule.words, key.meaning, key.waits)
+    name, default, words, meaning, waits = (cell.replace("|", "\\|") for cell in cells)
+    line = f"| `{name}` | {f'`{default}`' if default else ''} | {words} | {meaning} |"
+    return f"{line} {waits} |" if waits else line
 
 
 def write_texts(root: Path) -> None:

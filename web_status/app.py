@@ -72,6 +72,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     journal = open_engine(runtime.journal_url)
     app.state.journal = JournalStore(journal)
     app.state.facts = FactViews(journal)
+    app.state.positions_asked_ns = 0  # monotonic; 0 is never
     app.state.structures = {}  # strategy id -> (tag, lots): read once, they never change
     errors.install(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)

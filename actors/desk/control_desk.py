@@ -15,6 +15,7 @@ from domain.injection import signal_from_payload
 from domain.intents import Signal
 from domain.settings import Settings
 from messages.base import Message
+from messages.books import ReadPositions
 from messages.codec import to_plain
 from messages.control import (
     ApproveCommand,
@@ -70,6 +71,7 @@ class ControlDesk(Actor):
             "dead_letter": self._dead_letter,
             "decide_outcome": self._decide_outcome,
             "scan": self._scan,
+            "read_positions": self._read_positions,
         }
         self._settings.write(RUNNING, self._running)
         if self._running:
@@ -224,6 +226,13 @@ class ControlDesk(Actor):
         self.context.tell(
             SIGNAL_LOOP, ScanQuality(request=message.request, reply_to=self.context.name)
         )
+
+    def _read_positions(self, message: DeskRequest) -> None:
+        """Each trading broker's book is read now; what differs is the reconciler's to say."""
+        for broker in self.context.runtime.brokers:
+            if broker.executes:
+                self.context.tell(f"account_sync.{broker.name}", ReadPositions(reason="a person"))
+        self._answer(message.request, 202, "", "the brokers' positions are being read")
 
     # -- what they say to it --
 

@@ -28,7 +28,7 @@ from domain.instruments import InstrumentIndex, Listing
 from domain.market.aggregation import QUARTER_NS, combine, day_ended, quarters_ended
 from domain.market.bars import GRACE_NS, ClosedMinutes, MinuteBars
 from domain.market.sessions import DAY_NS, midnight_ns
-from domain.market.warm_start import DAYS, MINUTES, QUARTERS, windows_of
+from domain.market.warm_start import DAYS, MINUTES, QUARTERS, no_finer_than, windows_of
 from domain.prices import MODE_QUOTE
 from messages.lifecycle import NodeRestarted
 from messages.market import (
@@ -64,7 +64,8 @@ class BarBuilder(Actor):
         self._ticks = CanonicalTicks(context, self._on_ticks)
         self._history = HistoryReader(runtime, self._store)
         windows = windows_of(keys.warm_start_max_bars, keys.warm_start_lookback_days)
-        self._warm = WarmWindows(context, self._history, windows, self._put)
+        asked = no_finer_than(windows, keys.warm_start_interval)
+        self._warm = WarmWindows(context, self._history, asked, self._put)
         self._backfill = Backfill(context, self._history, windows[0], self._repair)
         self._uncarried: dict[str, dict[int, int]] = {}  # by broker
         self._quality: dict[int, dict[str, Any]] = {}  # of the underlyings, minute by minute

@@ -88,6 +88,8 @@ class ChainKeeper(Actor):
             refresh_s=keys.option_auto_refresh_sec,
             expiry_count=keys.option_auto_expiry_count,
             bands=tuple((band[0], band[1]) for band in settings.dte_bands),
+            deep_offset=keys.ditm_offset,
+            expiries_kept_s=keys.option_expiry_cache_sec,
         )
         self._index = InstrumentIndex(())
         self._book: ChainBook | None = None

@@ -8,6 +8,7 @@ from actors.actor import Context
 from actors.runtime import Runtime
 from adapters.tick_bus import Batch
 from domain.calendar import TradingSession
+from domain.clock import zone_named
 from domain.instruments import InstrumentIndex
 from domain.market.sessions import session_of_day
 from persistence.database import open_engine
@@ -60,4 +61,5 @@ def current_session(runtime: Runtime, now_ns: int) -> TradingSession | None:
         always_open=is_always_open(runtime),
         opens=runtime.settings.market_open,
         closes=runtime.settings.market_close,
+        zone=zone_named(runtime.settings.market_tz),
     )

@@ -56,12 +56,12 @@ class WarmWindows:
 
     def keep(self, timeframe: str, bars: np.ndarray) -> None:
         """Live bars follow those of the window."""
-        window = next(row for row in self._windows if row.timeframe == timeframe)
+        lengths = {row.timeframe: row.bars for row in self._windows}
         for listing_id, held in self._bars.get(timeframe, {}).items():
             fresh = bars[bars["listing"] == listing_id]
             joined = np.concatenate([held[~np.isin(held["start_ns"], fresh["start_ns"])], fresh])
             joined = joined[np.argsort(joined["start_ns"], kind="stable")]
-            self._bars[timeframe][listing_id] = joined[-window.bars :]
+            self._bars[timeframe][listing_id] = joined[-lengths[timeframe] :]
 
     def publish(self) -> None:
         """All windows; nothing while there are none."""
@@ -84,7 +84,8 @@ class WarmWindows:
         self._bars = {name: dict(by) for name, by in warm.bars.items()}
         for rows in self._bars.get(MINUTES, {}).values():
             self._on_minutes(rows)
-        status = "error" if warm.errors else "ok" if warm.count(MINUTES) else "empty"
+        seeded = any(warm.count(window.timeframe) for window in self._windows)
+        status = "error" if warm.errors else "ok" if seeded else "empty"
         self._tell(status, "; ".join(f"{k}: {why}" for k, why in warm.errors.items()), warm)
         self.publish()
 
@@ -104,7 +105,7 @@ class WarmWindows:
             "sources": warm.sources,
             "errors": warm.errors,
             "lookback_days": settings.warm_start_lookback_days,
-            "interval": self._windows[0].interval,
+            "interval": settings.warm_start_interval,
             "max_bars": settings.warm_start_max_bars,
         }
         bars = sum(warm.count(window.timeframe) for window in self._windows)

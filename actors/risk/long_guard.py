@@ -16,7 +16,7 @@ from actors.actor import Context
 from domain.clock import NS_PER_S
 from domain.freshness import last_true_ns
 from domain.positions import Position
-from domain.risk.virtual_guard import (
+from domain.virtual_guard import (
     GuardLevels,
     GuardVerdict,
     check_price,

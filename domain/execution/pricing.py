@@ -57,6 +57,14 @@ def stop_prices(credit: Decimal, tick_size: Decimal) -> tuple[Decimal, Decimal]:
     return trigger, max(limit, trigger + tick_size)
 
 
+def long_stop_prices(paid: Decimal, stop: float, tick_size: Decimal) -> tuple[Decimal, Decimal]:
+    """(trigger, limit) of the stop that sells a long option a share of `stop` below what was paid;
+    the limit stands beyond, both at a tick at least."""
+    trigger = max(to_price(paid * (1 - Decimal(str(stop))), tick_size, "down"), tick_size * 2)
+    limit = to_price(trigger * (1 - STOP_PROTECTION), tick_size, "down")
+    return trigger, max(min(limit, trigger - tick_size), tick_size)
+
+
 def slippage_ticks(
     action: str, price: Decimal, decision_price: Decimal, tick_size: Decimal
 ) -> Decimal:

@@ -36,7 +36,8 @@ Key = tuple[str, date]
 
 @dataclass(frozen=True, slots=True)
 class LadderRules:
-    """How wide ladders are and when they move; `bands` are [least, most] days to expiry."""
+    """How wide ladders are and when they move; `bands` are [least, most] days to expiry. The list
+    of expiries is read from the master again after `expiries_kept_s`."""
 
     each_side: int
     each_side_max: int
@@ -44,6 +45,8 @@ class LadderRules:
     refresh_s: float
     expiry_count: int
     bands: tuple[tuple[int, int], ...]
+    deep_offset: str = "ITM1"
+    expiries_kept_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class ChainBook:
         self._anchors: dict[Key, Anchor] = {}
         self._tolerances: dict[Key, float] = {}
         self._settled: dict[str, _Settled] = {}
+        self._listed: dict[str, tuple[date, int, list[date]]] = {}
         self._asked: set[Key] = set()
         self._held: dict[Key, list[Listing]] = {}
         self._ordered: list[OptionChain] = []
@@ -118,7 +122,7 @@ class ChainBook:
 
     def tradable(self, underlying: str, now_ns: int) -> list[date]:
         """Listed expiries that a new entry may still use, ascending."""
-        listed = self._index.expiries(underlying, exchange_time(now_ns).date())
+        listed = self._expiries(underlying, now_ns)
         return [day for day in listed if last_entry_ns(self._calendar, day) > now_ns]
 
     def place(self, underlying: str, now_ns: int) -> Placed:
@@ -207,14 +211,25 @@ class ChainBook:
                 for i in chain.columns["listing"]
             },
             days={day: chain.days_to_expiry(now_ns) for day, chain in chains.items()},
+            deep_offset=self._rules.deep_offset,
         )
 
     # -- the steps of placing --
 
+    def _expiries(self, underlying: str, now_ns: int) -> list[date]:
+        """Listed from today on; the master is asked again on another day, or after a while."""
+        today = exchange_time(now_ns).date()
+        day, until_ns, listed = self._listed.get(underlying, (date.min, 0, []))
+        if day != today or now_ns >= until_ns:
+            listed = self._index.expiries(underlying, today)
+            until_ns = now_ns + seconds(self._rules.expiries_kept_s)
+            self._listed[underlying] = (today, until_ns, listed)
+        return listed
+
     def _wanted(self, underlying: str, now_ns: int) -> list[Key]:
         today = exchange_time(now_ns).date()
         held = {day for name, day in self._held.keys() | self._asked if name == underlying}
-        listed = self._index.expiries(underlying, today)
+        listed = self._expiries(underlying, now_ns)
         if self._manual:
             chosen = {row.expiry for row in self._manual if row.name == underlying} | held
             return [(underlying, day) for day in listed if day in chosen]

@@ -7,7 +7,7 @@ price, and a structure with one leg missing is refused whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -34,7 +34,8 @@ class MarketView:
     """What legs are resolved against: one underlying at one moment.
 
     `chains` holds priced CHAIN_DTYPE columns by expiry, `listed` the expiries that may still be
-    traded, `days` the days to expiry with their fraction.
+    traded, `days` the days to expiry with their fraction, `deep_offset` where a deep option is
+    bought when none of its chain has a delta.
     """
 
     underlying: str
@@ -46,6 +47,7 @@ class MarketView:
     chains: Mapping[date, np.ndarray]
     listings: Mapping[int, Listing]
     days: Mapping[date, float]
+    deep_offset: str = "ITM1"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,10 @@ def _find_row(
     if leg.delta_target is None:
         return Refusal("LEG_NOT_IDENTIFIED", "a leg names no symbol, strike, offset or delta")
     if leg.delta_target >= DEEP_DELTA_FALLBACK:
+        if not np.isfinite(side["delta"]).any():
+            told = f"no {leg.option_type} of {view.underlying} has a delta"
+            warnings.append(f"{told}; {view.deep_offset} is taken")
+            return _at_offset(side, replace(leg, offset=view.deep_offset), view.spot)
         return _deep_in_the_money(side, leg.option_type, view.spot)
     return _at_delta(side, leg, view.underlying, warnings)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, tzinfo
 
 from domain.calendar import ExchangeCalendar, TradingSession
 from domain.clock import EXCHANGE_ZONE, epoch_ns, exchange_time, seconds
@@ -23,11 +23,12 @@ def session_of_day(
     always_open: bool,
     opens: time | None = None,
     closes: time | None = None,
+    zone: tzinfo = EXCHANGE_ZONE,
 ) -> TradingSession | None:
     """The session of the exchange's date at that moment; None when nothing trades on it.
 
-    Settings narrow the hours and never widen them. An always open session lasts the whole day and
-    has no square-off: its appointments lie a day after its end.
+    Settings narrow the hours and never widen them; theirs are read in `zone`. An always open
+    session lasts the whole day and has no square-off: its appointments lie a day after its end.
     """
     day = exchange_time(at_ns).date()
     if always_open:
@@ -38,9 +39,9 @@ def session_of_day(
         return None
     opens_ns, closes_ns = session.opens_ns, session.closes_ns
     if opens:
-        opens_ns = max(opens_ns, epoch_ns(datetime.combine(day, opens, EXCHANGE_ZONE)))
+        opens_ns = max(opens_ns, epoch_ns(datetime.combine(day, opens, zone)))
     if closes:
-        closes_ns = min(closes_ns, epoch_ns(datetime.combine(day, closes, EXCHANGE_ZONE)))
+        closes_ns = min(closes_ns, epoch_ns(datetime.combine(day, closes, zone)))
     if opens_ns >= closes_ns:
         return None
     return replace(

@@ -21,6 +21,8 @@ MINUTES, QUARTERS, DAYS = "1m", "15m", "1D"
 SETTLE_S = 12.0  # a broker's history has the minute just ended from this second on
 GAP_MAX_NS = 4 * DAY_NS  # a long weekend
 COOLING_NS = seconds(12.0)
+INTERVALS_NS = {f"{count}m": count * NS_PER_MINUTE for count in (1, 3, 5, 10, 15, 30)}
+INTERVALS_NS |= {"1h": 60 * NS_PER_MINUTE, "D": DAY_NS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ def windows_of(minutes_max: int, lookback_days: int) -> tuple[Window, ...]:
         Window(QUARTERS, "15m", 200, QUARTER_NS, max(lookback_days, 21)),
         Window(DAYS, "D", 260, DAY_NS, max(lookback_days, 400)),
     )
+
+
+def no_finer_than(windows: Sequence[Window], interval: str) -> tuple[Window, ...]:
+    """Those whose bars are as long as that interval, or longer."""
+    return tuple(row for row in windows if row.length_ns >= INTERVALS_NS[interval])
 
 
 def from_history(rows: list[HistoryBar], listing_id: int, window: Window) -> np.ndarray:

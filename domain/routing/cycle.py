@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from domain.clock import NS_PER_S, exchange_time, seconds
+from domain.clock import EXCHANGE_ZONE, NS_PER_S, exchange_time, seconds
 from domain.intents import Refusal, Signal
 from domain.settings import Settings
 
@@ -37,6 +37,7 @@ class GuardLimits:
     enforce_hours: bool = True
     allow_offhours_scan: bool = False
     enabled: bool = True
+    zone_name: str = EXCHANGE_ZONE.key
 
     @classmethod
     def of(cls, keys: Settings, opening_block_s: float) -> GuardLimits:
@@ -48,6 +49,7 @@ class GuardLimits:
             enforce_hours=keys.enforce_market_hours,
             allow_offhours_scan=keys.allow_offhours_scan,
             enabled=keys.signal_loop_enabled,
+            zone_name=keys.market_tz,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from domain.clock import EXCHANGE_ZONE, NS_PER_S, exchange_time, iso_utc
+from domain.clock import NS_PER_S, exchange_time, iso_utc, zone_named
 from domain.intents import Refusal, RouteDecision, Signal
 from domain.positions import BookSnapshot
 from domain.readings import Regime
@@ -215,17 +215,19 @@ def _startup_guard(guards: Guards) -> dict[str, Any]:
 
 
 def _market_session(guards: Guards) -> dict[str, Any]:
-    session, now = guards.session, exchange_time(guards.now_ns)
-    window = ""
-    if session.closes_ns:
-        window = f"{exchange_time(session.opens_ns):%H:%M}-{exchange_time(session.closes_ns):%H:%M}"
+    session, zone = guards.session, zone_named(guards.limits.zone_name)
+    now, *hours = (
+        exchange_time(at_ns).astimezone(zone)
+        for at_ns in (guards.now_ns, session.opens_ns, session.closes_ns)
+    )
+    window = "-".join(f"{at:%H:%M}" for at in hours) if session.closes_ns else ""
     is_holiday = not session.is_open and session.reason not in CLOSED_ALWAYS
     return {
         "enforced": guards.limits.enforce_hours,
         "open": session.is_open,
         "reason": "" if session.is_open else session.reason,
         "offhours_scan_override": guards.limits.allow_offhours_scan,
-        "tz": EXCHANGE_ZONE.key,
+        "tz": str(zone),
         "now": now.isoformat(timespec="seconds"),
         "weekday": f"{now:%A}",
         "window": window,

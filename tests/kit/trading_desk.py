@@ -52,6 +52,11 @@ EXPIRY = date(2026, 11, 24)
 LOT = 65
 
 
+def fill_but_stops(request: OrderRequest) -> int:
+    """Everything at once; a stop rests until its price comes."""
+    return 0 if request.price_type == "SL" else request.quantity
+
+
 class FakeBroker:
     """A broker's book. `script` decides each order: returns filled units, or raises a failure.
 
@@ -61,7 +66,7 @@ class FakeBroker:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self.now = now
-        self.script: Callable[[OrderRequest], int] = lambda request: request.quantity
+        self.script: Callable[[OrderRequest], int] = fill_but_stops
         self.arrives = True
         self.sandbox: bool | BrokerFailure = True
         self.book: dict[str, BrokerOrder] = {}

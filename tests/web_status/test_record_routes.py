@@ -18,7 +18,9 @@ from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus, Purp
 from persistence.database import open_engine
 from persistence.journal import JournalStore
 from persistence.order_tables import ATTEMPTS, COMMANDS, FILLS, ORDERS
+from persistence.positions import KeptPosition, PositionStore
 from tests.kit.fake_gateway import API_KEY, FakeGateway, make_test_app, node
+from tests.kit.risk_makers import a_position
 from web_status import trace_shapes
 from web_status.gateway import Answer
 from web_status.replies import plain
@@ -216,6 +218,32 @@ def test_positions_say_whether_the_brokers_books_could_be_read(
     sync = desk.get("/tomic/positions").json()["sync"]
     assert (sync["mode"], sync["synced"], sync["rows"]) == (mode, synced, 0)
     assert sync.get("message", "") == ("alpha: it is away" if failures else "")
+
+
+def test_positions_ask_for_a_read_of_the_brokers_books_at_most_each_two_seconds(desk: Desk) -> None:
+    desk.gateway.report("position_book", {})
+    desk.gateway.report("account_sync.alpha", {"failures_in_row": 0})
+    modes = []
+    for moved_s in (0.0, 1.9, 0.1, 1.9, 2.0):
+        desk.gateway.clock_ns += round(moved_s * NS)
+        modes.append(desk.get("/tomic/positions").json()["sync"]["mode"])
+    assert modes == ["broker", "throttled", "broker", "throttled", "broker"]
+    assert [asked[0] for asked in desk.gateway.asked] == ["read_positions"] * 3
+
+
+def test_a_position_shows_its_virtual_guard(desk: Desk) -> None:
+    guard = {"entry": 100.0, "high": 120.0, "stop": 112.0, "target": 135.0, "trailing": True,
+             "tick_age_s": 0.4}  # fmt: skip
+    legs = [
+        a_position("BUY", "CE", 23_000, 100, strategy_id=name, strategy="DITM_CALL")
+        for name in ("guarded", "other")
+    ]
+    PositionStore(desk.engine).save([KeptPosition(leg, 1) for leg in legs], fill_id=1, version=1)
+    desk.gateway.report("position_manager", {"guarded": {"virtual_guard": guard}})
+    rows = desk.get("/tomic/positions").json()["positions"]
+    assert {row["strategy_id"]: row["virtual_guard"] for row in rows} == {
+        "guarded": guard, "other": None,
+    }  # fmt: skip
 
 
 def test_all_dead_letters_of_passing_causes_are_tried_again_one_by_one(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.clock import iso_utc
+from domain.clock import iso_utc, seconds
 from domain.orders import CommandStatus
 from domain.positions import Position
 from web_status.api.status import body_of
@@ -46,7 +46,11 @@ class Category(StrEnum):
 
 @router.get("/positions", responses={200: {"model": PositionsAnswer}})
 def get_positions(request: Request) -> Response:
-    """The book as it stands on disk, with the newest prices; rows of quantity 0 are left out."""
+    """The book as it stands on disk, with the newest prices; rows of quantity 0 are left out.
+
+    Asks for a read of the brokers' books, at most each TOMIC_POSITIONS_SYNC_MIN_INTERVAL_S; this
+    answer does not wait for it.
+    """
     gateway: Gateway = request.app.state.gateway
     kept = request.app.state.positions.positions()
     _, version = request.app.state.positions.cursor()
@@ -65,13 +69,14 @@ def get_positions(request: Request) -> Response:
             "positions": rows,
             "strategies": sorted({row["strategy_id"] for row in rows}),
             "unmanaged": live.get("unmanaged", []),
-            "sync": _sync(gateway) | {"rows": len(rows)},
+            "sync": _sync(request) | {"rows": len(rows)},
         }
     )
 
 
-def _sync(gateway: Gateway) -> dict[str, Any]:
-    """How the book stands to the brokers': their books are read all the time, not for this page."""
+def _sync(request: Request) -> dict[str, Any]:
+    """How the book stands to the brokers'."""
+    gateway: Gateway = request.app.state.gateway
     parts = gateway.parts()
     readers = {name: part.body for name, part in parts.items() if name.startswith("account_sync.")}
     failing = {name: body for name, body in readers.items() if body.get("failures_in_row")}
@@ -81,7 +86,21 @@ def _sync(gateway: Gateway) -> dict[str, Any]:
     if failing:
         told = (f"{name.partition('.')[2]}: {body['last_error']}" for name, body in failing.items())
         return {"synced": False, "mode": "error", "message": "; ".join(sorted(told))}
+    if not _may_ask(request):
+        return {"synced": True, "mode": "throttled", "message": "read a moment ago"}
+    gateway.ask("read_positions", {}, "positions page")
     return {"synced": True, "mode": "broker"}
+
+
+def _may_ask(request: Request) -> bool:
+    state = request.app.state
+    now_ns = state.gateway.monotonic_ns()
+    least_s = state.runtime.settings.positions_sync_min_interval_s
+    due_ns = state.positions_asked_ns + seconds(least_s)
+    if state.positions_asked_ns and now_ns < due_ns:
+        return False
+    state.positions_asked_ns = now_ns
+    return True
 
 
 def _guard(row: Position, watched: Mapping[str, Any]) -> Any:

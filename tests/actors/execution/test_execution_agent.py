@@ -32,6 +32,7 @@ from tests.kit.trading_desk import (
     STRANGLE,
     Desk,
     denied,
+    fill_but_stops,
     leg,
     make_intent,
 )
@@ -625,8 +626,12 @@ def test_a_quantity_above_the_freeze_goes_in_slices_with_keys_of_their_own(desk)
     desk.propose(make_intent(StrategyType.DITM_CALL, legs, quantity=5 * LOT))
     desk.run(3)
 
-    assert [r.quantity for r in desk.broker.requests] == [2 * LOT, 2 * LOT, LOT]
-    assert len({r.client_order_id for r in desk.broker.requests}) == 3
+    bought = [r for r in desk.broker.requests if r.action == "BUY"]
+    assert [r.quantity for r in bought] == [2 * LOT, 2 * LOT, LOT]
+    assert len({r.client_order_id for r in bought}) == 3
+    assert [r.quantity for r in desk.broker.requests if r.price_type == "SL"] == [
+        2 * LOT, 2 * LOT, LOT,
+    ]  # fmt: skip
     assert desk.statuses() == ["DONE"]
 
 
@@ -712,7 +717,7 @@ def test_what_must_be_a_multiple_of_another_lot_is_sent_once_more_floored_to_it(
 
     def lots_of_75(request):
         if request.quantity % 75 == 0:
-            return request.quantity
+            return fill_but_stops(request)
         if in_the_book:
             return 0
         raise BrokerRejected(words)
@@ -725,7 +730,7 @@ def test_what_must_be_a_multiple_of_another_lot_is_sent_once_more_floored_to_it(
         desk._read_book()
     desk.run(3)
 
-    assert [r.quantity for r in desk.broker.requests] == [195, 150]
+    assert [r.quantity for r in desk.broker.requests if r.action == "BUY"] == [195, 150]
     assert desk.statuses() == ["DONE"]
     assert desk.announced(StructureOpened)[0].intent.quantity == 150
     assert desk.broker.net() == {LONG_CALL[0].symbol: 150}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, time
 
+import pytest
+
 from actors.actor import NoSettings
 from actors.market.session_clock import SessionClock
 from domain.settings import Settings
@@ -84,6 +86,18 @@ def test_a_replay_on_the_sandbox_keeps_the_hours_of_its_day(market):
     context = market.context("session_clock", at(16, 0), sandbox=True, replay=object())
     started(context)
     assert isinstance(context.announced[0], SessionClosed)
+
+
+@pytest.mark.parametrize(
+    ("zone", "closes"),
+    [("Europe/London", at(15, 30)), ("Asia/Kolkata", at(10, 0)), ("No/Where", at(10, 0))],
+)
+def test_the_hours_of_the_settings_are_read_in_their_zone(market, zone, closes):
+    # In November 10:00 in London is 15:30 in India.
+    settings = Settings(market_close=time(10, 0), market_tz=zone)
+    context = market.context("session_clock", at(9, 30), settings=settings)
+    started(context)
+    assert context.announced[0].closes_ns == closes
 
 
 def test_settings_narrow_the_session_and_never_widen_it(market):

@@ -248,3 +248,22 @@ def test_a_ratio_multiplies_its_leg():
 
 def test_a_leg_that_says_nothing_is_refused():
     assert code([leg(CE, "BUY")]) == "LEG_NOT_IDENTIFIED"
+
+
+@pytest.mark.parametrize(
+    ("offset", "strike"), [("ITM1", 23_800), ("ITM3", 23_400), ("ATM", 24_000)]
+)
+def test_without_any_delta_a_deep_option_is_taken_where_the_setting_says(offset, strike):
+    view = build(deep_offset=offset)
+    for columns in view.chains.values():
+        columns["delta"] = np.nan
+    found = resolve([leg(CE, "BUY", delta_target=0.90)], view)
+    assert int(found.structure.legs[0].strike) == strike
+    assert found.warnings == (f"no CE of NIFTY has a delta; {offset} is taken",)
+
+
+def test_one_known_delta_is_enough_to_go_by_deltas():
+    view = build(deep_offset="ITM1")
+    for columns in view.chains.values():
+        columns["delta"][columns["strike"] > 23_000] = np.nan
+    assert strikes([leg(CE, "BUY", delta_target=0.90)], view) == [23_000]

@@ -15,6 +15,7 @@ from domain.market.warm_start import (
     from_history,
     is_enough,
     join,
+    no_finer_than,
     windows_of,
 )
 from domain.prices import BAR_DTYPE
@@ -33,6 +34,15 @@ def bars(*rows) -> np.ndarray:
         bar["start_ns"], bar["close"] = row[:2]
         bar["partial"] = row[2] if len(row) > 2 else False
     return made
+
+
+@pytest.mark.parametrize(
+    ("interval", "asked"),
+    [("1m", "1m 15m 1D"), ("3m", "15m 1D"), ("15m", "15m 1D"), ("30m", "1D"), ("D", "1D")],
+)
+def test_history_is_asked_no_finer_than_the_setting_says(interval, asked):
+    windows = no_finer_than((MINUTES, QUARTERS, DAILY), interval)
+    assert " ".join(window.timeframe for window in windows) == asked
 
 
 def test_the_windows_hold_enough_for_the_regime_and_for_volatility():

@@ -151,6 +151,13 @@ def test_session_says_its_window_in_exchange_time():
     assert (session["tz"], session["now"]) == ("Asia/Kolkata", "2026-11-20T10:15:00+05:30")
 
 
+def test_session_is_shown_in_the_zone_of_the_settings():
+    limits = replace(READY.limits, zone_name="Europe/London")
+    session = snapshot(guards=replace(READY, limits=limits))["market_session"]
+    assert (session["tz"], session["window"]) == ("Europe/London", "03:45-10:00")
+    assert session["now"] == "2026-11-20T04:45:00+00:00"
+
+
 def test_snapshot_is_plain_json_and_travels():
     regime = Regime(version=2, vix_flags=(VixFlag.HALF_SIZE,), as_of_ns=NOW)
     found = snapshot(

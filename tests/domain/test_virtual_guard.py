@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.risk.virtual_guard import (
+from domain.settings import Settings
+from domain.virtual_guard import (
     GuardRules,
     check_price,
     check_silence,
@@ -17,7 +18,6 @@ from domain.risk.virtual_guard import (
     is_single_long,
     rules_of,
 )
-from domain.settings import Settings
 from tests.kit.risk_makers import a_position
 
 RULES = GuardRules()

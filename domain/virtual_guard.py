@@ -16,7 +16,7 @@ from domain.settings import Settings
 
 SILENT_EXIT_S = 60.0  # without a sign of any feed for so long, nobody can watch a stop
 OFFSET_MIN = 0.01  # rupees
-_SINGLE = (StrategyType.DITM_CALL, StrategyType.DITM_PUT)
+SINGLE_LONGS = (StrategyType.DITM_CALL, StrategyType.DITM_PUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def is_single_long(legs: Sequence[Position]) -> bool:
         len(legs) == 1
         and legs[0].direction == "BUY"
         and legs[0].kind in OPTION_KINDS
-        and legs[0].strategy in _SINGLE
+        and legs[0].strategy in SINGLE_LONGS
     )
 
 
