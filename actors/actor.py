@@ -58,6 +58,10 @@ class Context(Protocol):
     def announce(self, message: Message) -> None:
         """A fact, to every actor that hears its class (never back to the sender)."""
 
+    def remind(self, target: str, message: Message) -> None:
+        """A fact that still stands, to an actor whose new life has not heard it, if it hears its
+        class. No news: nobody else hears it, and it is not recorded again."""
+
     def send_now(self) -> None:
         """What was told so far leaves now, not at the end of this event: others work meanwhile."""
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import swagger_ui_bundle
+import fastapi_swagger
 import uvicorn
 from fastapi import Depends, FastAPI, Security
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -32,7 +32,7 @@ from web_status.shapes import Fault
 HOST = "127.0.0.1"
 STOP_WITHIN_S = 2.0
 DOCS, OPENAPI = "/docs", "/openapi.json"
-DOCS_ASSETS = Path(swagger_ui_bundle.swagger_ui_path)
+DOCS_ASSETS = Path(fastapi_swagger.__file__).parent / "resources"
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'"
 )
@@ -62,7 +62,6 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
         title="TOMIC", version="0.1.0", openapi_url=None, docs_url=None, redoc_url=None,
         openapi_tags=TAGS,
     )  # fmt: skip
-    app.openapi_version = "3.0.3"
     app.state.gateway = gateway
     app.state.runtime = runtime
     app.state.api_key = runtime.keys["http"]

@@ -52,7 +52,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _framework(_request: Request, fault: HTTPException) -> JSONResponse:
         code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(fault.status_code, "ERROR")
-        return envelope(ApiFault(fault.status_code, code, str(fault.detail)))
+        answer = envelope(ApiFault(fault.status_code, code, str(fault.detail)))
+        answer.headers.update(fault.headers or {})
+        return answer
 
     @app.exception_handler(Exception)
     async def _surprise(request: Request, fault: Exception) -> JSONResponse:

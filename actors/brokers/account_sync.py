@@ -135,9 +135,9 @@ class AccountSync(Actor):
 
         self.context.work(lambda: self._broker.margin(message.orders), done)
 
-    def on_node_restarted(self, _message: NodeRestarted) -> None:
+    def on_node_restarted(self, message: NodeRestarted) -> None:
         if self._margin:
-            self.context.announce(MarginRead(margin=self._margin))
+            self.context.remind(message.name, MarginRead(margin=self._margin))
 
     def _read_funds(self) -> None:
         self.context.work(self._broker.funds, self._funds_read)

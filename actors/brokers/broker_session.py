@@ -98,15 +98,7 @@ class BrokerSession(Actor):
         self._tell()
 
     def _tell(self) -> None:
-        self.context.announce(
-            BrokerConnectionChanged(
-                broker=self.context.instance,
-                state=self._state,
-                reason=self._reason,
-                sandbox_proven=self._proven,
-                proven_ns=self._proven_ns,
-            )
-        )
+        self.context.announce(self._connection())
         self.context.report({
             "state": self._state,
             "reason": self._reason,
@@ -115,9 +107,18 @@ class BrokerSession(Actor):
             "url": self._endpoint.rest_url,
         })  # fmt: skip
 
-    def on_node_restarted(self, _message: NodeRestarted) -> None:
+    def _connection(self) -> BrokerConnectionChanged:
+        return BrokerConnectionChanged(
+            broker=self.context.instance,
+            state=self._state,
+            reason=self._reason,
+            sandbox_proven=self._proven,
+            proven_ns=self._proven_ns,
+        )
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
         if self._state:
-            self._tell()
+            self.context.remind(message.name, self._connection())
 
     # -- the instrument master --
 

@@ -95,7 +95,8 @@ class FeedSelector(Actor):
         consumes = node is not None and node.actor.startswith(STAGE_OF_CONSUMERS)
         if consumes and self._canonical != self._sequence[0]:
             # A new life believes the first of the sequence until it is told otherwise.
-            self._announce(self._canonical, f"told again: {message.name} restarted")
+            reason = f"told again: {message.name} restarted"
+            self.context.remind(message.name, self._switched(self._canonical, reason))
 
     def _on_ticks(self, batch: Batch) -> None:
         broker = batch.topic.removeprefix("ticks.")
@@ -175,13 +176,14 @@ class FeedSelector(Actor):
             self.context.alert("RISK", f"the choice of feed is not on disk: {result}", "feed:disk")
 
     def _announce(self, left: str, reason: str) -> None:
-        self.context.announce(
-            FeedSwitched(
-                from_broker=left,
-                to_broker=self._canonical,
-                reason=reason,
-                using_fallback=self._canonical != self._sequence[0],
-            )
+        self.context.announce(self._switched(left, reason))
+
+    def _switched(self, left: str, reason: str) -> FeedSwitched:
+        return FeedSwitched(
+            from_broker=left,
+            to_broker=self._canonical,
+            reason=reason,
+            using_fallback=self._canonical != self._sequence[0],
         )
 
     def _report(self, now_ns: int) -> None:

@@ -120,6 +120,10 @@ class HostContext:
             except MailboxFull as full:  # one full mailbox must not keep a fact from all others
                 self._bury(type(message).__name__, target, str(full))
 
+    def remind(self, target: str, message: Message) -> None:
+        if target in self._shared.hearers.get(type(message).__name__, ()):
+            self._post(target, self._stamped(message), announced=True)
+
     def _stamped(self, message: Message) -> Message:
         self._count += 1
         mail_id = f"{self.name}:{self.runtime.launch}.{self.life}:{self._count}"

@@ -111,9 +111,9 @@ class MarketContextAgent(Actor):
         self._chains.setdefault(row.underlying, {})[row.expiry] = row
         self._see_price(row.underlying, row.spot, row.as_of_ns)
 
-    def on_node_restarted(self, _message: NodeRestarted) -> None:
+    def on_node_restarted(self, message: NodeRestarted) -> None:
         if self._told:
-            self.context.announce(ContextChanged(context=self._told, is_news=False))
+            self.context.remind(message.name, ContextChanged(context=self._told, is_news=False))
 
     # -- bars --
 

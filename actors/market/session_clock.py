@@ -29,9 +29,9 @@ class SessionClock(Actor):
     def start(self) -> None:
         self._look()
 
-    def on_node_restarted(self, _message: NodeRestarted) -> None:
+    def on_node_restarted(self, message: NodeRestarted) -> None:
         if self._told:
-            self.context.announce(self._told)
+            self.context.remind(message.name, self._told)
 
     def _look(self) -> None:
         now_ns = self.context.now_ns()

@@ -151,8 +151,8 @@ class BreakerGate(Actor):
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
         self._state.reopen(message.name, message.reason, message.at_ns)
-        self._told = ("", False, "")  # a new life has not heard the mode
         self._tell_mode()
+        self.context.remind(message.name, self._standing_mode())
 
     def on_branch_gave_up(self, message: BranchGaveUp) -> None:
         if message.handles_orders:
@@ -278,17 +278,16 @@ class BreakerGate(Actor):
     def _tell_mode(self) -> None:
         now_ns = self.context.now_ns()
         mode, reason = self._state.mode(self._broker, now_ns)
-        told = (mode, self._state.killed, reason)
+        before, self._told = self._told, (mode, self._state.killed, reason)
         # The words of a lapsed proof carry its age: only the mode and the latch make it news.
-        if told[:2] != self._told[:2]:
+        if self._told[:2] != before[:2]:
             self._since_ns = now_ns
-            self.context.announce(
-                TradingModeChanged(
-                    mode=mode, killed=self._state.killed, reason=reason, since_ns=now_ns
-                )
-            )
-        self._told = told
+            self.context.announce(self._standing_mode())
         self.context.report(self._status(mode, reason))
+
+    def _standing_mode(self) -> TradingModeChanged:
+        mode, killed, reason = self._told
+        return TradingModeChanged(mode=mode, killed=killed, reason=reason, since_ns=self._since_ns)
 
     def _status(self, mode: str, reason: str) -> dict[str, Any]:
         killed = self._state.killed

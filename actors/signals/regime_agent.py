@@ -108,9 +108,9 @@ class RegimeAgent(Actor):
         if summary.underlying == self._benchmark and summary.put_call_ratio > 0:
             self._pcr[summary.expiry.isoformat()] = (summary.put_call_ratio, summary.as_of_ns)
 
-    def on_node_restarted(self, _message: NodeRestarted) -> None:
+    def on_node_restarted(self, message: NodeRestarted) -> None:
         if self._regime.as_of_ns:
-            self.context.announce(RegimeChanged(regime=self._regime))
+            self.context.remind(message.name, RegimeChanged(regime=self._regime))
 
     # -- data plane --
 

@@ -82,6 +82,9 @@ class RecordingContext:
     def announce(self, message: Message) -> None:
         self.announced.append(self._stamp(message))
 
+    def remind(self, target: str, message: Message) -> None:
+        self.tell(target, message)
+
     def send_now(self) -> None:
         """A test collects when it likes."""
 

@@ -240,6 +240,11 @@ def test_an_unknown_path_and_a_wrong_method_speak_the_same_envelope(client: Test
         assert set(answer.json()) == {"status", "code", "message"}
 
 
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
+    answer = client.delete("/tomic/status", headers=HEADERS)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
 def test_the_documentation_needs_nothing_from_outside(client: TestClient) -> None:
     page = client.get("/docs", headers=HEADERS)
     assert "https://" not in page.text.replace("https://github.com", "")
@@ -247,6 +252,13 @@ def test_the_documentation_needs_nothing_from_outside(client: TestClient) -> Non
     paths = client.get("/openapi.json", headers=HEADERS).json()["paths"]
     assert "/tomic/signals" in paths
     assert "/tomic/tree/{name}/restart" in paths
+
+
+def test_the_documentation_is_of_the_version_whose_words_it_uses(client: TestClient) -> None:
+    described = client.get("/openapi.json", headers=HEADERS).json()
+    number = described["paths"]["/tomic/dead-letters/{command_id}"]["delete"]["parameters"][0]
+    assert number["schema"]["exclusiveMaximum"] == 2**63  # a number from 3.1 on, a yes or no before
+    assert described["openapi"] == "3.1.0"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])

@@ -38,8 +38,8 @@ SIGNAL_BODY = {
                 "type": "object",
                 "required": ["instrument", "strategy_type", "direction"],
                 "properties": {
-                    "instrument": {"type": "string"},
-                    "strategy_type": {"type": "string"},
+                    "instrument": {"type": "string", "minLength": 1},
+                    "strategy_type": {"type": "string", "minLength": 1},
                     "direction": {"type": "string", "enum": ["BUY", "SELL"]},
                     "legs": {"type": "array", "items": {"type": "object"}},
                     "dte": {"type": "integer"},

@@ -30,7 +30,11 @@ LOOP_STATUS = "signal_loop"  # rides in the loop's report, and belongs to /tomic
 @router.get("/signals/quality", responses={200: {"model": QualityAnswer}})
 async def get_signal_quality(
     request: Request,
-    run_scan: str = Query("true", description="true scans now, without side effects"),
+    run_scan: str = Query(
+        "true",
+        description="true scans now, without side effects",
+        json_schema_extra={"enum": [*TRUE, *FALSE]},
+    ),
 ) -> Response:
     """What the agents see and why nothing happened; scans at most every five seconds."""
     word = run_scan.strip().lower()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -42,6 +42,11 @@ class Category(StrEnum):
     EXECUTION = "EXECUTION"
     RISK = "RISK"
     SIGNAL = "SIGNAL"
+
+
+CommandFilter = StrEnum(
+    "CommandFilter", [*((row.value, row.value) for row in CommandStatus), ("ALL", "ALL")]
+)
 
 
 @router.get("/positions", responses={200: {"model": PositionsAnswer}})
@@ -179,12 +184,12 @@ def get_audit(
 @router.get("/commands", responses={200: {"model": CommandsAnswer}})
 def get_commands(
     request: Request,
-    status: CommandStatus | Literal["ALL"] = CommandStatus.DONE,
+    status: CommandFilter = CommandFilter.DONE,
     limit: int = Query(50, ge=1, le=200),
     offset: int = Query(0, ge=0, le=OFFSET_MAX),
 ) -> Response:
     """Commands of one status, newest first; ALL for all."""
-    wanted = None if status == "ALL" else CommandStatus(status)
+    wanted = None if status is CommandFilter.ALL else CommandStatus(status)
     total, rows = request.app.state.commands.page(wanted, limit, offset)
     return Reply(
         {

@@ -211,7 +211,9 @@ def test_a_new_life_of_anyone_is_told_the_margin_at_once(context, sync, broker):
     context.announced.clear()
     restarted = NodeRestarted(name="risk_agent", life=2, reason="killed", handles_orders=False)
     context.deliver(sync, restarted)
-    assert [row.margin.free for row in context.heard(MarginRead)] == [Decimal(700_000)]
+    ((name, told),) = context.told
+    assert (name, told.margin.free) == ("risk_agent", Decimal(700_000))
+    assert context.heard(MarginRead) == []
 
 
 def test_capital_is_capped_by_the_setting(context, sync, broker):

@@ -189,10 +189,11 @@ def test_a_new_life_of_anyone_is_told_the_connection_and_its_proof(broker, runti
     context, session = begin(runtime)
     context.advance(1)
     before = context.heard(BrokerConnectionChanged)[-1]
-    context.announced.clear()
+    context.clear()
     restarted = NodeRestarted(name="breaker_gate", life=2, reason="killed", handles_orders=False)
     context.deliver(session, restarted)
-    (again,) = told(context)
+    ((name, again),) = context.told
+    assert (name, told(context)) == ("breaker_gate", [])
     assert (again.state, again.sandbox_proven) == ("connected", True)
     assert again.proven_ns == before.proven_ns
 

@@ -146,8 +146,10 @@ def test_a_new_life_of_another_hears_the_context_again(agent) -> None:
     context.advance(5)
     born = NodeRestarted(name="signal_loop", life=2, reason="crash", handles_orders=False)
     context.deliver(made, born)
-    first, again = context.heard(ContextChanged)
-    assert (again.context, again.is_news) == (first.context, False)
+    (first,) = context.heard(ContextChanged)
+    reminded = context.told[-1]
+    again = reminded[1]
+    assert (reminded[0], again.context, again.is_news) == ("signal_loop", first.context, False)
 
 
 def test_a_closed_market_is_told_of_once(agent) -> None:

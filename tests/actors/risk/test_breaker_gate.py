@@ -258,7 +258,8 @@ def test_a_new_life_of_anyone_is_told_the_mode(life):
     context.clear()
     restart = NodeRestarted(name="risk_agent", life=2, reason="", handles_orders=True)
     context.deliver(gate, restart)
-    assert [row.mode for row in context.heard(TradingModeChanged)] == ["active"]
+    assert [(name, told.mode) for name, told in context.told] == [("risk_agent", "active")]
+    assert context.heard(TradingModeChanged) == []
 
 
 def test_an_order_branch_that_gives_up_kills(life):
