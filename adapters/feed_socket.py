@@ -26,7 +26,7 @@ from adapters.packet_ticks import OpenInterests, to_ticks
 from adapters.packets import Batch, Notice
 from adapters.ports import StreamCounters
 from adapters.timer_descriptor import TimerDescriptor
-from adapters.token_table import TokenTable
+from adapters.token_table import BAD_TOKEN, TOKEN_TWICE, TokenTable
 from domain.errors import BadMarketData, ConfigurationFault
 from domain.instruments import InstrumentIndex, Listing
 from domain.prices import TICK_DTYPE
@@ -38,6 +38,14 @@ BATCH_NS_MAX = 2_000_000
 READ_BYTES = 1 << 18  # more than a TLS record: none is left in the library, where no poll sees it
 LOOK_EVERY_S = 1.0
 REFUSED_STATUS = (401, 403, 429)
+TOKEN_DIGITS_MAX = 18  # what 64 bits hold whatever the digits
+TOLD_MAX = 10  # sentences that wait; each refusal is counted besides
+REFUSALS = {
+    "no_token": "the instrument master has no number of the broker's for it",
+    BAD_TOKEN: "its number in the instrument master is out of range",
+    TOKEN_TWICE: "another instrument has the same number in the instrument master, so that a price "
+    "could be of either; neither gets one",
+}
 
 Event = tuple[str, str]
 Wanted = Sequence[tuple[Listing, int]]
@@ -93,6 +101,7 @@ class FeedSocket:
         self._reader = FrameReader()
         self._unread: deque[tuple[int, bytes]] = deque()  # (received_ns, message)
         self._outgoing: deque[str] = deque()
+        self._told: deque[Event] = deque()  # what a trader should know of requests
         self._interests = OpenInterests()
         self._due_s = self._heard_s = self._beat_s = 0.0  # monotonic
         self._ended = self._closed = False
@@ -135,7 +144,8 @@ class FeedSocket:
         with contextlib.suppress(BlockingIOError):  # take may be called without having been told
             os.eventfd_read(self._wake)
         self._timer.clear()
-        events = self._welcome()
+        events = [*self._told, *self._welcome()]
+        self._told.clear()
         if self._connection:
             try:
                 events += self._read()
@@ -273,14 +283,25 @@ class FeedSocket:
     # -- what goes --
 
     def _ask(self, listings: Sequence[Listing], modes: Sequence[int], *, subscribes: bool) -> None:
-        pairs = zip(listings, modes, strict=True)
-        wanted = [(listing, mode) for listing, mode in pairs if _has_token(listing)]
-        if len(wanted) < len(listings):
-            nameless = self.counters.refused.get("no_token", 0) + len(listings) - len(wanted)
-            self.counters.refused["no_token"] = nameless
+        wanted = []
+        for listing, mode in zip(listings, modes, strict=True):
+            reason = self._why_not(listing)
+            if not reason:
+                wanted.append((listing, mode))
+                continue
+            self.counters.refused[reason] = self.counters.refused.get(reason, 0) + 1
+            if subscribes and len(self._told) < TOLD_MAX:
+                text = f"{listing.exchange} {listing.symbol}: {REFUSALS[reason]}"
+                self._told.append(("not carried", text))
         self._outgoing.extend(self._dialect.requests(wanted, subscribes=subscribes))
         if not self._closed:
             os.eventfd_write(self._wake, 1)
+
+    def _why_not(self, listing: Listing) -> str:
+        """Why this listing cannot be asked for; empty when it can."""
+        if not _has_token(listing):
+            return "no_token"
+        return self._tokens.refused.get(listing.listing_id, "")
 
     def _say(self, now_s: float) -> None:
         """Sends what is due: requests at the broker's pace, and the heartbeat."""
@@ -314,7 +335,8 @@ class FeedSocket:
 
 def _has_token(listing: Listing) -> bool:
     """True when the master gave the broker's own number, by which alone these servers know it."""
-    return listing.token.isascii() and listing.token.isdigit()
+    token = listing.token
+    return token.isascii() and token.isdigit() and len(token) <= TOKEN_DIGITS_MAX
 
 
 def _one_end(events: list[Event]) -> tuple[list[Event], bool]:

@@ -2,8 +2,9 @@
 
 A batch is one message of four parts: topic, msgpack header, msgpack meta, raw columns. Queues are
 bounded by high-water marks; what is dropped at one shows as a gap in the sequence, which the
-subscriber counts. A publisher of ticks keeps its last-price table too, and writes it first: who
-missed a batch finds there what it missed.
+subscriber counts. A publisher of ticks keeps its last-price table too, and writes it first: a
+subscriber that missed ticks is handed from there, as one batch more, the newest of each listing
+that ticked meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgpack
 import numpy as np
 import zmq
 
-from adapters.price_table import PriceWriter, table_path
+from adapters.price_table import PriceReader, PriceWriter, table_path
 from domain.clock import NS_PER_S
 from domain.prices import BAR_DTYPE, CHAIN_DTYPE, TICK_DTYPE
 
@@ -38,7 +39,8 @@ class Batch:
     """One columnar batch as a subscriber gets it.
 
     `sequence` counts per source and topic from 1; `missed` is how many batches were lost before it.
-    `meta` is small and msgpack-ready.
+    `meta` is small and msgpack-ready. `recovered` is what the last-price table told of ticks that
+    were lost; its sequence is that of the newest batch taken.
     """
 
     topic: str
@@ -48,11 +50,23 @@ class Batch:
     columns: np.ndarray
     meta: Mapping[str, Any]
     missed: int = 0
+    recovered: bool = False
+
+
+@dataclass(slots=True)
+class _Heard:
+    """How far one topic of one source was taken: its newest batch, and when its newest tick was
+    received. `lost_ns`: ticks received from then on were lost; None when none were."""
+
+    epoch: str
+    sequence: int
+    tick_ns: int = 0
+    lost_ns: int | None = None
 
 
 @dataclass(slots=True)
 class SourceCounters:
-    """What a subscriber took from one source and lost of it, and how late it came.
+    """What a subscriber took from one source, lost of it and recovered, and how late it came.
 
     `waiting_max` is the most batches that one drain found; a lag is from the receive stamp of a
     batch's first tick, or from its sending, to its drain.
@@ -61,6 +75,7 @@ class SourceCounters:
     batches: int = 0
     rows: int = 0
     missed: int = 0
+    recovered: int = 0
     waiting: int = 0
     waiting_max: int = 0
     lags_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS_KEPT))
@@ -73,6 +88,7 @@ class SourceCounters:
             "batches": self.batches,
             "rows": self.rows,
             "gaps": self.missed,
+            "recovered": self.recovered,
             "waiting_max": self.waiting_max,
             "lag_ms_p50": float(p50),
             "lag_ms_p99": float(p99),
@@ -143,7 +159,9 @@ class TickSubscriber:
 
     def __init__(self, run_dir: Path, sources: Iterable[str]) -> None:
         self.counters = BusCounters()
-        self._last: dict[tuple[str, str], tuple[str, int]] = {}
+        self._run_dir = run_dir
+        self._heard: dict[tuple[str, str], _Heard] = {}
+        self._tables: dict[str, PriceReader] = {}
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, BATCHES_QUEUED_MAX)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -158,8 +176,9 @@ class TickSubscriber:
         self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
 
     def drain(self, batches_max: int = DRAIN_MAX, *, now_ns: int = 0) -> list[Batch]:
-        """What has arrived, oldest first. Fewer than `batches_max` means all was taken; otherwise
-        drain again, for the edge-triggered descriptor will not tell of the rest.
+        """What has arrived, oldest first; after it, what a gap in it lost, from the last-price
+        table. `batches_max` or more means that there may be more: drain again, for the
+        edge-triggered descriptor will not tell of the rest.
 
         Lags are counted to `now_ns`, on the clock of the receive stamps; to 0, none are.
         """
@@ -176,7 +195,7 @@ class TickSubscriber:
         for source in self.counters.sources.values():
             source.waiting_max = max(source.waiting_max, source.waiting)
             source.waiting = 0
-        return batches
+        return [*batches, *self._recover(now_ns)]
 
     def figures(self) -> dict[str, dict[str, float]]:
         """By source: what came, what was lost, how late it came."""
@@ -184,7 +203,8 @@ class TickSubscriber:
 
     def sequence(self, source: str, topic: str) -> int:
         """The newest sequence drained of that source and topic; 0 when none was."""
-        return self._last.get((source, topic), ("", 0))[1]
+        heard = self._heard.get((source, topic))
+        return heard.sequence if heard else 0
 
     def close(self) -> None:
         """Closes the socket and its descriptor."""
@@ -205,7 +225,7 @@ class TickSubscriber:
         except (ValueError, TypeError):
             self._refuse("frame")
             return None
-        missed = self._missed((source, topic.bytes.decode()), epoch, sequence)
+        missed = self._missed((source, topic.bytes.decode()), epoch, sequence, columns)
         return Batch(topic.bytes.decode(), source, sequence, sent_ns, columns, words, missed)
 
     def _note(self, batch: Batch, now_ns: int) -> None:
@@ -222,11 +242,47 @@ class TickSubscriber:
             since_ns = int(batch.columns["received_ns"][0]) if has_ticks else batch.sent_ns
             source.lags_ns.append(now_ns - since_ns)
 
-    def _missed(self, key: tuple[str, str], epoch: str, sequence: int) -> int:
-        before, last = self._last.get(key, ("", 0))
-        self._last[key] = (epoch, sequence)
-        # Nothing is known of what a source sent before it was first heard.
-        return sequence - last - 1 if before == epoch else 0
+    def _missed(self, key: tuple[str, str], epoch: str, sequence: int, columns: np.ndarray) -> int:
+        heard = self._heard.get(key)
+        if heard is None:  # nothing is known of what a source sent before it was first heard
+            heard = self._heard[key] = _Heard(epoch, sequence - 1)
+        missed = sequence - heard.sequence - 1 if heard.epoch == epoch else 0
+        if columns.dtype == TICK_DTYPE:
+            # What a source sent between its last batch that came and its death is known to nobody.
+            if (missed or heard.epoch != epoch) and heard.lost_ns is None:
+                heard.lost_ns = heard.tick_ns
+            if len(columns):
+                heard.tick_ns = int(columns["received_ns"][-1])
+        heard.epoch, heard.sequence = epoch, sequence
+        return missed
+
+    def _recover(self, now_ns: int) -> list[Batch]:
+        """Of each topic that lost ticks the newest of the listings that ticked meanwhile.
+
+        A listing that ticked after the newest batch taken is left out: that tick is on its way, or
+        lost in a later gap.
+        """
+        found = []
+        for (source, topic), heard in self._heard.items():
+            if heard.lost_ns is None:
+                continue
+            try:
+                if source not in self._tables:
+                    self._tables[source] = PriceReader(table_path(self._run_dir, source))
+                prices = self._tables[source].snapshot()
+            except (OSError, ValueError, TimeoutError):
+                self._refuse("price_table")  # the next drain tries again
+                continue
+            # A clock that was set back says nothing of before and after: then all is new.
+            since_ns = heard.lost_ns if heard.lost_ns <= heard.tick_ns else 0
+            stamps = prices["received_ns"]
+            rows = prices[(stamps >= since_ns) & (stamps <= heard.tick_ns)]
+            heard.lost_ns = None
+            if len(rows):
+                rows.flags.writeable = False
+                self.counters.sources[source].recovered += len(rows)
+                found.append(Batch(topic, source, heard.sequence, now_ns, rows, {}, recovered=True))
+        return found
 
     def _refuse(self, reason: str) -> None:
         self.counters.refused[reason] = self.counters.refused.get(reason, 0) + 1

@@ -15,20 +15,35 @@ PAGE_BITS = 10
 PAGE_TOKENS = 1 << PAGE_BITS
 SEGMENTS_MAX = 256
 TOKEN_MAX = 2**31 - 1  # keeps a directory below 8 MB a segment
+TOKEN_TWICE, BAD_TOKEN = "token_twice", "bad_token"
 
 
 class TokenTable:
-    """Row numbers by (segment, token), fixed for the day once built."""
+    """Row numbers by (segment, token), fixed for the day once built.
+
+    `refused` says of each row that has no place here why: `token_twice` (several rows claim one
+    token, so a price could be any of theirs: none gets it) or `bad_token` (out of range).
+    """
 
     def __init__(self, segments: np.ndarray, tokens: np.ndarray, rows: np.ndarray) -> None:
-        """Three columns of equal length. Raises ValueError for a token listed twice in a segment,
-        and for a segment, token or row out of range."""
+        """Three columns of equal length: segments of 0 to 255, rows of 0 to 2^31 - 1 (ValueError
+        for others), and tokens."""
         segments, tokens, rows = (
             np.asarray(column, np.int64) for column in (segments, tokens, rows)
         )
         _check("segment", segments, SEGMENTS_MAX - 1)
-        _check("token", tokens, TOKEN_MAX)
         _check("row", rows, 2**31 - 1)
+        outside = (tokens < 0) | (tokens > TOKEN_MAX)
+        names = segments << 31 | np.where(outside, 0, tokens)
+        _, name_of = np.unique(names[~outside], return_inverse=True)
+        twice = np.zeros(len(rows), bool)
+        twice[~outside] = (np.bincount(name_of) > 1)[name_of]
+        self.refused = dict.fromkeys(rows[outside].tolist(), BAD_TOKEN)
+        self.refused |= dict.fromkeys(rows[twice].tolist(), TOKEN_TWICE)
+        good = ~(outside | twice)
+        self._fill(segments[good], tokens[good], rows[good])
+
+    def _fill(self, segments: np.ndarray, tokens: np.ndarray, rows: np.ndarray) -> None:
         self._limits = np.zeros(SEGMENTS_MAX, np.int64)
         np.maximum.at(self._limits, segments, tokens + 1)
         blocks = (self._limits + PAGE_TOKENS - 1) >> PAGE_BITS
@@ -38,13 +53,7 @@ class TokenTable:
         self._directory = np.zeros(int(blocks.sum()) or 1, np.int32)
         self._directory[used] = np.arange(1, len(used) + 1)  # page 0 is for what is not listed
         self._pages = np.full((len(used) + 1) * PAGE_TOKENS, UNKNOWN_ROW, np.int32)
-        places = ((page_of + 1) << PAGE_BITS) | (tokens & (PAGE_TOKENS - 1))
-        twice = np.flatnonzero(np.bincount(np.unique(places, return_inverse=True)[1]) > 1)
-        if len(twice):
-            place = np.unique(places)[twice[0]]
-            at = int(np.flatnonzero(places == place)[0])
-            raise ValueError(f"token {tokens[at]} of segment {segments[at]} is listed twice")
-        self._pages[places] = rows
+        self._pages[((page_of + 1) << PAGE_BITS) | (tokens & (PAGE_TOKENS - 1))] = rows
 
     @property
     def size_bytes(self) -> int:

@@ -124,14 +124,6 @@ class CarriageChanged(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnapshotWanted(Message):
-    """To a feed, then to its shards: ticks were missed, so ask for what each listing stands at."""
-
-    FACT = False
-    OVERFLOW = Overflow.NEWEST_WINS
-
-
-@dataclass(frozen=True, kw_only=True)
 class FeedSwitched(Message):
     """The canonical feed is another broker's from now on (`tomic.md` 11.2); entries wait 30 s."""
 

@@ -26,6 +26,7 @@ BUS_GAUGES = {
     "batches": "batches taken in this life",
     "rows": "ticks, bars and chain rows taken in this life",
     "gaps": "batches that the bus dropped on their way",
+    "recovered": "prices that were lost so and were read from the last-price table",
     "waiting_max": "most batches that waited for one drain",
     "lag_ms_p50": "milliseconds from receipt to drain, median of the newest batches",
     "lag_ms_p99": "milliseconds from receipt to drain, 99th percentile of the newest batches",

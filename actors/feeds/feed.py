@@ -1,6 +1,6 @@
 """Feed: one broker's market data as a whole; balances its listings over its shards.
 
-Hears SubscribeListings from the desk, ShardStateChanged, SnapshotWanted and restarts; tells each
+Hears SubscribeListings from the desk, ShardStateChanged and restarts; tells each
 shard its part and announces FeedStateChanged and CarriageChanged.
 """
 
@@ -21,7 +21,6 @@ from messages.market import (
     CarriageChanged,
     FeedStateChanged,
     ShardStateChanged,
-    SnapshotWanted,
     SubscribeListings,
 )
 
@@ -85,10 +84,6 @@ class Feed(Actor):
             self._tell_part(message.name)
         elif self._uncarried:
             self._announce_carriage()
-
-    def on_snapshot_wanted(self, message: SnapshotWanted) -> None:
-        for name in self._shards:
-            self.context.tell(name, message)
 
     # -- balance --
 

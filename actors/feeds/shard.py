@@ -1,7 +1,7 @@
 """Shard: one WebSocket of one broker, from its first connection to its last.
 
-Hears SubscribeListings and SnapshotWanted from its feed, InstrumentsLoaded and the session's open
-and close; tells ShardStateChanged and publishes `ticks.<broker>`, one batch a wake.
+Hears SubscribeListings from its feed, InstrumentsLoaded and the session's open and close; tells
+ShardStateChanged and publishes `ticks.<broker>`, one batch a wake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from messages.market import (
     SessionClosed,
     SessionOpened,
     ShardStateChanged,
-    SnapshotWanted,
     SubscribeListings,
 )
 from persistence.database import open_engine
@@ -86,12 +85,6 @@ class Shard(Actor):
     def on_subscribe_listings(self, message: SubscribeListings) -> None:
         self._wanted = dict(zip(message.listing_ids, message.modes, strict=True))
         self._subscribe()
-
-    def on_snapshot_wanted(self, _message: SnapshotWanted) -> None:
-        """To subscribe again is harmless, and answered with what each listing stands at."""
-        if self._stream and self._state in UP:
-            known = {row: mode for row, mode in self._carried.items() if row in self._index.by_id}
-            self._ask(known)
 
     def on_instruments_loaded(self, message: InstrumentsLoaded) -> None:
         self._read_index()

@@ -247,7 +247,7 @@ class HostContext:
             batches = self.subscriber.drain(now_ns=self.now_ns())
             for batch in batches:
                 self.hand_over(batch)
-            more = len(batches) == DRAIN_MAX
+            more = len(batches) >= DRAIN_MAX
         self._say_lost()
 
     def _say_lost(self) -> None:

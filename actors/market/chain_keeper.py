@@ -36,7 +36,6 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
-    SnapshotWanted,
     WantListings,
 )
 from messages.trading import PositionChanged
@@ -46,7 +45,6 @@ from persistence.market import MarketStore
 IV_MATURITY_DAYS = 30.0
 KEEP_IV_EVERY_S = 300.0
 REPORT_EVERY_S = 1.0
-SNAPSHOT_EVERY_NS = seconds(10.0)  # a snapshot of everything must not itself make the bus overflow
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,6 @@ class ChainKeeper(Actor):
         self._positions: tuple[tuple[str, str], ...] = ()
         self._wanted: dict[str, WantListings] = {}
         self._in_session = False
-        self._next_snapshot_ns = 0
         self._counts: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -159,19 +156,10 @@ class ChainKeeper(Actor):
         return self._answer(message, found.structure, found.refusal)
 
     def _on_ticks(self, batch: Batch) -> None:
-        if batch.missed:
-            self._want_snapshot()
         if self._book is None:
             return
         for name in self._book.hear(batch.columns):
             self._place(name)
-
-    def _want_snapshot(self) -> None:
-        """A price that was missed may not move again for long: the feed is asked for all."""
-        now_ns = self.context.monotonic_ns()
-        if now_ns >= self._next_snapshot_ns:
-            self._next_snapshot_ns = now_ns + SNAPSHOT_EVERY_NS
-            self.context.tell(f"feed.{self._ticks.broker}", SnapshotWanted())
 
     # -- chains --
 

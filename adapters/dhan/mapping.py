@@ -87,8 +87,7 @@ _AFTER_BOOK = word_of("upper_circuit")
 
 def token_table(listings: Iterable[Listing]) -> TokenTable:
     """Rows by segment and security id, which is unique in its segment only; listings of an
-    exchange that the feed does not carry are left out. Raises ValueError for a token that is no
-    number, or listed twice."""
+    exchange that the feed does not carry are left out."""
     rows = [
         (SEGMENTS[listing.exchange], int(listing.token), listing.listing_id)
         for listing in listings

@@ -62,8 +62,7 @@ _TIMES: dict[int, list[tuple[int, int]]] = {
 
 
 def token_table(listings: Iterable[Listing]) -> TokenTable:
-    """Rows by Kite's instrument tokens, which hold the segment in their lowest byte. Raises
-    ValueError for a token that is no number, or listed twice."""
+    """Rows by Kite's instrument tokens, which hold the segment in their lowest byte."""
     rows = [(int(listing.token), listing.listing_id) for listing in listings]
     tokens, ids = np.array(rows, np.int64).reshape(-1, 2).T
     return TokenTable(tokens & 0xFF, tokens >> 8, ids)

@@ -36,6 +36,7 @@ ORDER_STATUS = ("order_status", "status")
 FILLED = ("filled_quantity", "filledqty", "filled_qty")
 MS_FROM = 10**12  # `tomic.md` 11.1: a greater epoch is in milliseconds
 NS_PER_MS = NS_PER_S // 1000
+BETWEEN_TOKENS = "::::"
 _STATUS = {
     "complete": "complete", "completed": "complete", "filled": "complete", "executed": "complete",
     "traded": "complete",
@@ -251,7 +252,8 @@ def to_listing(row: Row) -> Listing | None:
         freeze_quantity=whole(row.get("freeze_qty") or 0),
         expiry=parse_expiry(str(expiry)) if expiry else (parsed.expiry if parsed else None),
         strike=strike if strike > 0 else Decimal(0),
-        token=str(row.get("token") or ""),
+        # Zerodha's instances write two numbers; the first is the one that its feed knows.
+        token=str(row.get("token") or "").partition(BETWEEN_TOKENS)[0],
     )
 
 

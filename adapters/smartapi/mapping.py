@@ -95,7 +95,7 @@ class Group:
 
 def token_table(listings: Iterable[Listing]) -> TokenTable:
     """Rows by exchange type and token; listings of an exchange that the feed does not carry are
-    left out. Raises ValueError for a token that is no number, or listed twice."""
+    left out."""
     rows = [
         (EXCHANGE_TYPES[listing.exchange], int(listing.token), listing.listing_id)
         for listing in listings

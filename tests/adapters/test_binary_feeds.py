@@ -148,14 +148,47 @@ def test_a_new_subscriber_is_sent_what_the_market_stands_at(start, case, server)
     pump(stream, server, lambda: stream.settled)
 
 
-def test_a_listing_without_the_brokers_number_is_not_asked_for_and_counted(start, case, server):
+@pytest.mark.parametrize(
+    ("token", "reason", "words"),
+    [
+        ("", "no_token", "no number of the broker's"),
+        ("NIFTY", "no_token", "no number of the broker's"),
+        ("9" * 19, "no_token", "no number of the broker's"),
+        ("9" * 18, "bad_token", "out of range"),
+    ],
+)
+def test_a_listing_without_a_number_of_the_brokers_is_not_asked_for_counted_and_told(
+    start, case, server, token, reason, words
+):
     listings = make_listings(case, 2)
-    nameless = replace(listings[0], listing_id=99, token="1001::::256")
+    nameless = replace(listings[0], listing_id=99, token=token)
     stream = start([*listings, nameless])
     take_until(stream, has("authenticated"))
     stream.subscribe([nameless, *listings], [DEPTH] * 3)
+    _, events = take_until(stream, has("not carried"))
     pump(stream, server, lambda: len(server.connections[0].subscriptions) == 2)
-    assert stream.counters.refused == {"no_token": 1}
+    assert stream.counters.refused == {reason: 1}
+    assert [words in text for _, text in events] == [True]
+
+
+def test_a_number_of_two_listings_gives_neither_a_price_and_costs_no_other_its_own(
+    start, case, server
+):
+    listings = make_listings(case, 3)
+    other = replace(listings[0], listing_id=99, symbol="OTHER")
+    stream = start([*listings, other])
+    take_until(stream, has("authenticated"))
+    stream.subscribe([*listings, other], [DEPTH] * 4)
+    _, events = take_until(stream, has("not carried"))
+    pump(stream, server, lambda: len(server.connections[0].subscriptions) == 2)
+    assert [(kind, text.split(":")[0]) for kind, text in events] == [
+        ("not carried", "NFO S1"), ("not carried", "NFO OTHER"),
+    ]  # fmt: skip
+    assert "another instrument has the same number" in events[0][1]
+    assert stream.counters.refused == {"token_twice": 2}
+    server.send(*quotes_of(case, listings))
+    batches, _ = take_until(stream, rows(2))
+    assert np.concatenate(batches)["listing"].tolist() == [12, 13]
 
 
 def test_garbage_and_tokens_of_nobody_are_counted_and_the_next_tick_comes(start, case, server):

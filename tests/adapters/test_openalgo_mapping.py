@@ -203,6 +203,15 @@ def test_listings_of_each_kind_are_named_by_their_underlying():
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("256265::::1001", "256265"), ("4711", "4711"), (4711, "4711"), (None, ""), ("::::1001", "")],
+)
+def test_of_two_numbers_in_a_token_the_one_of_the_brokers_feed_is_read(written, read):
+    row = {"symbol": "NIFTY", "exchange": "NSE_INDEX", "token": written}
+    assert mapping.to_listing(row).token == read
+
+
 def test_an_orders_fields_are_texts_and_prices_that_are_not_used_are_left_out():
     market = OrderRequest("k", "tag", "NFO", "X", "BUY", 65, "MARKET", "NRML")
     stop = OrderRequest(

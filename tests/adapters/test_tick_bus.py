@@ -12,7 +12,12 @@ import pytest
 import zmq
 
 from adapters.price_table import PriceReader, table_path
-from adapters.tick_bus import SCHEMA_VERSION, TickPublisher, TickSubscriber
+from adapters.tick_bus import (
+    BATCHES_QUEUED_MAX,
+    SCHEMA_VERSION,
+    TickPublisher,
+    TickSubscriber,
+)
 from domain.prices import BAR_DTYPE, TICK_DTYPE
 
 
@@ -158,7 +163,7 @@ def test_a_gap_is_counted_on_the_batch_after_it(run_dir, opened):
 
     publisher.publish("ticks.test", ticks(1.0), {}, 0)
 
-    (batch,) = receive(subscriber, 1)
+    batch, _ = receive(subscriber, 2)
     assert batch.missed == 4
     assert subscriber.counters.missed == 4
 
@@ -221,6 +226,123 @@ def test_a_source_keeps_the_newest_price_of_each_listing_for_those_who_missed_a_
     assert [reader.read(listing).ltp for listing in (7, 8)] == [101.0, 50.0]
 
 
+def stamped(received_ns, **prices):
+    """A tick a listing, as received at that moment; `s7=1.5` is listing 7 at 1.5."""
+    columns = ticks(*prices.values())
+    columns["listing"] = [int(name[1:]) for name in prices]
+    columns["received_ns"] = columns["ts_ns"] = received_ns
+    return columns
+
+
+def lose(publisher, *batches):
+    """What leaves the publisher and comes nowhere."""
+    sending, publisher._socket = publisher._socket, Nowhere()
+    for columns in batches:
+        publisher.publish("ticks.test", columns, {}, 0)
+    publisher._socket = sending
+
+
+class Nowhere:
+    def send_multipart(self, _parts, _flags):
+        pass
+
+
+def told(batches):
+    return [{int(row["listing"]): float(row["ltp"]) for row in batch.columns} for batch in batches]
+
+
+def test_who_lost_ticks_is_handed_the_newest_of_each_listing_that_ticked_meanwhile(run_dir, opened):
+    publisher, subscriber, last = pair(run_dir, opened)
+    publisher.publish("ticks.test", stamped(10, s4=1.0), {}, 0)
+    publisher.publish("ticks.test", stamped(20, s5=1.0), {}, 0)
+    receive(subscriber, 2)
+    lose(publisher, stamped(30, s7=3.0, s8=4.0), stamped(40, s7=3.5))
+    publisher.publish("ticks.test", stamped(50, s9=5.0), {}, 0)
+    lose(publisher, stamped(60, s8=4.5, s10=6.0))  # the next batch will tell of that gap
+
+    late, recovered = receive(subscriber, 2)
+
+    assert (late.missed, late.recovered) == (2, False)
+    assert (recovered.missed, recovered.recovered) == (0, True)
+    assert (recovered.topic, recovered.source) == ("ticks.test", "shard.test.1")
+    assert recovered.sequence == subscriber.sequence("shard.test.1", "ticks.test") == last + 5
+    assert told([recovered]) == [{5: 1.0, 7: 3.5, 9: 5.0}]
+    with pytest.raises(ValueError, match="read-only"):
+        recovered.columns["ltp"] = 2.0
+    assert subscriber.drain() == []
+
+    publisher.publish("ticks.test", stamped(70, s9=7.0), {}, 0)
+    late, recovered = receive(subscriber, 2)
+    assert late.missed == 1
+    assert told([recovered]) == [{9: 7.0, 8: 4.5, 10: 6.0}]
+    assert subscriber.counters.sources["shard.test.1"].recovered == 6
+
+
+def test_ticks_lost_between_two_lives_of_a_source_are_recovered(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.publish("ticks.test", stamped(10, s5=1.0), {}, 0)
+    receive(subscriber, 1)
+    lose(publisher, stamped(20, s6=2.0))
+    publisher.close()
+    reborn = opened(TickPublisher(run_dir, "shard.test.1"))
+    deadline = time.monotonic() + 10
+    batches = []
+    while not batches:
+        assert time.monotonic() < deadline
+        reborn.publish("ticks.test", stamped(30, s7=3.0), {}, 0)
+        select.select([subscriber.descriptor], [], [], 0.01)
+        batches = subscriber.drain()
+
+    assert told(batches[-1:]) == [{5: 1.0, 6: 2.0, 7: 3.0}]
+    assert subscriber.counters.missed == 0
+
+
+def test_a_clock_that_was_set_back_hides_no_lost_tick(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    publisher.publish("ticks.test", stamped(100, s5=1.0), {}, 0)
+    receive(subscriber, 1)
+    lose(publisher, stamped(40, s6=2.0))
+    publisher.publish("ticks.test", stamped(50, s7=3.0), {}, 0)
+
+    _, recovered = receive(subscriber, 2)
+
+    assert told([recovered]) == [{0: 1.0, 6: 2.0, 7: 3.0}]  # 0 is what joined it
+
+
+def test_a_slow_subscriber_ends_with_the_newest_price_of_every_listing(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    listings, rounds = 40, 3 * BATCHES_QUEUED_MAX  # more than both ends' queues hold
+    newest = {}
+    for number in range(1, rounds):
+        listing = 1 + number % listings if number < rounds - 9 else 1
+        publisher.publish("ticks.test", stamped(number, **{f"s{listing}": number}), {}, 0)
+        newest[listing] = number
+    seen, deadline = {}, time.monotonic() + 30
+    while seen != newest:
+        assert time.monotonic() < deadline
+        for batch in subscriber.drain():
+            seen |= told([batch])[0]
+        publisher.publish("ticks.test", stamped(rounds, s1=rounds), {}, 0)
+        newest[1] = rounds
+
+    counters = subscriber.counters.sources["shard.test.1"]
+    assert counters.missed > 0
+    assert counters.recovered > 0
+
+
+def test_without_a_price_table_a_gap_is_counted_and_looked_for_again(run_dir, opened):
+    publisher, subscriber, _ = pair(run_dir, opened)
+    path = table_path(run_dir, "shard.test.1")
+    aside = path.rename(path.with_suffix(".away"))
+    lose(publisher, stamped(10, s5=1.0))
+    publisher.publish("ticks.test", stamped(20, s6=2.0), {}, 0)
+    receive(subscriber, 1)
+    assert subscriber.counters.refused["price_table"] >= 1
+    aside.rename(path)
+    assert told(subscriber.drain()) == [{0: 1.0, 5: 1.0, 6: 2.0}]
+    assert subscriber.drain() == []
+
+
 def test_bars_have_no_price_table(run_dir, opened):
     opened(TickPublisher(run_dir, "bars")).publish("bars.1m", np.zeros(1, BAR_DTYPE), {}, 0)
 
@@ -256,7 +378,7 @@ def test_a_sources_figures_tell_quantiles_in_milliseconds_and_the_deepest_queue(
 
     assert subscriber.figures() == {
         "shard.test.1": {
-            "batches": 100, "rows": 900, "gaps": 2, "waiting_max": 7,
+            "batches": 100, "rows": 900, "gaps": 2, "recovered": 0, "waiting_max": 7,
             "lag_ms_p50": 50.0, "lag_ms_p99": 99.0,
         }
     }  # fmt: skip
@@ -295,7 +417,7 @@ def test_batches_cross_processes_without_a_gap_even_when_the_publisher_is_killed
         batches = receive(subscriber, 20)
         process.kill()
         process.join()
-        numbers = [batch.sequence for batch in batches]
+        numbers = [batch.sequence for batch in batches if not batch.recovered]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         while subscriber.drain():
             pass

@@ -45,21 +45,28 @@ def test_a_whole_day_of_instruments_fits_in_little_memory() -> None:
     assert table.size_bytes < 3_000_000
 
 
-def test_a_token_listed_twice_in_a_segment_is_named() -> None:
-    with pytest.raises(ValueError, match="token 7 of segment 2 is listed twice"):
-        TokenTable(np.array([1, 2, 2]), np.array([7, 7, 7]), np.arange(3))
+def test_rows_that_claim_one_token_get_none_and_the_others_keep_theirs() -> None:
+    table = TokenTable(np.array([1, 2, 2, 2]), np.array([7, 7, 7, 8]), np.arange(4))
+    assert table.refused == {1: "token_twice", 2: "token_twice"}
+    found = table.rows_of(np.array([1, 2, 2]), np.array([7, 7, 8]))
+    assert found.tolist() == [0, UNKNOWN_ROW, 3]
+
+
+@pytest.mark.parametrize("token", [TOKEN_MAX + 1, -1])
+def test_a_token_out_of_range_is_refused_and_the_others_keep_theirs(token: int) -> None:
+    table = TokenTable(np.array([1, 1]), np.array([token, 5]), np.array([8, 9]))
+    assert table.refused == {8: "bad_token"}
+    assert table.rows_of(np.array([1, 1, 1]), np.array([token, 0, 5])).tolist() == [-1, -1, 9]
 
 
 @pytest.mark.parametrize(
-    ("segment", "token", "row", "words"),
+    ("segment", "row", "words"),
     [
-        (256, 1, 1, "segment 256 is outside 0 to 255"),
-        (-1, 1, 1, "segment -1"),
-        (1, TOKEN_MAX + 1, 1, "token 2147483648"),
-        (1, -1, 1, "token -1"),
-        (1, 1, -1, "row -1"),
+        (256, 1, "segment 256 is outside 0 to 255"),
+        (-1, 1, "segment -1"),
+        (1, -1, "row -1"),
     ],
 )
-def test_what_is_out_of_range_is_named(segment: int, token: int, row: int, words: str) -> None:
+def test_what_is_out_of_range_is_named(segment: int, row: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        TokenTable(np.array([segment]), np.array([token]), np.array([row]))
+        TokenTable(np.array([segment]), np.array([1]), np.array([row]))

@@ -90,7 +90,7 @@ def test_metrics_speak_prometheus_when_asked_for_text(
         "breaker.order_rate", {"name": "ORDER_RATE", "capital": 5.0, "tripped": True, "current": 31}
     )
     gateway.report("freshness_keeper", {"quote:NIFTY": 2.5, "option:NEVER": -1})
-    bus = SourceCounters(batches=9, rows=900, missed=2, waiting_max=4)
+    bus = SourceCounters(batches=9, rows=900, missed=2, recovered=7, waiting_max=4)
     bus.lags_ns.extend([1_000_000, 3_000_000])
     gateway.report("bar_builder", {}, bus={"shard.alpha.1": bus.figures()})
     answer = client.get("/tomic/metrics", headers=HEADERS | {"Accept": "text/plain"})
@@ -110,6 +110,7 @@ def test_metrics_speak_prometheus_when_asked_for_text(
     of = ("shard.alpha.1", "bar_builder")
     assert [samples[f"tomic_bus_{key}", *of] for key in ("batches", "rows", "gaps")] == [9, 900, 2]
     assert samples["tomic_bus_waiting_max", *of] == 4
+    assert samples["tomic_bus_recovered", *of] == 7
     assert samples["tomic_bus_lag_ms_p99", *of] == 3.0
 
 

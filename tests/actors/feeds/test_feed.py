@@ -8,7 +8,6 @@ from messages.market import (
     CarriageChanged,
     FeedStateChanged,
     ShardStateChanged,
-    SnapshotWanted,
     SubscribeListings,
 )
 from tests.kit.feed_makers import make_feed_runtime
@@ -221,6 +220,3 @@ def test_who_has_a_new_life_hears_again_what_is_not_carried(context, feed):
     assert carriage(context)[0] == carriage(context)[1] == {1: context.now_ns()}
 
 
-def test_a_snapshot_is_asked_of_every_socket(context, feed):
-    context.deliver(feed, SnapshotWanted())
-    assert [len(context.told_to(name, SnapshotWanted)) for name in (ONE, TWO)] == [1, 1]

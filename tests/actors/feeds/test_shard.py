@@ -10,7 +10,6 @@ from messages.market import (
     SessionClosed,
     SessionOpened,
     ShardStateChanged,
-    SnapshotWanted,
     SubscribeListings,
 )
 from persistence.database import open_engine
@@ -94,15 +93,6 @@ def test_only_what_changed_is_asked_for(context, shard, streams):
     ]
     want(context, shard)
     assert streams[0].requests[-1] == ("unsubscribe", ["S2", "S3", "S1"], [2, 2, 3])
-
-
-def test_a_snapshot_is_had_by_subscribing_again(context, shard, streams):
-    want(context, shard, 1, 2)
-    context.deliver(shard, SnapshotWanted())
-    assert streams[0].requests == []
-    go_live(context, streams)
-    context.deliver(shard, SnapshotWanted())
-    assert streams[0].requests == [("subscribe", ["S1", "S2"], [2, 2])] * 2
 
 
 def test_the_ticks_of_a_wake_are_published_as_one_batch(context, shard, streams):

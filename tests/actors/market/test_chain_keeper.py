@@ -25,7 +25,6 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
-    SnapshotWanted,
     WantListings,
 )
 from messages.trading import PositionChanged
@@ -125,19 +124,6 @@ def test_only_the_canonical_feed_counts(keep, market):
     context.deliver(keeper, switch)
     context.feed("ticks.beta", make_ticks((own, context.now_ns(), 24_010)))
     assert context.announced
-
-
-def test_missed_batches_make_it_ask_the_feed_for_a_snapshot_but_not_for_one_after_the_other(keep):
-    context, _ = keep()
-    rows = make_ticks((1, context.now_ns(), 1.0))
-    context.feed("ticks.alpha", rows)
-    assert not context.told_to("feed.alpha")
-    for _ in range(3):
-        context.feed("ticks.alpha", rows, missed=2)
-    assert len(context.told_to("feed.alpha", SnapshotWanted)) == 1
-    context.advance(10)
-    context.feed("ticks.alpha", rows, missed=1)
-    assert len(context.told_to("feed.alpha", SnapshotWanted)) == 2
 
 
 def test_chains_are_told_once_a_second_and_only_when_a_tick_came(keep, market):
