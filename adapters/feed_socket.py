@@ -22,6 +22,7 @@ import numpy as np
 import websocket
 
 from adapters.frame_reader import CLOSE, PING, TEXT, FrameReader
+from adapters.machine_code import keep_pages
 from adapters.packet_ticks import OpenInterests, to_ticks
 from adapters.packets import Batch, Notice
 from adapters.ports import StreamCounters
@@ -87,6 +88,7 @@ class FeedSocket:
     def __init__(
         self, url: str, dialect: Dialect, index: InstrumentIndex, *, clock: Callable[[], int]
     ) -> None:
+        keep_pages()
         self.counters = StreamCounters()
         self._url, self._dialect, self._clock = url, dialect, clock
         self._epoll = select.epoll()
@@ -275,8 +277,9 @@ class FeedSocket:
         for reason, refused in batch.refused.items():
             self.counters.refused[reason] = self.counters.refused.get(reason, 0) + refused
         notices = [event for row in batch.notices for event in self._dialect.heard_notice(row)]
-        self._interests.keep(batch.packets)
         ticks = to_ticks(batch.packets, self.counters)
+        if len(ticks) < len(batch.packets):  # some said something else
+            self._interests.keep(batch.packets)
         self._interests.fill(ticks)
         return ticks, notices
 

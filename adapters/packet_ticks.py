@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from adapters.machine_code import CODE, ODD, address
 from adapters.openalgo.frames import EARLIEST_NS, FUTURE_MAX_NS, PRICE_MAX
 from adapters.packets import ABSENT, UNKNOWN_ROW, PacketKind
 from adapters.ports import StreamCounters
@@ -38,6 +39,8 @@ class OpenInterests:
 
     def fill(self, ticks: np.ndarray) -> None:
         """Puts what is known into ticks that came without, in place."""
+        if not len(self._known):
+            return
         rows = ticks["listing"]
         lacking = (ticks["open_interest"] < 0) & (rows < len(self._known))
         if lacking.any():
@@ -47,6 +50,17 @@ class OpenInterests:
 def to_ticks(packets: np.ndarray, counters: StreamCounters) -> np.ndarray:
     """Ticks (TICK_DTYPE) of the packets (PACKET_DTYPE, with `row` and `received_ns`) that are
     ticks; `counters` counts them and what was refused."""
+    if CODE is not None:
+        ticks = np.empty(len(packets), TICK_DTYPE)
+        made = CODE.ticks_of(address(packets), len(packets), address(ticks), address(_MODES))
+        if made != ODD:
+            counters.ticks += made
+            return ticks[:made]
+    return _judged(packets, counters)
+
+
+def _judged(packets: np.ndarray, counters: StreamCounters) -> np.ndarray:
+    """As `to_ticks`, with a count for all that is wrong."""
     modes = _MODES[packets["kind"]]
     is_tick = modes != _NO_TICK
     if not is_tick.all():  # rows of packets are wide: they are copied only where some are not meant

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.machine_code import CODE, ODD, address
 from domain.prices import TICK_DTYPE
 
 # 4 bytes a listing, and pages that nobody touches take no memory. A master has some 300,000 rows;
@@ -98,6 +99,8 @@ class PriceWriter:
         self._file = _own(path)
         self._columns = _Columns(mmap.mmap(self._file, _FILE_BYTES))
         self._mark = np.zeros(ROWS_MAX, np.int32)
+        shared = self._columns.row_of, self._columns.versions, self._columns.slots
+        self._addresses = [address(column) for column in shared]
         rows = int(self._columns.count[0])
         slots = self._columns.read(np.arange(rows), self._columns.versions[:rows])
         self._tells_iv = not np.isnan(slots["iv"]).all()
@@ -108,6 +111,14 @@ class PriceWriter:
         What a tick does not tell (NaN, -1) leaves what stood; without a price it moves neither the
         price nor its times.
         """
+        if CODE is not None and ticks.flags.c_contiguous:
+            taken = CODE.write_prices(address(ticks), len(ticks), *self._addresses)
+            if taken != ODD:
+                return
+        self._write(ticks)
+
+    def _write(self, ticks: np.ndarray) -> None:
+        """As `write`; listings that never ticked get their rows here."""
         columns = self._columns
         rows = self._find(ticks["listing"])
         if len(rows) and rows.min() < 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from adapters.machine_code import CODE, address
 from adapters.packets import UNKNOWN_ROW
 
 PAGE_BITS = 10
@@ -54,11 +55,20 @@ class TokenTable:
         self._directory[used] = np.arange(1, len(used) + 1)  # page 0 is for what is not listed
         self._pages = np.full((len(used) + 1) * PAGE_TOKENS, UNKNOWN_ROW, np.int32)
         self._pages[((page_of + 1) << PAGE_BITS) | (tokens & (PAGE_TOKENS - 1))] = rows
+        columns = self._limits, self._bases, self._directory, self._pages
+        self._addresses = [address(column) for column in columns]
 
     @property
     def size_bytes(self) -> int:
         """Memory of the table."""
         return self._directory.nbytes + self._pages.nbytes
+
+    def name(self, packets: np.ndarray, shift: int = 0) -> None:
+        """Puts into each packet (PACKET_DTYPE) the row of its segment and token >> shift."""
+        if CODE is None:
+            packets["row"] = self.rows_of(packets["segment"], packets["token"] >> shift)
+        else:
+            CODE.rows_of(address(packets), len(packets), shift, *self._addresses)
 
     def rows_of(self, segments: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """int32 rows of two columns of whole numbers; UNKNOWN_ROW where nothing is listed.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
 
+from adapters import machine_decoders
 from adapters.dhan import mapping
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.packets import Batch, Notice
@@ -81,10 +82,10 @@ class DhanDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages, times set right once they are seen to be shifted."""
-        batch = mapping.decode(messages, tokens, received_ns, self._is_shifted)
+        batch = machine_decoders.dhan(messages, tokens, received_ns, self._is_shifted)
         if not self._is_shifted and mapping.shift_seen(batch.packets, received_ns):
             self._is_shifted = True
-            batch = mapping.decode(messages, tokens, received_ns, self._is_shifted)
+            batch = machine_decoders.dhan(messages, tokens, received_ns, self._is_shifted)
         return batch
 
     def heard_text(self, text: str) -> list[Event]:

@@ -29,6 +29,7 @@ HEADER_BYTES = 2  # how many packets
 LENGTH_BYTES = 2  # before each packet
 HEARTBEAT_BYTES = 1
 FULL_BYTES = 184
+SEGMENT_BITS = 8  # the lowest of a token
 KINDS = {
     8: PacketKind.LTP,
     28: PacketKind.INDEX_QUOTE,
@@ -65,7 +66,7 @@ def token_table(listings: Iterable[Listing]) -> TokenTable:
     """Rows by Kite's instrument tokens, which hold the segment in their lowest byte."""
     rows = [(int(listing.token), listing.listing_id) for listing in listings]
     tokens, ids = np.array(rows, np.int64).reshape(-1, 2).T
-    return TokenTable(tokens & 0xFF, tokens >> 8, ids)
+    return TokenTable(tokens & 0xFF, tokens >> SEGMENT_BITS, ids)
 
 
 def decode(
@@ -84,7 +85,7 @@ def decode(
     packets = _packets(np.frombuffer(joined, np.uint8), at, tally)
     packets["received_ns"] = received_ns
     if tokens is not None:
-        packets["row"] = tokens.rows_of(packets["segment"], packets["token"] >> 8)
+        packets["row"] = tokens.rows_of(packets["segment"], packets["token"] >> SEGMENT_BITS)
     return tally.batch(packets)
 
 

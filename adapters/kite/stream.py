@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
+from adapters import machine_decoders
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.kite import mapping
 from adapters.packets import Batch, Notice
@@ -61,7 +62,7 @@ class KiteDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages."""
-        return mapping.decode(messages, tokens, received_ns)
+        return machine_decoders.kite(messages, tokens, received_ns)
 
     def heard_text(self, text: str) -> list[Event]:
         """Errors and the broker's own words; orders are read elsewhere."""

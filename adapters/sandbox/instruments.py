@@ -23,6 +23,7 @@ STRIKES_EACH_SIDE = 50
 OPTION_TICK = Decimal("0.05")
 EQUITY_FREEZE = 100_000
 VOLATILITY_INDEX = "INDIAVIX"
+SEGMENTS = {"NSE": 1, "NFO": 2, "BFO": 5, "NSE_INDEX": 9, "BSE_INDEX": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def index_listing(seed: IndexSeed, listing_id: int) -> Listing:
         1,
         Decimal("0.05"),
         0,
-        token=str(26_000 + listing_id),
+        token=_token(26_000 + listing_id, seed.exchange),
     )
 
 
@@ -128,7 +129,7 @@ def volatility_listing(listing_id: int) -> Listing:
         1,
         Decimal("0.01"),
         0,
-        token=str(26_000 + listing_id),
+        token=_token(26_000 + listing_id, "NSE_INDEX"),
     )
 
 
@@ -147,7 +148,7 @@ def option_listing(
         seed.freeze_quantity,
         expiry,
         strike,
-        token=str(40_000 + listing_id),
+        token=_token(40_000 + listing_id, seed.derivative_exchange),
     )
 
 
@@ -162,7 +163,7 @@ def _future(seed: IndexSeed, listing_id: int, *, level: float, expiry: date) -> 
         _future_tick(level),
         seed.freeze_quantity,
         expiry,
-        token=str(40_000 + listing_id),
+        token=_token(40_000 + listing_id, seed.derivative_exchange),
     )
 
 
@@ -176,8 +177,14 @@ def _equity(name: str, listing_id: int) -> Listing:
         1,
         _equity_tick(EQUITIES[name]),
         EQUITY_FREEZE,
-        token=str(1_000 + listing_id),
+        token=_token(1_000 + listing_id, "NSE"),
     )
+
+
+def _token(number: int, exchange: str) -> str:
+    """A number that every broker's feed can know it by: one of them reads a segment in its lowest
+    byte (`broker_protocols.md` 1.4)."""
+    return str(number << 8 | SEGMENTS[exchange])
 
 
 def _options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
+from adapters import machine_decoders
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.packets import Batch, Notice
 from adapters.smartapi import mapping
@@ -78,7 +79,7 @@ class SmartApiDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages."""
-        return mapping.decode(messages, tokens, received_ns)
+        return machine_decoders.smartapi(messages, tokens, received_ns)
 
     def heard_text(self, text: str) -> list[Event]:
         """Errors; a pong says by its coming all that it has to say."""

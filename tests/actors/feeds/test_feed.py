@@ -218,5 +218,3 @@ def test_who_has_a_new_life_hears_again_what_is_not_carried(context, feed):
     context.deliver(feed, again)
     assert len(carriage(context)) == 2
     assert carriage(context)[0] == carriage(context)[1] == {1: context.now_ns()}
-
-

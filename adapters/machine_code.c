@@ -1,0 +1,389 @@
+/* What a socket's owner does to each tick, as machine code: decoding, ticks, the last-price table.
+
+   Each function does what its plain sister in Python does, for input in perfect order; the first
+   oddity (a cut, an unknown kind, a doubtful value) gives ODD, having touched nothing that lasts,
+   and the plain sister does it all again, counts and explains. `make machine-code` compiles this
+   file; offsets and limits come from the Python modules as -D words (adapters/machine_code.py). */
+
+#include <stdint.h>
+#include <string.h>
+
+#define ODD (-1)
+#define ABSENT INT64_MIN
+#define NO_ROW 0xFFFFFFFFll
+#define SECOND_NS 1000000000ll
+#define MILLISECOND_NS 1000000ll
+#define FINE_BELOW 131072.0    /* as adapters.dhan.prices */
+#define SHORT_BELOW 16777216.0 /* whole below it: a float32 holds each whole number */
+#define DECIMALS_MAX 10
+#define EXACT_MAX 9007199254740992.0
+#define WHOLE_FROM 4503599627370496.0 /* a double of 2^52 and more has no fraction */
+
+const char machine_code_source[] = SOURCE;
+
+typedef const uint8_t *bytes;
+
+static uint16_t two(bytes at) { uint16_t v; memcpy(&v, at, 2); return v; }
+static uint32_t four(bytes at) { uint32_t v; memcpy(&v, at, 4); return v; }
+static int64_t eight(bytes at) { int64_t v; memcpy(&v, at, 8); return v; }
+static float single(bytes at) { float v; memcpy(&v, at, 4); return v; }
+static double twice(bytes at) { double v; memcpy(&v, at, 8); return v; }
+static int64_t big(bytes at) { return __builtin_bswap32(four(at)); }
+static int64_t moment(int64_t epoch, int64_t unit_ns) { return epoch ? epoch * unit_ns : ABSENT; }
+static double size_of(double value) { return value < 0 ? -value : value; }
+
+static double nearest(double value) {
+    if (!(size_of(value) < WHOLE_FROM)) return value;
+    return value < 0 ? (value - WHOLE_FROM) + WHOLE_FROM : (value + WHOLE_FROM) - WHOLE_FROM;
+}
+
+static void blank(int64_t *row, int from, int to) {
+    for (int word = from; word < to; word++) row[word] = ABSENT;
+}
+
+/* -- tokens: the pages of adapters.token_table -- */
+
+int64_t rows_of(int64_t *rows, int64_t count, int64_t shift, const int64_t *limits,
+                const int64_t *bases, const int32_t *directory, const int32_t *pages) {
+    for (int64_t place = 0; place < count; place++) {
+        int64_t *row = rows + place * WORDS;
+        int64_t segment = (row[0] >> 48) & 0xFFFF, token = row[TOKEN] >> shift, page = 0;
+        if (token >= 0 && segment < SEGMENTS_MAX && token < limits[segment])
+            page = directory[bases[segment] + (token >> PAGE_BITS)];
+        else
+            token = 0;
+        uint32_t found = (uint32_t)pages[page << PAGE_BITS | (token & ((1 << PAGE_BITS) - 1))];
+        row[0] = (row[0] & ~NO_ROW) | found;
+    }
+    return count;
+}
+
+/* -- Kite: adapters.kite.mapping; big-endian, many packets a message -- */
+
+static int kite_index(bytes at, int64_t *row, int has_time) {
+    static const int words[5] = {LAST_PRICE, HIGH, LOW, OPEN, CLOSE};
+    blank(row, LAST_PRICE, WORDS);
+    row[TOKEN] = big(at);
+    for (int n = 0; n < 5; n++) {
+        row[words[n]] = big(at + 4 + 4 * n);
+        if (row[words[n]] > INT32_MAX) return 0;
+    }
+    if (has_time) row[EXCHANGE] = moment(big(at + 28), SECOND_NS);
+    return 1;
+}
+
+static int kite_packet(bytes at, int length, int64_t *row, int64_t received_ns) {
+    static const int priced[5] = {AVG_PRICE, OPEN, HIGH, LOW, CLOSE};
+    int kind = length == 184 ? 3 : length == 44 ? 2 : length == 8 ? 1 : length == 28 ? 4 : 5;
+    if (kind > 3) {
+        if (!kite_index(at, row, kind == 5)) return 0;
+    } else {
+        int filled = kind == 3 ? BIDS : kind == 2 ? LAST_TRADE : LAST_QTY;
+        for (int word = TOKEN; word < filled; word++) row[word] = big(at + 4 * (word - TOKEN));
+        blank(row, kind == 3 ? LIMITS : filled, WORDS);
+        if (row[LAST_PRICE] > INT32_MAX) return 0;
+        for (int n = 0; kind > 1 && n < 5; n++)
+            if (row[priced[n]] > INT32_MAX) return 0;
+        if (kind == 3) {
+            for (int n = 0; n < 10; n++) {
+                bytes entry = at + 64 + 12 * n;
+                int64_t *level = row + BIDS + 3 * n;
+                level[0] = big(entry);
+                level[1] = big(entry + 4);
+                level[2] = big(entry + 8) >> 16;
+                if (level[1] > INT32_MAX) return 0;
+            }
+            row[LAST_TRADE] = moment(row[LAST_TRADE], SECOND_NS);
+            row[EXCHANGE] = moment(row[EXCHANGE], SECOND_NS);
+        }
+    }
+    int64_t segment = row[TOKEN] & 0xFF;
+    row[0] = NO_ROW | (int64_t)kind << 32 | segment << 48;
+    row[DIVISOR] = segment == 3 ? 10000000 : segment == 6 || segment == 12 ? 10000 : 100;
+    row[RECEIVED] = received_ns;
+    return 1;
+}
+
+int64_t kite(bytes wire, int64_t size, int64_t *rows, int64_t count, int64_t received_ns) {
+    int64_t at = 2;
+    for (int64_t place = 0; place < count; place++) {
+        if (at + 2 > size) return ODD;
+        int length = wire[at] << 8 | wire[at + 1];
+        at += 2;
+        if (length != 184 && length != 44 && length != 8 && length != 28 && length != 32) return ODD;
+        if (at + length > size) return ODD;
+        if (!kite_packet(wire + at, length, rows + place * WORDS, received_ns)) return ODD;
+        at += length;
+    }
+    return at == size ? count : ODD;
+}
+
+/* -- SmartAPI: adapters.smartapi.mapping; one packet a message -- */
+
+static int64_t digits(bytes at) {
+    int64_t number = 0;
+    for (int place = 0; place <= TOKEN_DIGITS_MAX; place++) {
+        int digit = at[place] - '0';
+        if (!at[place]) return place ? number : ODD;
+        if (digit < 0 || digit > 9 || (place && !number)) return ODD;
+        number = number * 10 + digit;
+    }
+    return ODD;
+}
+
+static int best(bytes at, int64_t *row) {
+    int bids = 0, asks = 0;
+    for (int n = 0; n < 10; n++, at += 20) {
+        int flag = two(at);
+        int64_t *level;
+        if (flag == 1 && bids < 5) level = row + BIDS + 3 * bids++;
+        else if (flag == 0 && asks < 5) level = row + ASKS + 3 * asks++;
+        else return 0;
+        level[0] = eight(at + 2);
+        level[1] = eight(at + 10);
+        level[2] = two(at + 18);
+    }
+    return 1;
+}
+
+int64_t smartapi(bytes wire, const int64_t *starts, const int64_t *lengths, int64_t *rows,
+                 int64_t count, int64_t received_ns) {
+    for (int64_t place = 0; place < count; place++) {
+        bytes at = wire + starts[place];
+        int64_t size = lengths[place], *row = rows + place * WORDS;
+        if (size != 379 && size != 123 && size != 51) return ODD;
+        int mode = size == 379 ? 3 : size == 123 ? 2 : 1;
+        if (at[0] != mode) return ODD;
+        blank(row, mode < 3 ? LAST_PRICE : LIMITS, WORDS);
+        row[0] = NO_ROW | (int64_t)mode << 32 | (int64_t)at[1] << 48;
+        row[DIVISOR] = at[1] == 13 ? 10000000 : 100;
+        row[RECEIVED] = received_ns;
+        row[TOKEN] = digits(at + 2);
+        int64_t stamp_ms = eight(at + 35);
+        if (row[TOKEN] < 0 || stamp_ms < 0 || stamp_ms > INT64_MAX / MILLISECOND_NS) return ODD;
+        row[SEQUENCE] = eight(at + 27);
+        row[LAST_PRICE] = eight(at + 43);
+        if (mode > 1) {
+            for (int word = LAST_QTY; word < LAST_TRADE; word++)
+                row[word] = eight(at + 51 + 8 * (word - LAST_QTY));
+            for (int word = BUY_QTY; word <= SELL_QTY; word++) {
+                double total = twice(at + 51 + 8 * (word - LAST_QTY));
+                if (!(size_of(total) <= EXACT_MAX) || total != nearest(total)) return ODD;
+                row[word] = (int64_t)total;
+            }
+        }
+        if (mode == 3) {
+            int64_t traded_s = eight(at + 123);
+            if (traded_s < 0 || traded_s > INT64_MAX / SECOND_NS || !best(at + 147, row)) return ODD;
+            row[LAST_TRADE] = moment(traded_s, SECOND_NS);
+            row[OI] = eight(at + 131);
+            row[OI_HIGH] = row[OI_LOW] = ABSENT;
+            memcpy(row + LIMITS, at + 347, 32);
+        }
+        row[EXCHANGE] = moment(stamp_ms, MILLISECOND_NS);
+    }
+    return count;
+}
+
+/* -- Dhan: adapters.dhan.mapping; one packet a message, prices as float32 -- */
+
+typedef struct { int byte, word; } Place;
+
+static const double powers[DECIMALS_MAX + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
+static const int64_t whole_powers[DECIMALS_MAX + 1] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000};
+
+static int add(Place *places, int count, int byte, int word) {
+    places[count].byte = byte;
+    places[count].word = word;
+    return count + 1;
+}
+
+static int prices_of(int code, Place *places) {
+    static const int day[4] = {OPEN, CLOSE, HIGH, LOW};
+    int count = 0, from = code == 8 ? 46 : 34, book = code == 8 ? 62 : 12;
+    if (code == 6) return add(places, 0, 8, CLOSE);
+    if (code == 5) return 0;
+    count = add(places, count, 8, LAST_PRICE);
+    if (code == 4 || code == 8) {
+        count = add(places, count, 18, AVG_PRICE);
+        for (int n = 0; n < 4; n++) count = add(places, count, from + 4 * n, day[n]);
+    }
+    for (int n = 0; (code == 3 || code == 8) && n < 5; n++) {
+        count = add(places, count, book + 20 * n + 12, BIDS + 3 * n + 1);
+        count = add(places, count, book + 20 * n + 16, ASKS + 3 * n + 1);
+    }
+    return count;
+}
+
+static int hundredths(bytes at, const Place *places, int count, int64_t *row) {
+    int usual = 1;
+    for (int n = 0; n < count; n++) {
+        float price = single(at + places[n].byte);
+        double cents = nearest((double)price * 100.0);
+        usual &= size_of(price) < FINE_BELOW && (float)(cents * 0.01) == price;
+        row[places[n].word] = usual ? (int64_t)cents : 0;
+    }
+    row[DIVISOR] = 100;
+    return usual;
+}
+
+static int decimals(bytes at, const Place *places, int count, int64_t *row) {
+    int needs[16], most = 2;
+    for (int n = 0; n < count; n++) {
+        float price = single(at + places[n].byte);
+        if (!(size_of(price) < SHORT_BELOW)) return 0;
+        needs[n] = -1;
+        for (int d = size_of(price) < FINE_BELOW ? 2 : 0; d <= DECIMALS_MAX; d++) {
+            double candidate = nearest((double)price * powers[d]);
+            if ((float)(candidate / powers[d]) != price) continue;
+            row[places[n].word] = (int64_t)candidate;
+            needs[n] = d;
+            break;
+        }
+        if (needs[n] < 0) return 0;
+        if (needs[n] > most) most = needs[n];
+    }
+    for (int n = 0; n < count; n++) row[places[n].word] *= whole_powers[most - needs[n]];
+    row[DIVISOR] = whole_powers[most];
+    return 1;
+}
+
+static int dhan_packet(bytes at, int code, int64_t *row, int64_t shift_s) {
+    Place places[16];
+    int count = prices_of(code, places);
+    row[TOKEN] = (int32_t)four(at + 4);
+    if (code == 4 || code == 8) {
+        row[LAST_QTY] = two(at + 12);
+        row[VOLUME] = four(at + 22);
+        row[SELL_QTY] = four(at + 26);
+        row[BUY_QTY] = four(at + 30);
+        row[RAW] = four(at + 14);
+    }
+    if (code == 8) {
+        row[OI] = four(at + 34);
+        row[OI_HIGH] = four(at + 38);
+        row[OI_LOW] = four(at + 42);
+    }
+    if (code == 2) row[RAW] = four(at + 12);
+    if (code == 5) row[OI] = four(at + 8);
+    if (code == 6) row[PREV_OI] = four(at + 12);
+    if (code == 2 || code == 4 || code == 8) {
+        if (row[RAW] > 0 && row[RAW] <= shift_s) return 0;
+        row[LAST_TRADE] = row[RAW] ? (row[RAW] - shift_s) * SECOND_NS : ABSENT;
+    }
+    for (int n = 0; (code == 3 || code == 8) && n < 5; n++) {
+        bytes level = at + (code == 8 ? 62 : 12) + 20 * n;
+        for (int side = 0; side < 2; side++) {
+            int64_t *to = row + (side ? ASKS : BIDS) + 3 * n;
+            to[0] = four(level + 4 * side);
+            to[2] = two(level + 8 + 2 * side);
+        }
+    }
+    return hundredths(at, places, count, row) || decimals(at, places, count, row);
+}
+
+int64_t dhan(bytes wire, const int64_t *starts, const int64_t *lengths, int64_t *rows,
+             int64_t count, int64_t received_ns, int64_t shift_s) {
+    static const uint8_t sizes[9] = {0, 0, 16, 112, 50, 12, 16, 0, 162};
+    static const uint8_t kinds[9] = {0, 0, 1, 6, 2, 9, 10, 0, 3};
+    for (int64_t place = 0; place < count; place++) {
+        bytes at = wire + starts[place];
+        int64_t *row = rows + place * WORDS;
+        if (lengths[place] < 8 || at[0] > 8 || !sizes[at[0]]) return ODD;
+        int code = at[0], told = two(at + 1);
+        if (sizes[code] != lengths[place] || (told != sizes[code] && told >= 8)) return ODD;
+        blank(row, code == 8 || code == 3 ? LAST_PRICE : LAST_PRICE, code == 8 || code == 3 ? BIDS : WORDS);
+        if (code == 8 || code == 3) blank(row, LIMITS, WORDS);
+        row[0] = NO_ROW | (int64_t)kinds[code] << 32 | (int64_t)at[3] << 48;
+        row[RECEIVED] = received_ns;
+        if (!dhan_packet(at, code, row, shift_s)) return ODD;
+    }
+    return count;
+}
+
+/* -- ticks: adapters.packet_ticks, and what the house believes of them -- */
+
+typedef struct __attribute__((packed)) {
+    uint32_t listing;
+    uint8_t mode;
+    int64_t ts_ns, received_ns;
+    double ltp, bid, ask;
+    int64_t bid_quantity, ask_quantity, volume, open_interest;
+    double iv;
+} Tick;
+
+static void side_of(const int64_t *level, double divisor, double *price, int64_t *quantity) {
+    double best_price = (double)level[1] / divisor;
+    int there = level[0] > 0 && best_price > 0 && best_price <= PRICE_MAX;
+    *price = there ? best_price : __builtin_nan("");
+    *quantity = there ? level[0] : -1;
+}
+
+int64_t ticks_of(const int64_t *rows, int64_t count, Tick *ticks, const uint8_t *modes) {
+    int64_t made = 0;
+    for (int64_t place = 0; place < count; place++) {
+        const int64_t *row = rows + place * WORDS;
+        int mode = modes[row[0] >> 32 & 0xFFFF];
+        if (!mode) continue;
+        Tick tick;
+        double divisor = (double)row[DIVISOR];
+        int32_t listing = (int32_t)row[0];
+        tick.listing = (uint32_t)listing;
+        tick.mode = (uint8_t)mode;
+        tick.received_ns = row[RECEIVED];
+        tick.ts_ns = row[EXCHANGE] != ABSENT ? row[EXCHANGE]
+            : row[LAST_TRADE] != ABSENT ? row[LAST_TRADE] : row[RECEIVED];
+        tick.ltp = (double)row[LAST_PRICE] / divisor;
+        double bid, ask;
+        int64_t bid_quantity, ask_quantity;
+        side_of(row + BIDS, divisor, &bid, &bid_quantity);
+        side_of(row + ASKS, divisor, &ask, &ask_quantity);
+        tick.bid = bid;
+        tick.ask = ask;
+        tick.bid_quantity = bid_quantity;
+        tick.ask_quantity = ask_quantity;
+        tick.volume = row[VOLUME] > -1 ? row[VOLUME] : -1;
+        tick.open_interest = row[OI] > -1 ? row[OI] : -1;
+        tick.iv = __builtin_nan("");
+        if (listing < 0 || !(tick.ltp > 0 && tick.ltp <= PRICE_MAX)) return ODD;
+        if (tick.ts_ns < EARLIEST_NS || tick.ts_ns - tick.received_ns > FUTURE_MAX_NS) return ODD;
+        ticks[made++] = tick;
+    }
+    return made;
+}
+
+/* -- the last-price table: adapters.price_table, one tick after another -- */
+
+static void keep(Tick *tick, const Tick *stood) {
+    if (!(tick->ltp > 0)) {
+        tick->mode = stood->mode;
+        tick->ts_ns = stood->ts_ns;
+        tick->received_ns = stood->received_ns;
+        tick->ltp = stood->ltp;
+    }
+    if (tick->bid != tick->bid) tick->bid = stood->bid;
+    if (tick->ask != tick->ask) tick->ask = stood->ask;
+    if (tick->iv != tick->iv) tick->iv = stood->iv;
+    if (tick->bid_quantity < 0) tick->bid_quantity = stood->bid_quantity;
+    if (tick->ask_quantity < 0) tick->ask_quantity = stood->ask_quantity;
+    if (tick->volume < 0) tick->volume = stood->volume;
+    if (tick->open_interest < 0) tick->open_interest = stood->open_interest;
+}
+
+int64_t write_prices(const Tick *ticks, int64_t count, const int32_t *row_of, int64_t *versions,
+                     Tick *slots) {
+    for (int64_t place = 0; place < count; place++)
+        if (ticks[place].listing >= LISTINGS_MAX || !row_of[ticks[place].listing]) return ODD;
+    for (int64_t place = 0; place < count; place++) {
+        int64_t row = row_of[ticks[place].listing] - 1, version = versions[row];
+        static const Tick unseen = {.ltp = __builtin_nan(""), .bid = __builtin_nan(""),
+            .ask = __builtin_nan(""), .iv = __builtin_nan(""), .bid_quantity = -1,
+            .ask_quantity = -1, .volume = -1, .open_interest = -1};
+        Tick tick = ticks[place];
+        keep(&tick, version ? slots + 2 * row + (version & 1) : &unseen);
+        slots[2 * row + ((version + 1) & 1)] = tick;
+        __atomic_store_n(versions + row, version + 1, __ATOMIC_RELEASE);
+    }
+    return count;
+}
