@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install install-test run test check bench bench-paper bench-kill migrate clean
+.PHONY: install install-test run test check bench bench-paper bench-kill machine-code migrate clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -49,6 +49,10 @@ docs: install
 
 bench-paper: install-test
 	@$(BIN)/python bench/paper_month.py
+
+# Only after a change of adapters/machine_code.c or of a layout that it knows; the result is committed.
+machine-code: install
+	@$(BIN)/python -m adapters.compile_machine_code
 
 migrate: install
 	@$(BIN)/python system.py --migrate

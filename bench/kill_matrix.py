@@ -1,6 +1,7 @@
 """kill -9 at every step of an order's life, judged by the broker's own books.
 
     python bench/kill_matrix.py [--cases N] [--seed S] [--faults] [--pairs] [--case NAME]
+                                [--json FILE]
 
 A case opens a structure and closes it again while something is killed at a named step of it:
 whoever reaches the step, any other process of the tree, two at once, or everything. The whole
@@ -14,7 +15,6 @@ unguarded.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import sys
@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.kit import machine, options, tell
 from tests.kit.broker_oracle import Verdict
 from tests.kit.kill_cases import Case, case_named, fault_cases, kills, pair_cases
 from tests.kit.kill_run import Outcome, run_case
@@ -135,7 +136,7 @@ def fresh_tree() -> OrderTree:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--cases", type=int, default=0, help="how many; all when left out")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the cases")
     parser.add_argument("--faults", action="store_true", help="the broker's faults, no kills")
@@ -166,6 +167,8 @@ def main() -> int:
         f"cases {total['cases']}: lost {total['lost']}, doubled {total['doubled']},"
         f" unguarded {total['unguarded']}, waiting {total['waiting']}"
     )
+    figures = {**total, "slowest_s": matrix.slowest_s, "bad": [case.name for case in matrix.bad]}
+    tell(figures, machine("thespian", "sqlalchemy"), given.json)
     return 1 if matrix.bad or total["cases"] < len(cases) else 0
 
 

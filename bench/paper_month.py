@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.scenarios import SCENARIOS
 from bench.generated_session import make_session
-from bench.kit import table
+from bench.kit import machine, options, table, tell
 from domain.calendar import ExchangeCalendar, TradingSession
 from domain.positions import unhedged_shorts
 from persistence.commands import CommandStore
@@ -142,14 +142,13 @@ def one_or_more(text: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument(
         "--sessions", type=one_or_more, default=21, help="in all, dealt to the scenarios"
     )
     parser.add_argument("--scenario", nargs="+", default=sorted(SCENARIOS), choices=SCENARIOS)
     parser.add_argument("--minutes", type=one_or_more, default=375)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     calendar = shipped_calendars()[SEGMENT]
     tallies = {name: Tally() for name in arguments.scenario}
@@ -179,16 +178,15 @@ def show(tallies: dict[str, Tally], file: Path | None) -> None:
     for name, tally in tallies.items():
         for sentence in tally.broken:
             print(f"  {name}: {sentence}")
-    if file:
-        rows = {
-            name: {
-                "sessions": tally.sessions, "signals": tally.signals, "opened": tally.opened,
-                "closed": tally.closed, "refusals": dict(tally.codes),
-                "net": [str(value) for value in tally.net], "broken": tally.broken,
-            }
-            for name, tally in tallies.items()
-        }  # fmt: skip
-        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    rows = {
+        name: {
+            "sessions": tally.sessions, "signals": tally.signals, "opened": tally.opened,
+            "closed": tally.closed, "refusals": dict(tally.codes),
+            "net": [str(value) for value in tally.net], "broken": tally.broken,
+        }
+        for name, tally in tallies.items()
+    }  # fmt: skip
+    tell(rows, machine("numpy", "thespian"), file)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Start, recovery after kill -9, memory, CPU, and /tomic/status while actors are dead or wedged.
 
-    python bench/supervision.py [--kills N] [--idle-s S]
+    python bench/supervision.py [--kills N] [--idle-s S] [--json FILE]
 
 Every figure is of the whole default tree on the sandbox. A recovery is from the kill to the
 supervisor's own word that the successor is ready (NodeRestarted; for the runtime's own processes
@@ -9,7 +9,6 @@ the launcher's line).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -25,7 +24,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.kit import quantile, table
+from bench.kit import machine, options, quantile, table, tell
 from tests.kit.default_system import DefaultSystem, default_system, wait_for
 
 LEAVES = ("regime_agent", "conflict_router", "freshness_keeper", "feed_selector", "session_clock")
@@ -171,7 +170,7 @@ def measure_start(system: DefaultSystem) -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--idle-s", type=float, default=30.0)
     arguments = parser.parse_args()
@@ -196,6 +195,7 @@ def main() -> None:
         killed = recoveries(system, arguments.kills)
     table("Supervision of the default tree", rows)
     table("kill -9 to successor ready, under the demo's load", killed)
+    tell({"tree": rows, "recoveries": killed}, machine("thespian", "pyzmq"), arguments.json)
 
 
 if __name__ == "__main__":
