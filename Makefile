@@ -36,7 +36,7 @@ check: install-test
 	$(MAKE) test
 
 bench: install-test
-	@for file in supervision order_path decode bars greeks price_table feed_sockets tick_path shards decisions; do $(BIN)/python bench/$$file.py || exit 1; done
+	@for file in supervision order_path decode bars greeks chains price_table feed_sockets tick_path shards decisions; do $(BIN)/python bench/$$file.py || exit 1; done
 
 # Every step of an order's life with every victim, then the broker's faults, then both together.
 bench-kill: install-test
