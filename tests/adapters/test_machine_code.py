@@ -1,23 +1,32 @@
-"""The compiled decoders give what the plain ones give, to the byte and with the same counts."""
+"""Machine code gives what its plain sisters give, to the byte and with the same counts."""
 
 from __future__ import annotations
 
+import ctypes
+import math
 import random
 import struct
+import tempfile
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import machine_decoders as compiled
+from adapters import machine_code, machine_decoders, packet_ticks, price_table, token_table
+from adapters.compile_machine_code import fingerprint
 from adapters.dhan import mapping as dhan
 from adapters.kite import mapping as kite
-from adapters.packets import Batch
+from adapters.packets import ABSENT, Batch
+from adapters.ports import StreamCounters
 from adapters.smartapi import mapping as smartapi
+from adapters.token_table import TokenTable
 from domain.instruments import Kind, Listing
+from domain.prices import TICK_DTYPE
 from tests.kit.wire_frames import (
     KITE_LENGTHS,
     dhan_packet,
@@ -26,10 +35,11 @@ from tests.kit.wire_frames import (
     smartapi_packet,
 )
 
+NOW_NS = 1_795_200_000 * 10**9
 PAIRS = {
-    "kite": (kite.decode, compiled.kite),
-    "smartapi": (smartapi.decode, compiled.smartapi),
-    "dhan": (dhan.decode, compiled.dhan),
+    "kite": (kite.decode, machine_decoders.kite),
+    "smartapi": (smartapi.decode, machine_decoders.smartapi),
+    "dhan": (dhan.decode, machine_decoders.dhan),
 }
 
 
@@ -96,7 +106,7 @@ def test_any_float_is_the_same_decimal(prices: list[float]) -> None:
     last, average, *day = prices
     head = struct.pack("<BHBIfHIf", 4, 50, 2, 9, last, 1, 1_700_000_000, average)
     message = head + struct.pack("<IIIffff", 1, 2, 3, *day)
-    assert_same(compiled.dhan([message]), dhan.decode([message]))
+    assert_same(machine_decoders.dhan([message]), dhan.decode([message]))
 
 
 @given(st.lists(st.integers(1, 2 * 10**9), min_size=6, max_size=6), st.integers(0, 5))
@@ -105,13 +115,15 @@ def test_a_price_of_any_size_and_decimals_is_the_same(prices: list[int], decimal
     last, average, *day = (np.float32(price / 10**decimals) for price in prices)
     head = struct.pack("<BHBIfHIf", 4, 50, 2, 9, last, 1, 1_700_000_000, average)
     message = head + struct.pack("<IIIffff", 1, 2, 3, *day)
-    assert_same(compiled.dhan([message]), dhan.decode([message]))
+    assert_same(machine_decoders.dhan([message]), dhan.decode([message]))
 
 
 @pytest.mark.parametrize("traded_s", [0, 1, 19_800, 19_801, 1_700_000_000, 2**32 - 1])
 def test_a_shifted_time_is_put_right_alike(traded_s: int) -> None:
     message = struct.pack("<BHBIfI", 2, 16, 2, 9, 1.5, traded_s)
-    assert_same(compiled.dhan([message], None, 7, True), dhan.decode([message], None, 7, True))
+    assert_same(
+        machine_decoders.dhan([message], None, 7, True), dhan.decode([message], None, 7, True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,3 +140,119 @@ def test_rows_are_found_alike(broker: str, table: Callable) -> None:
     ]
     messages = clean_messages(broker, random.Random(2))
     assert_same(fast(messages, table(listings)), plain(messages, table(listings)))
+
+
+# -- the library itself --
+
+
+def test_the_library_was_made_from_the_source_beside_it() -> None:
+    """`make machine-code` makes it anew; on another machine there is none."""
+    if machine_code.CODE is None:
+        pytest.skip("no library is shipped for this machine")
+    stamp = ctypes.c_char * 65
+    made_from = stamp.in_dll(machine_code.CODE, "machine_code_source").value.decode()
+    assert made_from == fingerprint()
+
+
+def test_without_a_library_nothing_is_loaded(tmp_path: Path) -> None:
+    assert machine_code.load(tmp_path / "absent.so") is None
+
+
+# -- ticks --
+
+
+def packets_of(broker: str, rng: random.Random, tokens: bool = True) -> np.ndarray:
+    """What a decoder gave, each packet of a listing of its own."""
+    packets = PAIRS[broker][0](clean_messages(broker, rng), None, NOW_NS).packets
+    if tokens:
+        packets["row"] = np.arange(len(packets))
+    return packets
+
+
+def both_ticks(packets: np.ndarray) -> list[tuple[bytes, dict[str, int], int]]:
+    """Ticks, refusals and the count, by machine code and without."""
+    told = []
+    for make in (packet_ticks.to_ticks, packet_ticks._judged):
+        counters = StreamCounters()
+        told.append((make(packets, counters).tobytes(), counters.refused, counters.ticks))
+    return told
+
+
+@pytest.mark.parametrize("broker", PAIRS)
+@given(seed=st.integers(0, 2**32))
+@settings(deadline=None)
+def test_ticks_are_made_alike_of_whatever_packets(broker: str, seed: int) -> None:
+    rng = random.Random(seed)
+    packets = packets_of(broker, rng)
+    for sane in (False, True):
+        if sane:
+            packets["exchange_ns"] = packets["last_trade_ns"] = NOW_NS
+            packets["last_price"] = np.abs(packets["last_price"] % 10_000) + 1
+        fast, plain = both_ticks(packets)
+        assert fast == plain
+    assert fast[2] > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("row", -1, "unknown_symbol"),
+        ("last_price", 0, "bad_price"),
+        ("last_price", -5, "bad_price"),
+        ("last_price", ABSENT, "bad_price"),
+        ("exchange_ns", 1, "bad_time"),
+        ("exchange_ns", NOW_NS + 60 * 10**9, "future"),
+    ],
+)
+def test_one_tick_that_is_not_believed_is_counted_and_the_rest_kept(
+    field: str, value: int, reason: str
+) -> None:
+    packets = packets_of("kite", random.Random(3))[:9]
+    packets["exchange_ns"] = packets["last_trade_ns"] = NOW_NS
+    packets["last_price"] = 100
+    packets[field][4] = value
+    fast, plain = both_ticks(packets)
+    assert fast == plain
+    assert fast[1:] == ({reason: 1}, 8)
+
+
+# -- the price table --
+
+
+numbers = st.sampled_from([-1, 0, 1, 2, 3])
+prices = st.sampled_from([math.nan, 0.0, -1.0, 1.0, 2.5])
+tick_rows = st.tuples(
+    st.integers(1, 6), st.integers(1, 3), numbers, numbers, prices, prices, prices, numbers,
+    numbers, numbers, numbers, prices,
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(tick_rows, max_size=8), max_size=5))
+@settings(deadline=None, max_examples=20)  # each makes two tables, whose room is taken on the disk
+def test_the_newest_numbers_are_kept_alike(batches: list[list[tuple]]) -> None:
+    tables = []
+    for code in (machine_code.CODE, None):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            patch.object(price_table, "CODE", code),
+        ):
+            path = Path(folder) / "s.prices"
+            writer = price_table.PriceWriter(path)
+            for rows in batches:
+                writer.write(np.array(rows, TICK_DTYPE))
+            tables.append(price_table.PriceReader(path).snapshot().tobytes())
+            writer.close()
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("broker", PAIRS)
+def test_without_machine_code_all_is_done_by_its_plain_sisters(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (machine_decoders, packet_ticks, price_table, token_table):
+        monkeypatch.setattr(module, "CODE", None)
+    plain, fast = PAIRS[broker]
+    messages = clean_messages(broker, random.Random(5))
+    table = TokenTable(np.array([2]), np.array([7]), np.array([1]))
+    assert_same(fast(messages, table, 7), plain(messages, table, 7))
+    assert len(packet_ticks.to_ticks(plain(messages, table, 7).packets, StreamCounters())) == 0
