@@ -164,6 +164,7 @@ def test_every_module_is_used() -> None:
     text = (ROOT / "topology.yaml").read_text(encoding="utf-8")
     entries = {
         "system",
+        "adapters.compile_machine_code",
         "adapters.decode",
         "adapters.sandbox.__main__",
         "persistence.migrations.env",
