@@ -62,7 +62,7 @@ class Shard(Actor):
         self._step = 0
 
     def start(self) -> None:
-        self._read_index()
+        self._index = self._read_index()
         now_ns = self.context.now_ns()
         calendars = self.context.runtime.calendars.values()
         self._expecting = any(calendar.is_open(now_ns) for calendar in calendars)
@@ -87,10 +87,8 @@ class Shard(Actor):
         self._subscribe()
 
     def on_instruments_loaded(self, message: InstrumentsLoaded) -> None:
-        self._read_index()
-        if self._stream:
-            self._stream.index = self._index
-        self._subscribe()
+        # A master of 300,000 rows takes seconds to read, in which ticks go on.
+        self.context.work(self._read_index, self._indexed)
 
     def on_session_opened(self, message: SessionOpened) -> None:
         self._expecting = True
@@ -266,9 +264,19 @@ class Shard(Actor):
             failures_in_row=self._failures,
         )
 
-    def _read_index(self) -> None:
+    def _indexed(self, index: Any) -> None:
+        if isinstance(index, Exception):
+            raise index
+        if index.by_id == self._index.by_id:
+            return  # every broker's session tells of the same master
+        self._index = index
+        if self._stream:
+            self._stream.index = index
+        self._subscribe()
+
+    def _read_index(self) -> InstrumentIndex:
         engine = open_engine(self.context.runtime.database_url)
         try:
-            self._index = InstrumentStore(engine).load_index()
+            return InstrumentStore(engine).load_index()
         finally:
             engine.dispose()

@@ -256,6 +256,22 @@ def test_listings_of_a_newer_master_are_subscribed_when_it_is_loaded(
     assert len(streams[0].index) == 11
 
 
+def test_ticks_go_on_while_a_new_master_is_read(context, shard, streams):
+    go_live(context, streams)
+    context.hold_work = True
+    context.deliver(shard, InstrumentsLoaded(broker="alpha", rows=9, day=DAY))
+    context.clear()
+    play(context, streams[0], ticks=[(1, 100.0)])
+    assert [topic for topic, _, _ in context.published] == ["ticks.alpha"]
+
+
+def test_a_master_that_says_the_same_is_not_taken_again(context, shard, streams):
+    go_live(context, streams)
+    index = streams[0].index
+    context.deliver(shard, InstrumentsLoaded(broker="alpha", rows=9, day=DAY))
+    assert streams[0].index is index
+
+
 def test_the_feed_hears_every_five_seconds_how_its_shard_is(context, shard, streams):
     go_live(context, streams)
     context.clear()
