@@ -246,3 +246,45 @@ def entry_levels(front: ChainSummary) -> dict[str, str]:
         "max_pain_dist": front.spot / front.max_pain - 1 if front.max_pain > 0 else float("nan"),
     }
     return {name: f"{value:.6g}" for name, value in values.items() if value == value}
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseRow:
+    """One underlying of the universe (`tomic.md` 12.6), or why it is left out.
+
+    `code` is empty for what is watched, with `rank` by strength from 1 on (0: always watched, by
+    the operator's own list); else it and `text` say why not. `rs` is 100 in line with the
+    benchmark, NaN unknown; `volume` the mean of 50 days in units; `base_close` the close that the
+    strength of today is measured from, rupees or index points.
+    """
+
+    exchange: str
+    name: str
+    code: str = ""
+    text: str = ""
+    rank: int = 0
+    is_hot: bool = False
+    rs: float = float("nan")
+    volume: float = 0.0
+    base_close: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """Which underlyings are traded on a day and why; `scored_ns` is the newest scoring."""
+
+    day: date
+    built_ns: int
+    scored_ns: int
+    rows: tuple[UniverseRow, ...] = ()
+
+    @property
+    def watched(self) -> tuple[UniverseRow, ...]:
+        """Its members in order of rank, those of the operator's own list first."""
+        kept = (row for row in self.rows if not row.code)
+        return tuple(sorted(kept, key=lambda row: (row.rank, row.name)))
+
+    @property
+    def hot(self) -> tuple[tuple[str, str], ...]:
+        """(exchange, name) of the shares that are looked at closely now, strongest first."""
+        return tuple((row.exchange, row.name) for row in self.watched if row.is_hot)

@@ -212,6 +212,16 @@ class ContextChanged(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UniverseChanged(Message):
+    """By the sniper: the shares that are looked at closely now, (exchange, name), strongest first;
+    bars and chains are kept of them beside those of TOMIC_FEED_UNDERLYINGS.
+    """
+
+    day: date
+    hot: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class WantWindows(Message):
     """To the bar builder: `owner` listens to bars now and has none of before."""
 

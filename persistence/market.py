@@ -1,22 +1,24 @@
 """Bars and implied volatility kept across days, for a warm start (`tomic.md` 5.1, 11.5).
 
-Bars are written by bar_builder, the volatility history by chain_keeper; a row written again
-replaces the one of the same key.
+Bars are written by bar_builder, the volatility history by chain_keeper, the universe by
+sniper_agent; a row written again replaces the one of the same key.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Engine, Float, delete, select
+from sqlalchemy import BigInteger, Engine, Float, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.instruments import Listing
 from domain.prices import BAR_DTYPE
+from domain.readings import Universe, UniverseRow
 from persistence.database import MarketBase
 
 LIVE, HISTORY = "live", "history"
@@ -54,7 +56,26 @@ class IvRow(MarketBase):
     iv: Mapped[float] = mapped_column(Float(53))
 
 
-_BARS, _IV = BarRow.__table__, IvRow.__table__
+class UniverseMemberRow(MarketBase):
+    """One underlying of the newest universe, or why it is left out (`domain/readings.py`)."""
+
+    __tablename__ = "universe"
+
+    exchange: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date]
+    built_ns: Mapped[int] = mapped_column(BigInteger)
+    scored_ns: Mapped[int] = mapped_column(BigInteger)
+    code: Mapped[str]
+    text: Mapped[str]
+    rank: Mapped[int]
+    is_hot: Mapped[bool]
+    rs: Mapped[float | None] = mapped_column(Float(53))
+    volume: Mapped[float] = mapped_column(Float(53))
+    base_close: Mapped[float] = mapped_column(Float(53))
+
+
+_BARS, _IV, _UNIVERSE = BarRow.__table__, IvRow.__table__, UniverseMemberRow.__table__
 
 
 class MarketStore:
@@ -122,6 +143,53 @@ class MarketStore:
         )
         with self._engine.connect() as connection:
             return [(row.day, row.iv) for row in connection.execute(query)]
+
+    def write_universe(self, universe: Universe) -> None:
+        """The newest universe, whole; the one before is gone."""
+        rows = [
+            {
+                "exchange": row.exchange,
+                "name": row.name,
+                "day": universe.day,
+                "built_ns": universe.built_ns,
+                "scored_ns": universe.scored_ns,
+                "code": row.code,
+                "text": row.text,
+                "rank": row.rank,
+                "is_hot": row.is_hot,
+                "rs": None if math.isnan(row.rs) else row.rs,
+                "volume": row.volume,
+                "base_close": row.base_close,
+            }
+            for row in universe.rows
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(delete(_UNIVERSE))
+            for first in range(0, len(rows), ROWS_PER_STATEMENT):
+                part = rows[first : first + ROWS_PER_STATEMENT]
+                connection.execute(insert(_UNIVERSE), part)
+
+    def read_universe(self) -> Universe | None:
+        """The newest universe; None before the first was built."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_UNIVERSE).order_by(_UNIVERSE.c.name)).all()
+        if not rows:
+            return None
+        members = tuple(
+            UniverseRow(
+                exchange=row.exchange,
+                name=row.name,
+                code=row.code,
+                text=row.text,
+                rank=row.rank,
+                is_hot=row.is_hot,
+                rs=math.nan if row.rs is None else row.rs,
+                volume=row.volume,
+                base_close=row.base_close,
+            )
+            for row in rows
+        )
+        return Universe(rows[0].day, rows[0].built_ns, rows[0].scored_ns, members)
 
     def _upsert(self, table: Any, rows: list[dict[str, Any]]) -> None:
         dialect = {"sqlite": sqlite, "postgresql": postgresql}[self._engine.dialect.name]

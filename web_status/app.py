@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from persistence.database import open_engine
 from persistence.journal import JournalStore
+from persistence.market import MarketStore
 from persistence.positions import PositionStore
 from persistence.views import CommandViews, FactViews
 from web_status import errors
@@ -72,6 +73,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.state.journal = JournalStore(journal)
     app.state.facts = FactViews(journal)
     app.state.positions_asked_ns = 0  # monotonic; 0 is never
+    app.state.market = MarketStore(open_engine(runtime.market_url))
     app.state.structures = {}  # strategy id -> (tag, lots): read once, they never change
     errors.install(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)

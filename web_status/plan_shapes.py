@@ -66,3 +66,33 @@ class PlanAnswer(Shape):
 
     status: Presence
     plans: list[Plan]
+
+
+class Watched(Shape):
+    """An underlying of the universe; `rank` 0 is of the operator's own list, `rs` 100 is in line
+    with the benchmark, `volume` the mean of 50 days in units.
+    """
+
+    exchange: str
+    instrument: str
+    rank: int
+    hot: bool
+    rs: float | None
+    volume: int
+
+
+class LeftOut(Shape):
+    """A share that is not watched, and why."""
+
+    instrument: str
+    code: str
+    reason: str
+
+
+class UniverseAnswer(Shape):
+    """The universe of a day (`tomic.md` 12.6); no `day` while none was built."""
+
+    status: Presence
+    watched: list[Watched]
+    left_out: list[LeftOut]
+    left_out_total: int

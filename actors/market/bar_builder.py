@@ -1,10 +1,9 @@
 """The bar builder: ticks into bars of a minute, a quarter of an hour, a day.
 
-Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, CarriageChanged, WantWindows and
-restarts;
-publishes `bars.1m`, `bars.15m` and `bars.1D` (warm windows first), announces WarmStartReported and
-wants the underlyings' listings. Twins: bars, closed_bars, outages, aggregation, warm_start,
-sessions.
+Hears the canonical feed's ticks, InstrumentsLoaded, FeedSwitched, CarriageChanged, WantWindows,
+UniverseChanged and restarts; publishes `bars.1m`, `bars.15m` and `bars.1D` (warm windows first),
+announces WarmStartReported and wants the underlyings' listings. Twins: bars, closed_bars, outages,
+aggregation, warm_start, sessions.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from messages.market import (
     CarriageChanged,
     FeedSwitched,
     InstrumentsLoaded,
+    UniverseChanged,
     WantListings,
     WantWindows,
 )
@@ -60,6 +60,7 @@ class BarBuilder(Actor):
         self._told_from_ns = self._told_before_ns = 0
         self._index = InstrumentIndex(())
         self._underlyings: list[Listing] = []
+        self._hot: tuple[tuple[str, str], ...] = ()
         self._store = MarketStore(open_engine(runtime.market_url))
         self._ticks = CanonicalTicks(context, self._on_ticks)
         self._history = HistoryReader(runtime, self._store)
@@ -101,6 +102,10 @@ class BarBuilder(Actor):
         self._uncarried[message.broker] = dict(rows)
         if message.broker == self._ticks.broker:
             self._note_carriage()
+
+    def on_universe_changed(self, message: UniverseChanged) -> None:
+        self._hot = message.hot
+        self._follow()
 
     def on_want_windows(self, _message: WantWindows) -> None:
         self._warm.publish()
@@ -205,12 +210,9 @@ class BarBuilder(Actor):
         if isinstance(index, Exception):
             raise index
         is_first, self._index = not self._underlyings, index
-        found = [index.find(*name) for name in self.context.runtime.settings.feed_underlyings]
-        self._underlyings = [row for row in found if row]
-        if not self._underlyings:
+        own = self._follow()
+        if not own:
             return
-        self._bars.add(np.array(self._own_ids()), self.context.now_ns())
-        self._want()
         if self._session and is_first:
             if self._session.contains(self.context.now_ns()):
                 self._backfill.plan(self._underlyings)
@@ -219,7 +221,19 @@ class BarBuilder(Actor):
             self.context.work(
                 lambda: self._store.read_session(MINUTES, since_ns, ids), self._restore
             )
-        self._warm.begin(self._underlyings)
+        self._warm.begin(own)
+
+    def _follow(self) -> list[Listing]:
+        """The operator's own list, which it gives back, and the shares that are hot besides."""
+        keys, find = self.context.runtime.settings, self._index.find
+        own = [row for name in keys.feed_underlyings if (row := find(*name))]
+        hot = [row for name in self._hot if (row := find(*name)) and row not in own]
+        if own:
+            self._underlyings = [*own, *hot]
+            self._bars.add(np.array(self._own_ids()), self.context.now_ns())
+            self._want()
+            self._warm.follow(hot)
+        return own
 
     def _restore(self, bars: Any) -> None:
         if isinstance(bars, Exception):

@@ -1,9 +1,9 @@
 """The chain keeper: option chains with volatility and greeks, and legs on real contracts.
 
-Hears the canonical feed's ticks, PositionChanged, ResolveLegs, InstrumentsLoaded, the session and
-restarts; publishes `chain.<UNDERLYING>.<DDMMMYY>`, announces AtmShifted and ChainSummarised,
-answers LegsResolved, wants the strikes it keeps, and a snapshot after a gap. Twins: chain_book,
-chains, resolution.
+Hears the canonical feed's ticks, PositionChanged, ResolveLegs, InstrumentsLoaded, UniverseChanged,
+the session and restarts; publishes `chain.<UNDERLYING>.<DDMMMYY>`, announces AtmShifted and
+ChainSummarised, answers LegsResolved, wants the strikes it keeps, and a snapshot after a gap.
+Twins: chain_book, chains, resolution.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actors.actor import Actor, Context
 from actors.market.following import SEGMENT, CanonicalTicks, read_index
 from adapters.tick_bus import Batch
 from domain.clock import exchange_time, seconds
-from domain.instruments import InstrumentIndex, Listing, format_expiry
+from domain.instruments import OPTION_KINDS, InstrumentIndex, Listing, format_expiry
 from domain.intents import Refusal
 from domain.market.chain_book import ChainBook, Key, LadderRules
 from domain.market.chain_readings import constant_maturity_iv
@@ -36,12 +36,15 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
+    SnapshotWanted,
+    UniverseChanged,
     WantListings,
 )
 from messages.trading import PositionChanged
 from persistence.database import open_engine
 from persistence.market import MarketStore
 
+HELD = "underlyings of positions"  # whose shares or indices nobody else wants
 IV_MATURITY_DAYS = 30.0
 KEEP_IV_EVERY_S = 300.0
 REPORT_EVERY_S = 1.0
@@ -95,6 +98,7 @@ class ChainKeeper(Actor):
         self._store = MarketStore(open_engine(context.runtime.market_url))
         self._held: dict[str, Listing] = {}
         self._positions: tuple[tuple[str, str], ...] = ()
+        self._hot: tuple[tuple[str, str], ...] = ()
         self._wanted: dict[str, WantListings] = {}
         self._in_session = False
         self._counts: Counter[str] = Counter()
@@ -112,6 +116,10 @@ class ChainKeeper(Actor):
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
         self._read_index()
+
+    def on_universe_changed(self, message: UniverseChanged) -> None:
+        self._hot = message.hot
+        self._follow()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:
         self._ticks.follow(message.to_broker)
@@ -181,7 +189,7 @@ class ChainKeeper(Actor):
             self._want("chain_keeper", book.listing_ids(), pinned=False)
 
     def _place_all(self) -> None:
-        for _, name in self.context.runtime.settings.underlyings:
+        for name in self._book.underlyings if self._book else ():
             self._place(name)
 
     def _price(self, underlying: str = "", holds_ns: int = 0) -> None:
@@ -222,19 +230,36 @@ class ChainKeeper(Actor):
         if not len(index) or index.by_id == self._index.by_id:
             return  # every broker's session tells of the same master
         keys, old = self.context.runtime.settings, self._book
-        found = {name: index.find(exchange, name) for exchange, name in keys.underlyings}
         manual = [index.find(*name) for name in keys.feed_option_symbols]
         self._index = index
         self._book = ChainBook(
             index,
             self.context.runtime.calendars[SEGMENT],
             self._rules,
-            {name: row for name, row in found.items() if row},
+            {},
             [row for row in manual if row],
         )
         if old:
             self._book.spots.update(old.spots)
         self._pin_positions()
+
+    def _follow(self) -> None:
+        """The operator's own list, what is hot, and what a position is held on."""
+        if self._book is None:
+            return
+        own = [self._index.find(*name) for name in self.context.runtime.settings.underlyings]
+        hot = [self._index.find(*name) for name in self._hot]
+        options = [row for row in self._held.values() if row.kind in OPTION_KINDS]
+        held = [self._index.underlying(row.name) for row in options]
+        only = {row.listing_id for row in held if row and row not in (*own, *hot)}
+        if only or HELD in self._wanted:
+            self._want(HELD, tuple(sorted(only)), pinned=True)
+        gone = self._book.follow({row.name: row for row in (*own, *hot, *held) if row})
+        for key in gone:
+            self.context.publish(_topic(key), np.zeros(0, CHAIN_DTYPE), {})
+        if gone:
+            self._want("chain_keeper", self._book.listing_ids(), pinned=False)
+        self._book.hold(self._held.values())
         self._place_all()
 
     def _pin_positions(self) -> None:
@@ -243,9 +268,7 @@ class ChainKeeper(Actor):
         if self._book and listings != list(self._held.values()):
             self._held = {row.key: row for row in listings}
             self._want("positions", tuple(row.listing_id for row in listings), pinned=True)
-        if self._book:
-            self._book.hold(listings)
-            self._place_all()
+        self._follow()
 
     def _want(self, owner: str, listing_ids: tuple[int, ...], *, pinned: bool) -> None:
         wish = WantListings(owner=owner, listing_ids=listing_ids, mode=MODE_DEPTH, pinned=pinned)

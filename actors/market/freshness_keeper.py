@@ -1,8 +1,8 @@
 """The freshness keeper: ages of all data an entry depends on, the entry gate, and the heartbeat.
 
 Hears the canonical feed's ticks, closed bars and chains on the bus; FeedSwitched, FeedStateChanged,
-the session, WarmStartReported, PositionChanged, InstrumentsLoaded; announces FreshnessMarked each
-second, which expires by itself. Twin: freshness.
+the session, WarmStartReported, PositionChanged, InstrumentsLoaded, UniverseChanged; announces
+FreshnessMarked each second, which expires by itself. Twin: freshness.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from messages.market import (
     InstrumentsLoaded,
     SessionClosed,
     SessionOpened,
+    UniverseChanged,
     WarmStartReported,
 )
 from messages.trading import PositionChanged
@@ -59,6 +60,7 @@ class FreshnessKeeper(Actor):
         self._session: SessionOpened | None = None
         self._since_ns = self._bar_ns = self._switched_ns = self._next_mark_ns = 0
         self._positions = 0
+        self._hot: tuple[tuple[str, str], ...] = ()
         self._connected = True
         self._is_closed = False
 
@@ -75,6 +77,15 @@ class FreshnessKeeper(Actor):
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
         self._read_index()
+
+    def on_universe_changed(self, message: UniverseChanged) -> None:
+        gone = [self._index.find(*name) for name in set(self._hot) - set(message.hot)]
+        self._hot = message.hot
+        ids = [row.listing_id for row in gone if row]
+        self._seen.drop(np.array(ids, np.int64))
+        for id_ in ids:
+            self._names.pop(id_, None)
+        self._want_underlyings()
 
     def on_feed_switched(self, message: FeedSwitched) -> None:
         if message.to_broker not in (self._ticks.broker, message.from_broker):
@@ -200,7 +211,8 @@ class FreshnessKeeper(Actor):
         ages = {
             name: _age_s(max(by.values(), default=0), now_ns) for name, by in self._readings.items()
         }
-        own = {name for _, name in self.context.runtime.settings.feed_underlyings}
+        keys = self.context.runtime.settings
+        own = {name for _, name in (*keys.feed_underlyings, *self._hot)}
         quoted = {
             f"{'quote' if name in own else 'option'}:{name}": _age_s(at_ns, now_ns)
             for name, at_ns in quotes.items()
@@ -217,6 +229,11 @@ class FreshnessKeeper(Actor):
             if id_ not in self._names and id_ in self._index.by_id:
                 self._names[id_] = self._index.by_id[id_].symbol
 
+    def _want_underlyings(self) -> None:
+        keys = self.context.runtime.settings
+        found = [self._index.find(*name) for name in (*keys.feed_underlyings, *self._hot)]
+        self._want(np.array([row.listing_id for row in found if row], np.int64))
+
     def _read_index(self) -> None:
         self.context.work(lambda: read_index(self.context.runtime), self._indexed)
 
@@ -224,9 +241,7 @@ class FreshnessKeeper(Actor):
         if isinstance(index, Exception):
             raise index
         self._index = index
-        found = [index.find(*name) for name in self.context.runtime.settings.feed_underlyings]
-        ids = [row.listing_id for row in found if row]
-        self._want(np.array(ids, np.int64))
+        self._want_underlyings()
         for listings in self._by_topic.values():
             self._want(listings)
 

@@ -5,7 +5,8 @@ Part of bar_builder. A broker that fails is asked again until every window was r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class WarmWindows:
         self._context, self._reader = context, reader
         self._windows, self._on_minutes = windows, on_minutes
         self._listings: list[Listing] = []
+        self._more: dict[int, Listing] = {}
         self._bars: dict[str, dict[int, np.ndarray]] = {}
         self.status: dict[str, Any] = {}
         self._tell("idle", "waits for the instrument master", Warm())
@@ -50,6 +52,17 @@ class WarmWindows:
         into_s = self._context.now_ns() % NS_PER_MINUTE / NS_PER_S
         self._context.after(max(SETTLE_S - into_s, 0.0), self._read)
 
+    def follow(self, listings: Sequence[Listing]) -> None:
+        """Reads the windows of these besides, and forgets those of others that were followed. The
+        warm start's own word does not wait for them."""
+        before, self._more = self._more, {row.listing_id: row for row in listings}
+        for by_listing in self._bars.values():
+            for listing_id in before.keys() - self._more.keys():
+                by_listing.pop(listing_id, None)
+        fresh = [row for row in listings if row.listing_id not in before]
+        if self._context.runtime.settings.warm_start_enabled:
+            self._read_more(fresh)
+
     def tell_again(self) -> None:
         """Says how the warm start stands to who has not heard it."""
         self._context.announce(self._told)
@@ -65,8 +78,11 @@ class WarmWindows:
 
     def publish(self) -> None:
         """All windows; nothing while there are none."""
+        self._publish(self._bars)
+
+    def _publish(self, read: Mapping[str, Mapping[int, np.ndarray]]) -> None:
         for window in self._windows:
-            held = [rows for rows in self._bars.get(window.timeframe, {}).values() if len(rows)]
+            held = [rows for rows in read.get(window.timeframe, {}).values() if len(rows)]
             if held:
                 bars = np.concatenate(held)
                 self._context.publish(f"bars.{window.timeframe}", bars, {"warm": True})
@@ -81,13 +97,38 @@ class WarmWindows:
             raise warm
         if warm.errors:
             self._context.after(RETRY_S, self._read)
-        self._bars = {name: dict(by) for name, by in warm.bars.items()}
-        for rows in self._bars.get(MINUTES, {}).values():
-            self._on_minutes(rows)
+        self._hold(warm)
         seeded = any(warm.count(window.timeframe) for window in self._windows)
         status = "error" if warm.errors else "ok" if seeded else "empty"
         self._tell(status, "; ".join(f"{k}: {why}" for k, why in warm.errors.items()), warm)
         self.publish()
+
+    def _read_more(self, listings: Sequence[Listing]) -> None:
+        wanted = [row for row in listings if row.listing_id in self._more]
+        if not wanted:
+            return
+        now_ns = self._context.now_ns()
+        call = lambda: self._reader.read(wanted, self._windows, now_ns)  # noqa: E731
+        self._context.work(call, partial(self._take_more, wanted))
+
+    def _take_more(self, wanted: Sequence[Listing], warm: Any) -> None:
+        if isinstance(warm, Exception):
+            raise warm
+        for by_listing in warm.bars.values():
+            for listing_id in by_listing.keys() - self._more.keys():
+                del by_listing[listing_id]
+        self._hold(warm)
+        self._publish(warm.bars)
+        failed = [row for row in wanted if row.symbol in warm.errors]
+        if failed:
+            self._context.log.warning("[WARM] {}", warm.errors)
+            self._context.after(RETRY_S, lambda: self._read_more(failed))
+
+    def _hold(self, warm: Warm) -> None:
+        for timeframe, by_listing in warm.bars.items():
+            self._bars.setdefault(timeframe, {}).update(by_listing)
+        for rows in warm.bars.get(MINUTES, {}).values():
+            self._on_minutes(rows)
 
     def _tell(self, status: str, message: str, warm: Warm) -> None:
         settings = self._context.runtime.settings

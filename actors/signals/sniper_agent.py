@@ -1,8 +1,9 @@
 """The sniper: directional entries from patterns of daily bars, at the price where they are entered.
 
-Hears ScanRequested, bars of a day, a quarter and a minute, and StructureOpened (a setup is traded
-once); announces ScanCompleted and SignalRaised. An instrument without a signal gets a note that
-says why. Twins: sniper (aim and rank), patterns, zones, relative_strength, swings.
+Hears ScanRequested, bars of a day, a quarter and a minute, the session, and StructureOpened (a
+setup is traded once); announces ScanCompleted, SignalRaised and, of the universe, UniverseChanged.
+An instrument without a signal gets a note that says why. Twins: sniper (aim and rank), patterns,
+zones, relative_strength, swings, universe.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from actors.actor import Actor, Context
 from actors.signals.instrument_index import benchmark_of, read_index
 from actors.signals.session_view import SessionView
+from actors.signals.universe_desk import UniverseDesk
 from actors.signals.warm_bars import WarmBars
 from adapters.tick_bus import Batch
 from domain.clock import seconds
@@ -39,13 +41,15 @@ from domain.signals.sniper import (
     take_aim,
 )
 from domain.signals.volatility import weighted_volatility
-from messages.market import InstrumentsLoaded
+from messages.lifecycle import NodeRestarted
+from messages.market import FeedSwitched, InstrumentsLoaded, SessionClosed, SessionOpened
 from messages.trading import ScanCompleted, ScanRequested, SignalRaised, StructureOpened
 from persistence.commands import CommandStore
 from persistence.database import open_engine
 
 SOURCE = "SNIPER"
 DAILY = "1D"
+FOLLOWERS = ("bar_builder", "chain_keeper", "freshness_keeper", "subscription_desk")
 EARLY_BATCHES_MAX = 64
 READINESS_MAX = 10
 TRADED_KEPT_NS = 90 * seconds(86_400)  # no setup of 200 daily bars waits longer for its price
@@ -77,12 +81,16 @@ class SniperAgent(Actor):
         keys = context.runtime.settings
         watched = [name for _, name in keys.underlyings]
         wanted = [name for _, name in keys.sniper_listings]
-        self._names = [name for name in wanted if name in watched]
+        names = [name for name in wanted if name in watched]
         self._unwatched = [name for name in wanted if name not in watched]
         self._benchmark = benchmark_of(watched)
+        self._always = [row for row in keys.underlyings if row[1] in (*names, self._benchmark)]
+        self._index = InstrumentIndex(())
         self._listings: dict[int, Listing] = {}
         self._bars: dict[str, np.ndarray] = {}
-        self._read = {name: Instrument(name) for name in self._names}
+        self._read = {name: Instrument(name) for name in names}
+        self._own = tuple(self._read)
+        self._universe = UniverseDesk(context, self._benchmark, self._always, self._follow)
         self._session = SessionView(context)
         self._traded: set[str] = set()
         self._early: deque[Batch] = deque(maxlen=EARLY_BATCHES_MAX)
@@ -90,6 +98,7 @@ class SniperAgent(Actor):
 
     def start(self) -> None:
         self._restore()
+        self._universe.start()
         self._find_listings(read_index(self.context.runtime))
         self.context.subscribe("bars.", self._on_bars)
         self._warm.ask()
@@ -97,6 +106,19 @@ class SniperAgent(Actor):
 
     def on_instruments_loaded(self, _message: InstrumentsLoaded) -> None:
         self.context.work(lambda: read_index(self.context.runtime), self._find_listings)
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        self._universe.session_opened(message.day)
+
+    def on_session_closed(self, message: SessionClosed) -> None:
+        self._universe.session_closed(message.next_opens_ns)
+
+    def on_feed_switched(self, message: FeedSwitched) -> None:
+        self._universe.feed_switched(message.to_broker)
+
+    def on_node_restarted(self, message: NodeRestarted) -> None:
+        if message.name in FOLLOWERS:
+            self._universe.tell_again()
 
     def on_structure_opened(self, message: StructureOpened) -> None:
         self._traded.update(used_by(message.intent.signal.extras))
@@ -133,6 +155,7 @@ class SniperAgent(Actor):
             Refusal("NOT_WATCHED", f"{name} is not among TOMIC_FEED_UNDERLYINGS: it has no bars")
             for name in self._unwatched
         ]
+        notes += self._universe.notes()
         blocked = check_market(regime)
         if blocked:
             return (), [blocked, *notes]
@@ -229,15 +252,21 @@ class SniperAgent(Actor):
     def _find_listings(self, index: InstrumentIndex | Exception) -> None:
         if isinstance(index, Exception):
             raise index
-        keys = self.context.runtime.settings
-        found = [index.find(*listing) for listing in keys.underlyings]
-        self._listings = {
-            row.listing_id: row
-            for row in found
-            if row and (row.name in self._read or row.name == self._benchmark)
-        }
+        self._index = index
+        self._universe.take_index(index)
+        self._follow()
         while self._listings and self._early:
             self._on_bars(self._early.popleft())
+
+    def _follow(self) -> None:
+        """Reads its own list and what is hot; who left the hot list is forgotten."""
+        hot = self._universe.hot
+        names = dict.fromkeys((*self._own, *(name for _, name in hot)))
+        self._read = {name: self._read.get(name, Instrument(name)) for name in names}
+        found = [self._index.find(*row) for row in (*self._always, *hot)]
+        self._listings = {row.listing_id: row for row in found if row}
+        known = {row.name for row in self._listings.values()}
+        self._bars = {name: bars for name, bars in self._bars.items() if name in known}
 
     def _is_equity(self, name: str) -> bool:
         rows = (row for row in self._listings.values() if row.name == name)
@@ -262,6 +291,7 @@ class SniperAgent(Actor):
         self.context.report(
             {
                 "benchmark": self._benchmark,
+                "universe": self._universe.body(),
                 "readiness": self._readiness(),
                 "setups": [
                     {

@@ -107,6 +107,24 @@ class ChainBook:
 
     # -- what is kept --
 
+    @property
+    def underlyings(self) -> tuple[str, ...]:
+        """Whose chains are kept."""
+        return tuple(self._underlyings)
+
+    def follow(self, underlyings: Mapping[str, Listing]) -> tuple[Key, ...]:
+        """From now on chains of exactly these are kept; returns those that are kept no more."""
+        if underlyings == self._underlyings:
+            return ()
+        gone = tuple(key for key in self.chains if key[0] not in underlyings)
+        for key in gone:
+            self._drop(key)
+        self._underlyings = dict(underlyings)
+        self._names = {row.listing_id: name for name, row in underlyings.items()}
+        if gone:
+            self._route()
+        return gone
+
     def hold(self, listings: Iterable[Listing]) -> None:
         """Options of open positions: their chains and strikes stay whatever the price does."""
         self._held = {}
@@ -133,9 +151,7 @@ class ChainBook:
         wanted = self._wanted(underlying, now_ns)
         gone = [key for key in self.chains if key[0] == underlying and key not in wanted]
         for key in gone:
-            del self.chains[key]
-            self._anchors.pop(key, None)
-            self.summaries.pop(key, None)
+            self._drop(key)
         moved = [key for key in wanted if self._place_one(key, spot.price, now_ns)]
         self._settle(underlying, now_ns)
         if gone or moved:
@@ -290,6 +306,11 @@ class ChainBook:
         volatility = summary.atm_iv if summary and summary.atm_iv > 0 else VOLATILITY_GUESS
         reach = strikes_reached(price, step, days / DAYS_A_YEAR, volatility)
         return min(max(self._rules.each_side, reach), self._rules.each_side_max)
+
+    def _drop(self, key: Key) -> None:
+        del self.chains[key]
+        self._anchors.pop(key, None)
+        self.summaries.pop(key, None)
 
     def _route(self) -> None:
         self._ordered = list(self.chains.values())

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from persistence.database import JournalBase, MainBase, open_engine
+from persistence.database import JournalBase, MainBase, MarketBase, open_engine
 from tests.kit.recording_context import make_runtime
 from web_status.app import make_app
 from web_status.gateway import Answer, Part
@@ -70,6 +70,7 @@ def make_test_app(folder: Path, gateway: FakeGateway) -> Any:
     runtime = make_runtime(folder, keys={"http": API_KEY})
     MainBase.metadata.create_all(open_engine(runtime.database_url))
     JournalBase.metadata.create_all(open_engine(runtime.journal_url))
+    MarketBase.metadata.create_all(open_engine(runtime.market_url))
     return make_app(gateway, runtime)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from domain.instruments import Kind, Listing
 from domain.prices import BAR_DTYPE
+from domain.readings import Universe, UniverseRow
 from persistence.database import MarketBase, open_engine
 from persistence.market import MarketStore
 
@@ -94,3 +95,21 @@ def test_one_volatility_a_day_and_the_last_one_stays(store):
     store.write_iv("BANKNIFTY", date(2026, 11, 20), 0.2)
     assert store.iv_history("NIFTY", date(2026, 11, 20)) == [(date(2026, 11, 20), 0.16)]
     assert len(store.iv_history("NIFTY", date(2026, 1, 1))) == 2
+
+
+def test_the_newest_universe_replaces_the_one_before_and_comes_back_whole(store):
+    old = Universe(date(2026, 11, 19), 1, 2, (UniverseRow("NSE", "GONE", rank=1, rs=101.0),))
+    rows = (
+        UniverseRow("NSE", "ACME", rank=1, is_hot=True, rs=110.5, volume=7e5, base_close=99.5),
+        UniverseRow("NSE", "THIN", "VOLUME_BELOW_MIN", "THIN: 4 shares a day", rs=90.0, volume=4),
+        UniverseRow("NSE_INDEX", "NIFTY", base_close=24_000.0),
+    )
+    assert store.read_universe() is None
+    store.write_universe(old)
+    store.write_universe(Universe(date(2026, 11, 20), 3, 4, rows))
+    found = store.read_universe()
+    assert (found.day, found.built_ns, found.scored_ns) == (date(2026, 11, 20), 3, 4)
+    by_name = {row.name: row for row in found.rows}
+    assert (by_name["ACME"], by_name["THIN"]) == rows[:2]
+    assert math.isnan(by_name["NIFTY"].rs)
+    assert by_name["NIFTY"].base_close == 24_000.0

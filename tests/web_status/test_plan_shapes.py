@@ -11,10 +11,18 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from domain.market.context import Days, context_body, read_underlying
-from domain.readings import ChainSummary, MarketContext, Phase, Regime, VixRegime
+from domain.readings import (
+    ChainSummary,
+    MarketContext,
+    Phase,
+    Regime,
+    Universe,
+    UniverseRow,
+    VixRegime,
+)
 from domain.signals.plans import PlanRules, PlanView, make_plan, plan_row
 from tests.kit.fake_gateway import API_KEY, FakeGateway, make_test_app
-from web_status.plan_shapes import ContextAnswer, PlanAnswer
+from web_status.plan_shapes import ContextAnswer, PlanAnswer, UniverseAnswer
 
 NOW = 1_795_149_900_000_000_000  # 2026-11-20 10:15 IST
 DAY = date(2026, 11, 20)
@@ -69,3 +77,27 @@ def test_the_plans_are_answered_as_documented(client: TestClient, gateway: FakeG
     strictly(PlanAnswer, answer)
     assert answer["date"] == "2026-11-20"
     assert answer["plans"][0]["strategy_type"] == "BULL_PUT_SPREAD"
+
+
+def test_the_universe_is_told_from_disk_with_a_reason_for_each_share_left_out(
+    client: TestClient,
+) -> None:
+    empty = client.get("/tomic/universe").json()
+    strictly(UniverseAnswer, empty)
+    assert (empty["status"], empty["watched"]) == ("unavailable", [])
+    rows = (
+        UniverseRow("NSE", "ACME", rank=1, is_hot=True, rs=110.456, volume=7e5),
+        UniverseRow("NSE", "THIN", "VOLUME_BELOW_MIN", "THIN: 4 shares a day"),
+        UniverseRow("NSE", "CASH", "NO_OPTIONS", "CASH: no options"),
+        UniverseRow("NSE_INDEX", "NIFTY"),
+    )
+    client.app.state.market.write_universe(Universe(date(2026, 11, 20), 1, 2, rows))
+    answer = client.get("/tomic/universe?limit=1").json()
+    strictly(UniverseAnswer, answer)
+    assert answer["day"] == "2026-11-20"
+    told = [(row["instrument"], row["rank"], row["hot"], row["rs"]) for row in answer["watched"]]
+    assert told == [("NIFTY", 0, False, None), ("ACME", 1, True, 110.46)]
+    assert answer["left_out"] == [
+        {"instrument": "CASH", "code": "NO_OPTIONS", "reason": "CASH: no options"}
+    ]
+    assert answer["left_out_total"] == 2

@@ -17,6 +17,7 @@ READS = (
     "/tomic/status", "/tomic/metrics", "/tomic/signals/quality?run_scan=false", "/tomic/positions",
     "/tomic/journal", "/tomic/analytics", "/tomic/audit", "/tomic/commands", "/tomic/dead-letters",
     "/tomic/approvals", "/tomic/market-context", "/tomic/plan", "/tomic/outcomes",
+    "/tomic/universe",
 )  # fmt: skip
 WRITES = (
     "/tomic/start", "/tomic/stop", "/tomic/pause", "/tomic/resume", "/tomic/signals",

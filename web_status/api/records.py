@@ -1,4 +1,4 @@
-"""What is on disk: positions, journal, analytics, audit, commands, dead letters."""
+"""What is on disk: positions, universe, journal, analytics, audit, commands, dead letters."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from domain.positions import Position
 from web_status.api.status import body_of
 from web_status.gateway import Gateway
 from web_status.masking import masked
+from web_status.plan_shapes import UniverseAnswer
 from web_status.replies import Reply
 from web_status.shapes import AnalyticsAnswer, AuditAnswer, JournalAnswer, PositionsAnswer
 from web_status.trace_shapes import ApprovalsAnswer, CommandsAnswer, DeadLettersAnswer
@@ -131,6 +132,41 @@ def _position(row: Position, prices: Mapping[str, Any]) -> dict[str, Any]:
         "leg_no": row.leg_no,
         "broker": row.broker,
     }
+
+
+@router.get("/universe", responses={200: {"model": UniverseAnswer}})
+def get_universe(request: Request, limit: int = Query(500, ge=1, le=5000)) -> Response:
+    """Which underlyings are watched today, strongest first, and why the others are not; `hot` ones
+    are looked at closely. Those of the operator's own list have rank 0."""
+    universe = request.app.state.market.read_universe()
+    if universe is None:
+        return Reply({"status": "unavailable", "watched": [], "left_out": [], "left_out_total": 0})
+    left_out = [row for row in universe.rows if row.code]
+    left_out.sort(key=lambda row: (row.code, row.name))
+    return Reply(
+        {
+            "status": "success",
+            "day": universe.day.isoformat(),
+            "built_at": iso_utc(universe.built_ns),
+            "scored_at": iso_utc(universe.scored_ns),
+            "watched": [
+                {
+                    "exchange": row.exchange,
+                    "instrument": row.name,
+                    "rank": row.rank,
+                    "hot": row.is_hot,
+                    "rs": None if row.rs != row.rs else round(row.rs, 2),
+                    "volume": round(row.volume),
+                }
+                for row in universe.watched
+            ],
+            "left_out_total": len(left_out),
+            "left_out": [
+                {"instrument": row.name, "code": row.code, "reason": row.text}
+                for row in left_out[:limit]
+            ],
+        }
+    )
 
 
 @router.get("/journal", responses={200: {"model": JournalAnswer}})

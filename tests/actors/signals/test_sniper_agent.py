@@ -20,7 +20,7 @@ from messages.codec import encode, to_plain
 from messages.market import InstrumentsLoaded, WantWindows
 from messages.trading import ScanCompleted, ScanRequested, SignalRaised, StructureOpened
 from persistence.commands import CommandStore
-from persistence.database import MainBase, open_engine
+from persistence.database import MainBase, MarketBase, open_engine
 from persistence.instruments import InstrumentStore
 from tests.kit.daily_bars import TIGHTENING, daily_bars, from_closes, with_volume
 from tests.kit.recording_context import START_NS, RecordingContext, make_runtime
@@ -39,6 +39,9 @@ def runtime(tmp_path):
     made = make_runtime(tmp_path)
     engine = open_engine(made.database_url)
     MainBase.metadata.create_all(engine)
+    engine.dispose()
+    engine = open_engine(made.market_url)
+    MarketBase.metadata.create_all(engine)
     engine.dispose()
     made.settings = Settings(
         feed_underlyings=(("NSE_INDEX", "NIFTY"), ("NSE", "ACME"), ("NSE_INDEX", "INDIAVIX"))
