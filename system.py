@@ -35,6 +35,7 @@ from actors.hosting.wire import Configure
 from domain.clock import exchange_time
 from domain.errors import TomicError
 from domain.setting_notes import setting_notes
+from domain.setting_table import DATA_DIR
 from domain.settings import read_settings
 from domain.supervision.endpoints import read_endpoints
 from domain.supervision.topology import Node, TopologyFaults
@@ -47,6 +48,7 @@ from launch.build import (
     execution_broker_of,
     free_port,
     read_calendars,
+    read_events,
 )
 from launch.command_line import parse
 from launch.journal_check import verify_journal
@@ -199,7 +201,9 @@ def run(built: Built, lock: Lock) -> int:
     say(_picture(runtime.tree))
     say(f"http://127.0.0.1:{runtime.settings.http_port}")
     today = exchange_time(time.time_ns()).date()
-    for note in (*built.notes, *calendar_week.warnings(runtime.calendars, today + NOTICE)):
+    soon = today + NOTICE
+    ending = calendar_week.warnings(runtime.calendars, soon)
+    for note in (*built.notes, *ending, *calendar_week.events_unknown(runtime.events, soon)):
         say(f"note: {note}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
@@ -259,8 +263,11 @@ def show_configuration(arguments: argparse.Namespace) -> int:
 def show_calendar(arguments: argparse.Namespace) -> int:
     """`--calendar`: the week ahead of each exchange."""
     first, calendars = calendar_week.first_day(arguments), read_calendars(ROOT / "calendars")
-    Console().print(calendar_week.week(calendars, first))
-    for line in calendar_week.notes(calendars, first):
+    variables = environment.read_environment(Path(arguments.env_file))
+    folder = Path(arguments.data_dir or variables.get(DATA_DIR) or configuration.DEFAULT_FOLDER)
+    events = read_events(ROOT / "calendars", folder)
+    Console().print(calendar_week.week(calendars, events, first))
+    for line in calendar_week.notes(calendars, events, first):
         say(line)
     return 0
 

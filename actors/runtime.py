@@ -11,6 +11,7 @@ from pathlib import Path
 
 from domain.brokers import FEED_KEY, BrokerEndpoint
 from domain.calendar import ExchangeCalendar
+from domain.events import EventCalendar
 from domain.settings import Settings
 from domain.supervision.topology import Node
 
@@ -50,6 +51,7 @@ class Runtime:
     launch: int = 1  # how many times this data folder has been started: ids of messages carry it
     control_port: int = 0
     replay: ReplayPlan | None = None
+    events: EventCalendar = field(default_factory=EventCalendar)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

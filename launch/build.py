@@ -19,6 +19,7 @@ from adapters.catalogue import check_adapters, feed_capabilities, recording_inte
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
+from domain.events import EventCalendar, events_from
 from domain.setting_notes import setting_notes
 from domain.setting_table import API_KEY, DATA_DIR, TELEGRAM_TOKEN
 from domain.settings import Settings, read_settings
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXECUTION_NODE = "execution_agent"
 FREE_PORTS = range(20_000, 32_000)
 SANDBOX_ADAPTER = "openalgo"  # what the embedded exchange speaks
+EVENTS_FILE = "events.json"
 DATABASES = {"main": "tomic.db", "journal": "journal.db", "market": "market.db"}
 
 
@@ -87,6 +89,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) 
             feeds=places.feeds,
             feed_sequence=places.feed_sequence,
             calendars=read_calendars(ROOT / "calendars"),
+            events=read_events(ROOT / "calendars", data_dir),
             data_dir=data_dir,
             run_dir=run_dir,
             database_url=urls["main"],
@@ -239,6 +242,21 @@ def read_calendars(folder: Path) -> dict[str, ExchangeCalendar]:
     found = {}
     for path in sorted(folder.glob("*.json")):
         found[path.stem] = calendar_from(json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def read_events(folder: Path, data_dir: Path) -> EventCalendar:
+    """The events that are shipped in `folder` and the operator's own in the data folder. Raises
+    ConfigurationFault that names the file."""
+    found = EventCalendar()
+    for path in (folder / "events" / EVENTS_FILE, data_dir / EVENTS_FILE):
+        if not path.is_file():
+            continue
+        try:
+            parsed = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as fault:
+            raise ConfigurationFault(f"{path}: this is no JSON ({fault})") from None
+        found = found.joined(events_from(parsed, str(path)))
     return found
 
 

@@ -305,27 +305,26 @@ class RiskAgent(Actor):
 
     def _knowledge(self, signal: Signal) -> Knowledge:
         """A signal's own entry, numbered by an earlier life, does not stand in its way."""
-        now_ns, heard = self.context.now_ns(), self._heard
-        keys = self.context.runtime.settings
-        on_their_way = [
-            row.signal for key, row in self._pending.items() if key != signal.correlation_id
-        ]
+        now_ns, heard, runtime = self.context.now_ns(), self._heard, self.context.runtime
+        mine = signal.correlation_id
+        on_their_way = [row.signal for key, row in self._pending.items() if key != mine]
         return Knowledge(
             now_ns=now_ns,
-            capital_cap=keys.capital,
+            capital_cap=runtime.settings.capital,
             policy=self._policy,
             rates=rates_on(exchange_time(now_ns).date()),
-            allow_pyramiding=keys.allow_pyramiding,
+            allow_pyramiding=runtime.settings.allow_pyramiding,
             regime=heard.regime,
             mark=heard.mark,
             margin=heard.margin,
-            active=self._entries.active(heard.book, on_their_way, but=signal.correlation_id),
+            active=self._entries.active(heard.book, on_their_way, but=mine),
             unexplained=heard.book.unexplained,
             stops_in_row=self._stops_today(),
             stopped=heard.stopped,
             correlations=heard.correlations,
             odds=heard.odds,
-            calendars=self.context.runtime.calendars,
+            calendars=runtime.calendars,
+            events=runtime.events,
         )
 
     def _propose(

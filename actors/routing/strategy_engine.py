@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.actor import Actor, Context
+from domain.clock import exchange_time
 from domain.intents import DailyPlan, Refusal
 from domain.routing.triggers import (
     SOURCE,
@@ -53,7 +54,9 @@ class StrategyEngine(Actor):
         reason = vix_jump(self._trail)
         if reason:
             self._trail = self._trail[-1:]
-            self.context.tell(PLANNER, RebuildPlans(reason=reason))
+            event = self._event_today()
+            why = f"{reason}, on the day of {event}" if event else reason
+            self.context.tell(PLANNER, RebuildPlans(reason=why))
 
     def on_plan_changed(self, message: PlanChanged) -> None:
         plan = message.plan
@@ -104,5 +107,12 @@ class StrategyEngine(Actor):
         for signal in signals:
             self.context.announce(SignalRaised(signal=signal))
 
+    def _event_today(self) -> str:
+        """What is listed for today and moves the whole market; empty on a plain day."""
+        today = exchange_time(self.context.now_ns()).date()
+        rows = self.context.runtime.events.between(today, today)
+        return ", ".join(row.name for row in rows if not row.underlying)
+
     def _report(self) -> None:
-        self.context.report({"plans": [plan.plan_id for _, plan in sorted(self._plans.items())]})
+        plans = [plan.plan_id for _, plan in sorted(self._plans.items())]
+        self.context.report({"plans": plans, "event_today": self._event_today()})

@@ -8,12 +8,13 @@ row of `latches`, so that no new life plans a day twice. Twin: plans.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, time
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor, Context
 from domain.clock import exchange_time, seconds
+from domain.events import event_words
 from domain.intents import DailyPlan, Refusal
 from domain.readings import MarketContext, Regime
 from domain.signals.plans import (
@@ -49,27 +50,27 @@ from persistence.database import open_engine
 from persistence.latches import Latch, read_latches, write_latch
 
 CHAIN_KEEPER, ENGINE = "chain_keeper", "strategy_engine"
+SEGMENT = "NFO"  # whose sessions count days
 PREFIX = "plan:"
 QUIET = ("PLAN_TOO_EARLY",)
 
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """Wall times of the exchange as HH:MM, lots as a ceiling, seconds (`tomic.md` 12.2)."""
+    """Plans are made from so many minutes after the session's open on, and stand until so many
+    before its intraday exit, both by the calendar; lots as a ceiling, seconds (`tomic.md` 12.2)."""
 
-    not_before: str = "09:45"
-    valid_until: str = "14:00"
+    after_open_min: float = 30.0
+    before_exit_min: float = 60.0
     lots: int = 1
     short_delta_max: float = 0.25
     look_every_s: float = 60.0
     resolve_within_s: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("not_before", "valid_until"):
-            try:
-                time.fromisoformat(getattr(self, name))
-            except ValueError:
-                raise ValueError(f"{name} must be HH:MM, not {getattr(self, name)!r}") from None
+        for name in ("after_open_min", "before_exit_min"):
+            if not 0 <= getattr(self, name) < 300:
+                raise ValueError(f"{name} must be 0 to 299, not {getattr(self, name)}")
         if self.lots < 1:
             raise ValueError(f"lots must be 1 or more, not {self.lots}")
         if not 0.15 <= self.short_delta_max <= 0.30:
@@ -96,8 +97,8 @@ class DailyPlanAgent(Actor):
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._rules = PlanRules(
-            time.fromisoformat(settings.not_before),
-            time.fromisoformat(settings.valid_until),
+            settings.after_open_min * 60,
+            settings.before_exit_min * 60,
             lots=settings.lots,
             short_delta_max=settings.short_delta_max,
         )
@@ -221,13 +222,14 @@ class DailyPlanAgent(Actor):
         now_ns = self.context.now_ns()
         window = plan_window(
             self._rules,
-            session.day,
             opens_ns=session.opens_ns,
+            intraday_exit_ns=session.intraday_exit_ns,
             closes_ns=session.closes_ns,
             always_open=session.always_open,
         )
-        view = PlanView(self._context, self._regime, now_ns, session.day, *window)
         for name, wanted in list(self._wanted.items()):
+            event = self._event_near(name, session.day)
+            view = PlanView(self._context, self._regime, now_ns, session.day, *window, event)
             if wanted.asked and now_ns - wanted.asked.made_ns < seconds(
                 self.settings.resolve_within_s
             ):
@@ -246,6 +248,11 @@ class DailyPlanAgent(Actor):
                 continue
             self._wanted[name] = replace(wanted, asked=found)
             self._ask(found)
+
+    def _event_near(self, name: str, day: date) -> str:
+        runtime = self.context.runtime
+        found = runtime.events.near(name, day, runtime.calendars.get(SEGMENT))
+        return event_words(*found) if found else ""
 
     def _ask(self, plan: DailyPlan) -> None:
         question = ResolveLegs(

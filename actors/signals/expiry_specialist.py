@@ -1,14 +1,13 @@
 """The expiry specialist: in the last hours of an expiry day, one cheap call and put an underlying.
 
-Hears chains on the bus and OrderProposed; answers ScanRequested by ScanCompleted and tells
-SignalRaised. Off unless its settings switch it on. An underlying is used up for the day when risk
-accepts, which is a row of `latches`. Twin: expiry.
+Hears chains on the bus, the session and OrderProposed; answers ScanRequested by ScanCompleted and
+tells SignalRaised. Off unless its settings switch it on. An underlying is used up for the day when
+risk accepts, which is a row of `latches`. Twin: expiry.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import time
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -24,6 +23,7 @@ from domain.signals.expiry import (
     gamma_signal,
     window_hold,
 )
+from messages.market import SessionClosed, SessionOpened
 from messages.trading import OrderProposed, ScanCompleted, ScanRequested, SignalRaised
 from persistence.database import open_engine
 from persistence.latches import Latch, read_latches, write_latch
@@ -34,22 +34,22 @@ PREFIX = "gamma:"
 
 @dataclass(frozen=True)
 class ExpirySettings:
-    """Wall times of the exchange as HH:MM; prices in rupees a unit (`tomic.md` 12.5)."""
+    """Minutes before the session's intraday exit, by the calendar; prices in rupees a unit
+    (`tomic.md` 12.5)."""
 
     enabled: bool = False
-    begins: str = "14:00"
-    ends: str = "15:00"
+    begins_before_exit_min: float = 60.0
+    ends_before_exit_min: float = 0.0
     price_min: float = 0.5
     price_max: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("begins", "ends"):
-            try:
-                time.fromisoformat(getattr(self, name))
-            except ValueError:
-                raise ValueError(f"{name} must be HH:MM, not {getattr(self, name)!r}") from None
-        if time.fromisoformat(self.begins) >= time.fromisoformat(self.ends):
-            raise ValueError(f"begins {self.begins} must be before ends {self.ends}")
+        begins, ends = self.begins_before_exit_min, self.ends_before_exit_min
+        if not 300 > begins > ends >= 0:
+            raise ValueError(
+                f"begins_before_exit_min {begins} must be above ends_before_exit_min {ends}, "
+                f"both 0 to 299"
+            )
         if not 0 < self.price_min <= self.price_max:
             raise ValueError("price_min must be above 0 and at most price_max")
 
@@ -63,13 +63,14 @@ class ExpirySpecialist(Actor):
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._rules = ExpiryRules(
-            time.fromisoformat(settings.begins),
-            time.fromisoformat(settings.ends),
+            settings.begins_before_exit_min * 60,
+            settings.ends_before_exit_min * 60,
             settings.price_min,
             settings.price_max,
         )
         self._chains: dict[str, ExpiringChain] = {}
         self._used: dict[str, str] = {}  # underlying -> day, ISO
+        self._exit_ns = 0  # of the session that is open
 
     def start(self) -> None:
         self._engine = open_engine(self.context.runtime.database_url)
@@ -79,6 +80,13 @@ class ExpirySpecialist(Actor):
         if self.settings.enabled:
             self.context.subscribe("chain.", self._on_chain)
         self._report()
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        # A session that never closes is left by nobody: its last hour ends with the day.
+        self._exit_ns = message.closes_ns if message.always_open else message.intraday_exit_ns
+
+    def on_session_closed(self, _message: SessionClosed) -> None:
+        self._exit_ns = 0
 
     def on_order_proposed(self, message: OrderProposed) -> None:
         signal = message.intent.signal
@@ -123,7 +131,7 @@ class ExpirySpecialist(Actor):
             return None
         if self._used.get(name) == today.isoformat():
             return Refusal("EXPIRY_USED", f"{name}: its expiry entry of today was made")
-        hold = window_hold(self._rules, name, now_ns)
+        hold = window_hold(self._rules, name, now_ns, self._exit_ns)
         if hold:
             return hold
         legs = gamma_legs(chain, now_ns, self._rules)

@@ -15,6 +15,7 @@ from typing import Any
 from domain.calendar import ExchangeCalendar
 from domain.charges import ChargeRates
 from domain.clock import exchange_time
+from domain.events import Event, EventCalendar
 from domain.freshness import check_freshness
 from domain.gates import ActiveStrategy, NakedPolicy, check_positions, check_regime
 from domain.intents import (
@@ -29,6 +30,7 @@ from domain.risk.exits import check_levels, levels_of
 from domain.risk.gates import (
     check_credit,
     check_delivery,
+    check_event,
     check_margin_known,
     check_prices,
     check_reconciled,
@@ -40,6 +42,7 @@ from domain.risk.sizing import (
     breakeven_odds,
     capital_after_stops,
     check_stops,
+    half_size,
     highest_correlation,
     plan_ceiling,
     sector_of,
@@ -50,6 +53,7 @@ from domain.risk.validation import check_signal, structure_fault
 INVALID, REGIME, POSITION = "invalid_signal", "blocked_regime", "blocked_position"
 SIZING, FRESHNESS, BREAKER = "rejected_sizing", "blocked_freshness", "blocked_breaker"
 DEFAULT_SIGMA = 0.25
+SEGMENT = "NFO"  # whose sessions count days
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,14 @@ class Knowledge:
     correlations: Mapping[frozenset[str], float] = field(default_factory=dict)
     odds: Mapping[str, StrategyOdds] = field(default_factory=dict)
     calendars: Mapping[str, ExchangeCalendar] = field(default_factory=dict)
+    events: EventCalendar = field(default_factory=EventCalendar)
+
+    def event_near(self, signal: Signal) -> tuple[Event, int] | None:
+        """The listed event within a session of now that this signal sells premium into."""
+        if not STRATEGY_TRAITS[signal.strategy].premium_selling:
+            return None
+        today = exchange_time(self.now_ns).date()
+        return self.events.near(signal.instrument, today, self.calendars.get(SEGMENT))
 
 
 def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
@@ -100,6 +112,9 @@ def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
     if refusal:
         return Block(INVALID, refusal)
     refusal = check_regime(signal, known.regime, known.now_ns, known.policy)
+    if refusal:
+        return Block(REGIME, refusal)
+    refusal = check_event(signal, known.event_near(signal))
     if refusal:
         return Block(REGIME, refusal)
     refusal = check_positions(signal, known.active, known.allow_pyramiding)
@@ -157,12 +172,16 @@ def size_signal(
     capital = float(min(known.capital_cap, known.margin.capital))
     if capital <= 0:
         return Block(SIZING, Refusal("NO_CAPITAL", "the account's capital is not above 0"))
+    capital = capital_after_stops(capital, known.stops_in_row)
+    lots_max = plan_ceiling(signal.lots_max, signal.entry_mode, known.regime.vix)
+    if known.event_near(signal):
+        capital, lots_max = half_size(capital, lots_max)
     given = (signal.win_rate, signal.rr_ratio)
     journaled = known.odds.get(signal.strategy)
     win_rate, reward = breakeven_odds(signal.strategy, structure, loss.per_unit, given, journaled)
     inputs = SizingInputs(
         strategy=signal.strategy,
-        capital=capital_after_stops(capital, known.stops_in_row),
+        capital=capital,
         spot=structure.spot,
         sigma=sigma,
         delta=exposure_delta(signal.strategy, structure),
@@ -170,7 +189,7 @@ def size_signal(
         win_rate=win_rate,
         reward_risk=reward,
         vix=known.regime.vix,
-        lots_max=plan_ceiling(signal.lots_max, signal.entry_mode, known.regime.vix),
+        lots_max=lots_max,
         lot_size=lot,
         margin_per_unit=margin_per_unit,
         free=float(known.margin.free),

@@ -11,7 +11,8 @@ from datetime import date
 
 from domain.calendar import ExchangeCalendar
 from domain.charges import ChargeRates, round_trip_charges
-from domain.intents import STRATEGY_TRAITS, Refusal, ResolvedStructure, StrategyType
+from domain.events import Event, event_words
+from domain.intents import STRATEGY_TRAITS, Refusal, ResolvedStructure, Signal, StrategyType
 from domain.prices import money
 from domain.readings import MarginState
 from domain.risk.exits import STOCK_SESSIONS_MIN, sessions_to_delivery
@@ -48,6 +49,16 @@ def check_delivery(
             text = f"{leg.symbol} settles in shares {left} sessions from now; it is not opened"
             return Refusal("DELIVERY_NEAR", text)
     return None
+
+
+def check_event(signal: Signal, event: tuple[Event, int] | None) -> Refusal | None:
+    """No naked premium within a session of a listed event; what is hedged goes at half size
+    (`tomic.md` 15.3, 4)."""
+    traits = STRATEGY_TRAITS[signal.strategy]
+    if event is None or not (traits.premium_selling and traits.naked):
+        return None
+    text = f"{signal.strategy} is naked, and {event_words(*event)}"
+    return Refusal("EVENT_NEAR", f"{text}: nothing is sold without its hedge")
 
 
 def check_prices(structure: ResolvedStructure) -> Refusal | None:

@@ -171,6 +171,11 @@ def capital_after_stops(capital: float, stops_in_row: int) -> float:
     return capital / 2 if stops_in_row >= STOPS_TO_HALVE else capital
 
 
+def half_size(capital: float, lots_max: int) -> tuple[float, int]:
+    """(capital, ceiling in lots, 0 none) of a hedged sale beside a listed event, at least a lot."""
+    return capital / 2, max(1, lots_max // 2) if lots_max else 0
+
+
 # -- the steps: each sees the inputs and the size so far, and says the most it allows --
 
 

@@ -7,12 +7,12 @@ switched on. Prices are rupees a unit, times epoch ns; the chain is CHAIN_DTYPE.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
 
-from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns, exchange_time, seconds
+from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import Kind
 from domain.intents import STRATEGY_TRAITS, Leg, Refusal, Signal, StrategyType
 
@@ -21,10 +21,11 @@ SOURCE, ENTRY_MODE = "EXPIRY", "expiry_gamma"
 
 @dataclass(frozen=True, slots=True)
 class ExpiryRules:
-    """Wall times of the exchange, rupees a unit, seconds."""
+    """The hour is told by the session: it begins so long before its intraday exit and ends so long
+    before it (14:00 to 15:00 of a usual one). Rupees a unit, seconds."""
 
-    begins: time
-    ends: time
+    begins_before_exit_s: float = 3_600.0
+    ends_before_exit_s: float = 0.0
     price_min: float = 0.5
     price_max: float = 10.0
     quote_age_max_s: float = 10.0
@@ -42,16 +43,20 @@ class ExpiringChain:
     heard_ns: int
 
 
-def window_hold(rules: ExpiryRules, underlying: str, now_ns: int) -> Refusal | None:
-    """Why the clock says not now; None within the hour."""
-    today = exchange_time(now_ns).date()
-    first, last = (
-        epoch_ns(datetime.combine(today, one, EXCHANGE_ZONE)) for one in (rules.begins, rules.ends)
-    )
+def window_hold(
+    rules: ExpiryRules, underlying: str, now_ns: int, intraday_exit_ns: int
+) -> Refusal | None:
+    """Why the session says not now; None within the hour. `intraday_exit_ns` is 0 while nothing
+    trades."""
+    if not intraday_exit_ns:
+        return Refusal("OUTSIDE_EXPIRY_HOUR", f"{underlying}: no session is open")
+    first = intraday_exit_ns - seconds(rules.begins_before_exit_s)
+    last = intraday_exit_ns - seconds(rules.ends_before_exit_s)
     if first <= now_ns < last:
         return None
     text = (
-        f"{underlying}: expiry options are bought from {rules.begins:%H:%M} to {rules.ends:%H:%M}"
+        f"{underlying}: expiry options are bought from {exchange_time(first):%H:%M} to "
+        f"{exchange_time(last):%H:%M}"
     )
     return Refusal("OUTSIDE_EXPIRY_HOUR", text)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.clock import EXCHANGE_ZONE, NS_PER_S, epoch_ns, exchange_time, seconds
+from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import format_expiry
 from domain.intents import DailyPlan, Refusal, ResolvedStructure, StrategyType
 from domain.readings import (
@@ -49,11 +49,12 @@ STRENGTH_MAX = 100.0
 @dataclass(frozen=True, slots=True)
 class PlanRules:
     """The user's and the specification's limits. `short_delta_max` caps the table's short delta,
-    which would bring strikes closer just as volatility rises; wall times are the exchange's.
+    which would bring strikes closer just as volatility rises. The window is told by the session:
+    from so long after its open to so long before its intraday exit (9:45 to 14:00 of a usual one).
     """
 
-    not_before: time
-    valid_until: time
+    after_open_s: float = 1_800.0
+    before_exit_s: float = 3_600.0
     lots: int = 1
     short_delta_max: float = 0.25
     context_age_max_s: float = 300.0
@@ -72,19 +73,19 @@ class PlanView:
     day: date
     from_ns: int
     until_ns: int
+    event: str = ""  # the listed event within a session, in words; risk halves the size by it
 
 
 def plan_window(
-    rules: PlanRules, day: date, *, opens_ns: int, closes_ns: int, always_open: bool
+    rules: PlanRules, *, opens_ns: int, intraday_exit_ns: int, closes_ns: int, always_open: bool
 ) -> tuple[int, int]:
     """From when and until when plans of that session stand; a session that never closes is one
     window.
     """
     if always_open:
         return opens_ns, closes_ns
-    moments = (rules.not_before, rules.valid_until)
-    first, last = (epoch_ns(datetime.combine(day, one, EXCHANGE_ZONE)) for one in moments)
-    return max(first, opens_ns), min(last, closes_ns)
+    last_ns = intraday_exit_ns - seconds(rules.before_exit_s)
+    return opens_ns + seconds(rules.after_open_s), min(last_ns, closes_ns)
 
 
 def make_plan(
@@ -106,6 +107,9 @@ def make_plan(
     strategy, why = choose_strategy(context.vix_regime, row.pcr_bias, view.regime.phase)
     short_delta, wing_delta = DELTAS[context.vix_regime]
     short_delta = min(short_delta, rules.short_delta_max)
+    rationale = f"{why}; VIX {context.vix:.1f}, put/call {row.put_call_ratio:.2f}"
+    if view.event:
+        rationale += f"; half size: {view.event}"
     return DailyPlan(
         plan_id=f"{instrument}:{view.day}:{number}",
         day=view.day,
@@ -121,7 +125,7 @@ def make_plan(
         legs=plan_legs(strategy, short_delta, wing_delta),
         lots=rules.lots,
         strength=strength_of(context.vix, view.regime.phase, row, reentry_count),
-        rationale=f"{why}; VIX {context.vix:.1f}, put/call {row.put_call_ratio:.2f}",
+        rationale=rationale,
         made_ns=view.now_ns,
         valid_until_ns=view.until_ns,
         reentry_count=reentry_count,

@@ -21,6 +21,7 @@ from loguru import logger
 from actors.actor import Actor, handler_name
 from adapters.tick_bus import Batch
 from domain.clock import seconds
+from domain.events import EventCalendar
 from messages.base import Message
 from messages.lifecycle import AlertRaised
 
@@ -204,6 +205,7 @@ def make_runtime(data_dir: Path, **overrides: Any) -> Any:
         "brokers": (),
         "feed_sequence": ("alpha", "beta"),
         "calendars": {},
+        "events": EventCalendar(),
         "data_dir": data_dir,
         "run_dir": data_dir,
         "database_url": f"sqlite:///{data_dir / 'tomic.db'}",

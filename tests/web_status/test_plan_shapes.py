@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,7 @@ def test_the_context_is_answered_as_documented(client: TestClient, gateway: Fake
 def test_the_plans_are_answered_as_documented(client: TestClient, gateway: FakeGateway) -> None:
     regime = Regime(version=1, phase=Phase.BULLISH, vix=15.0, vix_flags=(), as_of_ns=NOW)
     view = PlanView(CONTEXT, regime, NOW, DAY, NOW - 1, NOW + 10**12)
-    plan = make_plan("NIFTY", view, PlanRules(time(9, 45), time(14, 0)), number=1)
+    plan = make_plan("NIFTY", view, PlanRules(), number=1)
     gateway.report(
         "daily_plan_agent", {"date": "2026-11-20", "plans": [plan_row(plan)], "skipped": {}}
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, time
 from decimal import Decimal
 
 import pytest
 
 from actors.risk.risk_agent import RiskAgent, RiskSettings
+from domain.calendar import ExchangeCalendar, SessionHours
+from domain.events import Event, EventCalendar, EventKind
 from domain.intents import Refusal
 from domain.intents import StrategyType as S
 from domain.positions import BookSnapshot
@@ -674,3 +677,40 @@ def test_an_entry_whose_stop_or_target_is_behind_it_is_too_late(life, stop, targ
 def test_settings_must_leave_time_to_answer():
     with pytest.raises(ValueError, match="greater than 0"):
         RiskSettings(deadline_s=0)
+
+
+def beside_an_event(runtime):
+    """START_NS is Friday, 20 November 2026; the results are counted on Monday."""
+    hours = SessionHours(date(2020, 1, 1), time(9, 15), time(15, 40), time(15), time(15, 15))
+    runtime.calendars = {"NFO": ExchangeCalendar("NFO", (hours,))}
+    event = Event(date(2026, 11, 23), EventKind.ELECTION, "Election results")
+    runtime.events = EventCalendar((event,))
+
+
+def test_beside_a_listed_event_what_is_hedged_goes_at_half_size(life, runtime):
+    beside_an_event(runtime)
+    agent, context = life()
+    whole(agent, context)
+    [proposed] = context.heard(OrderProposed)
+    # Half of the 133.3 units of a plain day: 66.7, which is one lot of 65 instead of two.
+    assert (proposed.intent.quantity, proposed.intent.lots) == (65, 1)
+
+
+def test_beside_a_listed_event_nothing_naked_is_sold(life, runtime):
+    beside_an_event(runtime)
+    agent, context = life()
+    signal = a_signal(S.SHORT_STRANGLE, STRANGLE_LEGS)
+    evaluate(agent, context, signal)
+    assert refused(context) == [("blocked_regime", "EVENT_NEAR")]
+    [said] = context.heard(SignalRefused)
+    assert said.refusal.text == (
+        "SHORT_STRANGLE is naked, and Election results in 1 session: nothing is sold without its "
+        "hedge"
+    )
+
+
+def test_an_event_halves_nothing_that_sells_no_premium(life, runtime):
+    beside_an_event(runtime)
+    agent, context = life()
+    evaluate(agent, context, a_signal(S.DITM_CALL, ()))
+    assert "EVENT_NEAR" not in [code for _, code in refused(context)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from actors.signals.daily_plan_agent import DailyPlanAgent, PlanSettings
+from domain.calendar import ExchangeCalendar, SessionHours
 from domain.clock import EXCHANGE_ZONE, epoch_ns, seconds
+from domain.events import Event, EventCalendar, EventKind
 from domain.instruments import Kind
 from domain.intents import Refusal, ResolvedLeg, ResolvedStructure, StrategyType
 from domain.readings import (
@@ -44,6 +46,8 @@ from tests.kit.recording_context import RecordingContext, make_runtime
 
 DAY = date(2026, 11, 20)
 MONDAY = date(2026, 11, 23)
+HOURS = SessionHours(date(2020, 1, 1), time(9, 15), time(15, 30), time(15), time(15, 15))
+WEEKDAYS = ExchangeCalendar("NFO", (HOURS,))
 
 
 def at(hour: int, minute: int, day: date = DAY) -> int:
@@ -339,8 +343,8 @@ def test_a_market_that_never_closes_has_its_plan_at_any_hour(runtime) -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"not_before": "9.45"}, "not_before"),
-        ({"valid_until": "25:00"}, "valid_until"),
+        ({"after_open_min": -1.0}, "after_open_min"),
+        ({"before_exit_min": 300.0}, "before_exit_min"),
         ({"lots": 0}, "lots"),
         ({"short_delta_max": 0.45}, "short_delta_max"),
         ({"look_every_s": 0.0}, "look_every_s"),
@@ -349,3 +353,23 @@ def test_a_market_that_never_closes_has_its_plan_at_any_hour(runtime) -> None:
 def test_settings_out_of_range_are_named(settings: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         PlanSettings(**settings)
+
+
+def test_beside_a_listed_event_the_plan_says_that_it_is_of_half_size(runtime) -> None:
+    runtime.calendars = {"NFO": WEEKDAYS}
+    runtime.events = EventCalendar((Event(MONDAY, EventKind.ELECTION, "Election results"),))
+    desk = Desk(runtime, at(10, 0))
+    desk.ready()
+    desk.answer()
+    assert desk.plan.rationale.endswith("half size: Election results in 1 session")
+    assert desk.plan.lots == PlanSettings().lots  # risk takes the half of it
+
+
+def test_an_event_two_sessions_away_is_no_word_of_the_plan(runtime) -> None:
+    runtime.calendars = {"NFO": WEEKDAYS}
+    tuesday = MONDAY + timedelta(days=1)
+    runtime.events = EventCalendar((Event(tuesday, EventKind.ELECTION, "Election results"),))
+    desk = Desk(runtime, at(10, 0))
+    desk.ready()
+    desk.answer()
+    assert "half size" not in desk.plan.rationale

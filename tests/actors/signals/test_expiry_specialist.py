@@ -14,6 +14,7 @@ from domain.clock import EXCHANGE_ZONE, epoch_ns
 from domain.instruments import format_expiry
 from domain.prices import CHAIN_DTYPE
 from domain.readings import Regime
+from messages.market import SessionClosed, SessionOpened
 from messages.trading import OrderProposed, ScanCompleted, ScanRequested, SignalRaised
 from persistence.database import MainBase, open_engine
 from tests.kit.recording_context import RecordingContext, make_runtime
@@ -43,6 +44,13 @@ class Desk:
             self.context, ExpirySettings(**({"enabled": True} | settings))
         )
         self.agent.start()
+        self.context.deliver(
+            self.agent,
+            SessionOpened(
+                day=DAY, opens_ns=at(9, 15), closes_ns=at(15, 40), intraday_exit_ns=at(15, 0),
+                square_off_ns=at(15, 15),
+            ),
+        )  # fmt: skip
 
     def chain(self, expiry: date = DAY) -> None:
         rows = np.zeros(2, CHAIN_DTYPE)
@@ -120,11 +128,25 @@ def test_outside_its_hour_it_says_when_it_is(runtime) -> None:
     assert codes(desk.scan()) == ["OUTSIDE_EXPIRY_HOUR"]
 
 
+def test_the_hour_follows_the_session_and_not_the_clock(runtime) -> None:
+    desk = Desk(runtime, at(12, 5))
+    desk.chain()
+    short = SessionOpened(
+        day=DAY, opens_ns=at(9, 15), closes_ns=at(13, 0), intraday_exit_ns=at(13, 0),
+        square_off_ns=at(13, 0),
+    )  # fmt: skip
+    desk.context.deliver(desk.agent, short)
+    assert len(desk.scan().signals) == 1
+    desk.context.deliver(desk.agent, SessionClosed(day=DAY, reason="over", next_opens_ns=0))
+    assert codes(desk.scan()) == ["OUTSIDE_EXPIRY_HOUR"]
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"begins": "2pm"}, "begins"),
-        ({"begins": "15:00"}, "before"),
+        ({"begins_before_exit_min": 300.0}, "begins_before_exit_min"),
+        ({"begins_before_exit_min": 0.0}, "above ends_before_exit_min"),
+        ({"ends_before_exit_min": -1.0}, "0 to 299"),
         ({"price_min": 0.0}, "price_min"),
         ({"price_min": 11.0}, "price_min"),
     ],

@@ -23,7 +23,7 @@ from domain.signals.expiry import (
 )
 
 DAY = date(2026, 11, 24)
-RULES = ExpiryRules(time(14, 0), time(15, 0))
+RULES = ExpiryRules()
 
 
 def at(hour: int, minute: int, second: int = 0) -> int:
@@ -58,12 +58,17 @@ def chain(offers=OFFERS, **changes) -> ExpiringChain:
     [(at(13, 59, 59), False), (at(14, 0), True), (at(14, 59, 59), True), (at(15, 0), False)],
 )
 def test_the_hour_is_from_two_to_three(moment: int, is_open: bool) -> None:
-    found = window_hold(RULES, "NIFTY", moment)
+    found = window_hold(RULES, "NIFTY", moment, at(15, 0))
     assert (found is None) == is_open
     if found:
         assert found == Refusal(
             "OUTSIDE_EXPIRY_HOUR", "NIFTY: expiry options are bought from 14:00 to 15:00"
         )
+
+
+def test_without_a_session_there_is_no_hour() -> None:
+    found = window_hold(RULES, "NIFTY", NOW, 0)
+    assert found == Refusal("OUTSIDE_EXPIRY_HOUR", "NIFTY: no session is open")
 
 
 def test_the_nearest_option_of_each_side_that_is_cheap_enough_is_bought() -> None:

@@ -39,7 +39,7 @@ from domain.signals.plans import (
 
 S, P, B, V = StrategyType, Phase, PcrBias, VixRegime
 DAY = date(2026, 11, 20)
-RULES = PlanRules(time(9, 45), time(14, 0))
+RULES = PlanRules()
 
 
 def at(hour: int, minute: int) -> int:
@@ -149,14 +149,19 @@ def test_no_plan_is_made_and_its_reason_is_told(changes: dict[str, Any], code: s
     assert found.text.startswith("NIFTY: ")
 
 
-def test_the_window_is_the_settings_hours_within_the_session() -> None:
-    session = {"opens_ns": at(9, 15), "closes_ns": at(15, 30), "always_open": False}
-    assert plan_window(RULES, DAY, **session) == (at(9, 45), at(14, 0))
-    late = {"opens_ns": at(10, 0), "closes_ns": at(13, 0), "always_open": False}
-    assert plan_window(RULES, DAY, **late) == (at(10, 0), at(13, 0))
-    assert plan_window(RULES, DAY, **(late | {"always_open": True})) == (at(10, 0), at(13, 0))
-    night = {"opens_ns": at(0, 0), "closes_ns": at(23, 0), "always_open": True}
-    assert plan_window(RULES, DAY, **night) == (at(0, 0), at(23, 0))
+def test_the_window_is_half_an_hour_after_the_open_to_an_hour_before_the_intraday_exit() -> None:
+    usual = {
+        "opens_ns": at(9, 15), "intraday_exit_ns": at(15, 0), "closes_ns": at(15, 40),
+        "always_open": False,
+    }  # fmt: skip
+    assert plan_window(RULES, **usual) == (at(9, 45), at(14, 0))
+    narrowed = usual | {"opens_ns": at(10, 0), "intraday_exit_ns": at(13, 0)}
+    assert plan_window(RULES, **narrowed) == (at(10, 30), at(12, 0))
+    own = PlanRules(after_open_s=0, before_exit_s=0)
+    assert plan_window(own, **usual) == (at(9, 15), at(15, 0))
+    # A session that never closes has its exit a day after its end.
+    night = {"opens_ns": at(0, 0), "intraday_exit_ns": at(23, 0) + 1, "closes_ns": at(23, 0)}
+    assert plan_window(RULES, **night, always_open=True) == (at(0, 0), at(23, 0))
 
 
 @pytest.mark.parametrize(
