@@ -66,6 +66,8 @@ def check_regime(
 
     Its rule 9 needs no look here: a risk reversal without its collar is no valid signal (7.2).
     """
+    if signal.strategy is StrategyType.TAIL_HEDGE:
+        return None  # no opinion of the market stops insurance (`tomic.md` 7.9)
     if regime.version == 0:
         return Refusal("REGIME_UNKNOWN", "no regime has been read yet")
     age_s = (now_ns - regime.as_of_ns) / 1e9
@@ -156,11 +158,15 @@ def check_positions(
     signal: Signal, active: Iterable[ActiveStrategy], allow_pyramiding: bool
 ) -> Refusal | None:
     """The position gate (`tomic.md` 7.5). Strategies count, not legs, and entries on their way
-    too."""
+    too. A hedge stands beside everything, but for another hedge."""
     same = [row for row in active if row.underlying == signal.instrument]
+    if signal.strategy is not StrategyType.TAIL_HEDGE:
+        same = [row for row in same if row.strategy is not StrategyType.TAIL_HEDGE]
     twin = [r for r in same if r.strategy is signal.strategy and r.direction == signal.direction]
     if twin:
         return Refusal("STRATEGY_ACTIVE", f"{_named(twin[0])} is already {_state(twin[0])}")
+    if signal.strategy is StrategyType.TAIL_HEDGE:
+        return None
     side = [row for row in same if row.direction == signal.direction]
     if len(side) >= UNDERLYING_MAX:
         return Refusal(

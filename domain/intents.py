@@ -27,6 +27,7 @@ class StrategyType(StrEnum):
     DITM_PUT = "DITM_PUT"
     CALENDAR_DIAGONAL = "CALENDAR_DIAGONAL"
     GAMMA_CAPTURE = "GAMMA_CAPTURE"
+    TAIL_HEDGE = "TAIL_HEDGE"
     SKIP = "SKIP"
 
 
@@ -92,6 +93,9 @@ STRATEGY_TRAITS: dict[StrategyType, StrategyTraits] = {
     StrategyType.DITM_PUT: StrategyTraits("BUY", _B.BEARISH, False, False, False, _L.SINGLE_LEG, 0),
     StrategyType.GAMMA_CAPTURE: StrategyTraits(
         "BUY", _B.NEUTRAL, True, False, False, _L.SINGLE_LEG, 2
+    ),
+    StrategyType.TAIL_HEDGE: StrategyTraits(
+        "BUY", _B.BEARISH, True, False, False, _L.SINGLE_LEG, 1
     ),
     StrategyType.SKIP: StrategyTraits("", _B.NEUTRAL, False, False, False, _L.SINGLE_LEG, 0),
 }

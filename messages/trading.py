@@ -32,9 +32,12 @@ class CorrelationsMeasured(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class OddsMeasured(Message):
-    """By the journaling agent: of all strategies with enough closed trades."""
+    """By the journaling agent: of all strategies with enough closed trades; how many closed ever,
+    and what a month of them brought on average, rupees."""
 
     odds: tuple[StrategyOdds, ...]
+    closed_trades: int = 0
+    monthly_profit: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,6 +325,14 @@ class CloseStructure(Message):
     key: str
     by: str
     force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortBreached(Message):
+    """By the position manager: it closes this structure because of the delta of these shorts."""
+
+    strategy_id: str
+    symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 `latches` holds one row a guard, each written only by its owner: the kill switch by the gate, its
 window or its loss by each breaker, its watched structures by the position manager, whose feed is
 canonical by the feed selector, the day's plans by the daily plan agent, the day's expiry entries by
-the expiry specialist. `injections` and `entry_numbers` are the risk agent's. All rows are small;
-each call is one short transaction on the caller's thread.
+the expiry specialist, the month of the last hedge by the strategy engine. `injections` and
+`entry_numbers` are the risk agent's. All rows are small; each call is one short transaction on the
+caller's thread.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from domain.journal.performance import (
     ClosedTrade,
     by_strategy,
     metrics,
+    monthly_profit,
     sessions_between,
     strategy_odds,
     strategy_of,
@@ -32,7 +33,7 @@ from persistence.database import open_engine
 from persistence.journal import JournalStore
 from persistence.orders import OrderStore
 
-RISK = "risk_agent"
+RISK, ENGINE = "risk_agent", "strategy_engine"
 SEGMENT = "NFO"
 
 
@@ -65,7 +66,7 @@ class JournalingAgent(Actor):
         self._writes.put(lambda: self._close(message))
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        if message.name == RISK:
+        if message.name in (RISK, ENGINE):
             self._report()
 
     def _close(self, message: StructureClosed) -> None:
@@ -108,9 +109,15 @@ class JournalingAgent(Actor):
             trades.append(trade)
             by_kind[strategy_of(tag, row["instrument"])].append(trade)
         odds = (strategy_odds(kind, rows) for kind, rows in by_kind.items())
-        self.context.announce(OddsMeasured(odds=tuple(one for one in odds if one)))
         as_of, runtime = iso_utc(self.context.now_ns()), self.context.runtime
         sessions = sessions_between(runtime.calendars.get(SEGMENT), trades)
+        self.context.announce(
+            OddsMeasured(
+                odds=tuple(one for one in odds if one),
+                closed_trades=len(trades),
+                monthly_profit=monthly_profit(trades, sessions),
+            )
+        )
         self.context.report(
             {
                 "metrics": metrics(trades, runtime.settings.capital, as_of, sessions),

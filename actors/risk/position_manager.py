@@ -1,10 +1,10 @@
 """Watches open structures and proposes their exits (`tomic.md` 12.4).
 
 Hears StructureOpened, the book, chains on the bus, the session and what became of its closes. Tells
-CloseStructure to execution, one outstanding a structure. What a watch must not forget (its trail,
-its best price, its count of closes) is a row of `latches`; a structure it never heard open is found
-in the book, and the levels of a directional entry in the row of its order. A long single option
-goes by its virtual guard (8.10).
+CloseStructure to execution, one outstanding a structure, and ShortBreached. What a watch must not
+forget (its trail, its best price, its count of closes) is a row of `latches`; a structure it never
+heard open is found in the book, and the levels of a directional entry in the row of its order. A
+long single option goes by its virtual guard (8.10).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from domain.risk.exits import (
     Deadlines,
     Levels,
     Trail,
+    breached_shorts,
     check_levels,
     check_time,
     closing_cost,
@@ -42,6 +43,7 @@ from messages.trading import (
     CloseStructure,
     CommandEnded,
     PositionChanged,
+    ShortBreached,
     StructureClosed,
     StructureOpened,
 )
@@ -215,6 +217,9 @@ class PositionManager(Actor):
         if changed:
             self._remember(watch)
         self._warn_of_delta(watch, delta_warning(legs, deltas))
+        if decision.action == "ADJUST_DELTA":
+            symbols = breached_shorts(legs, deltas)
+            self.context.announce(ShortBreached(strategy_id=watch.strategy_id, symbols=symbols))
         if decision.action in EXIT_REASONS:
             self._close(watch, EXIT_REASONS[decision.action], decision.reason)
 

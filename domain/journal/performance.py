@@ -20,7 +20,7 @@ from domain.readings import StrategyOdds
 
 ROLLING_TRADES = 30
 REWARD_RISK_MAX = 100.0  # of a strategy that has lost nothing yet
-SESSIONS_PER_YEAR = 252
+SESSIONS_PER_YEAR, SESSIONS_PER_MONTH = 252, 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,14 @@ def sessions_between(
     last = max(trade.closed_on for trade in trades)
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
     return tuple(day for day in days if calendar.session(day))
+
+
+def monthly_profit(trades: Sequence[ClosedTrade], sessions: Collection[date]) -> float:
+    """What 21 sessions brought on average since the first close, rupees; 0 before there are 21."""
+    if len(sessions) < SESSIONS_PER_MONTH:
+        return 0.0
+    whole = float(sum((trade.net for trade in trades), Decimal(0)))
+    return whole / len(sessions) * SESSIONS_PER_MONTH
 
 
 def sharpe_ratio(

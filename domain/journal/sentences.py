@@ -31,6 +31,7 @@ _STRUCTURES = {
     "DITM_PUT": "deep in-the-money put",
     "CALENDAR_DIAGONAL": "calendar",
     "GAMMA_CAPTURE": "gamma capture",
+    "TAIL_HEDGE": "tail hedge",
 }
 _TRENDS = {
     "ABOVE_20MA": "above its 20-day mean",

@@ -24,6 +24,7 @@ from domain.intents import (
     ResolvedStructure,
     Signal,
     SizingStep,
+    StrategyType,
 )
 from domain.readings import FreshnessMark, MarginState, Regime, StrategyOdds
 from domain.risk.exits import check_levels, levels_of
@@ -120,7 +121,9 @@ def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
     refusal = check_positions(signal, known.active, known.allow_pyramiding)
     if refusal:
         return Block(POSITION, refusal)
-    refusal = check_stops(known.stops_in_row) or check_margin_known(known.margin, known.now_ns)
+    refusal = check_margin_known(known.margin, known.now_ns)
+    if signal.strategy is not StrategyType.TAIL_HEDGE:
+        refusal = check_stops(known.stops_in_row) or refusal
     return Block(SIZING, refusal) if refusal else None
 
 
@@ -208,11 +211,12 @@ def size_signal(
 def _portfolio(signal: Signal, known: Knowledge) -> dict[str, Any]:
     sector = sector_of(signal.instrument)
     mine = [row.margin for row in known.active if sector_of(row.underlying) == sector]
-    others = {row.underlying for row in known.active}
+    bets = [row for row in known.active if row.strategy is not StrategyType.TAIL_HEDGE]
+    others = {row.underlying for row in bets}
     return {
         "correlation": highest_correlation(signal.instrument, others, known.correlations),
         "sector_margin": float(sum(mine, Decimal(0))),
-        "positions": len(known.active),
+        "positions": len(bets),
     }
 
 

@@ -26,6 +26,7 @@ DEBIT_STOP, DEBIT_TARGET = 0.50, 1.00
 DELTA_WARN, DELTA_ADJUST = 0.35, 0.45
 READS_NEEDED = 2  # one bad quote must not close a structure (`tomic.md` 15.3, 7)
 EXPIRY_DAYS_MIN = 1
+HEDGE_ROLL_DAYS = 7  # so long before its end a month's hedge is sold for the next
 STOCK_SESSIONS_MIN = 2  # stock options settle in shares
 GAMMA_EXIT_BEFORE_SQUARE_OFF_S = 300
 # At the money by design: their shorts are born beyond the delta limits.
@@ -107,6 +108,8 @@ def decide_exit(
     `deltas` maps a position's key to the delta of its option now. A closing action counts when two
     reads in a row say the same.
     """
+    if legs[0].strategy == StrategyType.TAIL_HEDGE:
+        return Decision("HOLD", "a hedge is held for the day it is needed", trail)
     if at_level:
         return _confirmed(*at_level, trail.peak, trail)
     if cost is None:
@@ -154,6 +157,8 @@ def check_time(
         return f"intraday exit at {exchange_time(leaves_ns):%H:%M}"
     expiries = [leg.expiry for leg in legs if leg.expiry]
     days = (min(expiries) - deadlines.today).days if expiries else None
+    if strategy == StrategyType.TAIL_HEDGE and days is not None and days <= HEDGE_ROLL_DAYS:
+        return f"{days} days to expiry: the hedge is rolled"
     ends_early = credit_structure(legs) or strategy in _LEFT_BEFORE_EXPIRY
     if product != "MIS" and ends_early and days is not None and days <= EXPIRY_DAYS_MIN:
         return f"{days} days to expiry"
@@ -232,11 +237,20 @@ def _by_price(credit: float, cost: float, trail: Trail, *, has_stop: bool) -> tu
 def _by_delta(legs: Sequence[Position], deltas: Mapping[str, float]) -> tuple[str, str] | None:
     if legs[0].strategy in _BORN_AT_THE_MONEY:
         return None
-    for leg in legs:
-        delta = abs(deltas.get(leg.key, math.nan))
-        if leg.direction == "SELL" and leg.kind in OPTION_KINDS and delta > DELTA_ADJUST:
-            return "ADJUST_DELTA", f"the short {leg.symbol} has delta {delta:.2f}"
+    for leg in _breached(legs, deltas):
+        delta = abs(deltas[leg.key])
+        return "ADJUST_DELTA", f"the short {leg.symbol} has delta {delta:.2f}"
     return None
+
+
+def breached_shorts(legs: Sequence[Position], deltas: Mapping[str, float]) -> tuple[str, ...]:
+    """Symbols of the shorts beyond the delta at which a structure is cut."""
+    return tuple(leg.symbol for leg in _breached(legs, deltas))
+
+
+def _breached(legs: Sequence[Position], deltas: Mapping[str, float]) -> list[Position]:
+    shorts = [leg for leg in legs if leg.direction == "SELL" and leg.kind in OPTION_KINDS]
+    return [leg for leg in shorts if abs(deltas.get(leg.key, math.nan)) > DELTA_ADJUST]
 
 
 def delta_warning(legs: Sequence[Position], deltas: Mapping[str, float]) -> str:

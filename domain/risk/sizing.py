@@ -26,6 +26,7 @@ SECTOR_SHARE_MAX = 0.20
 POSITIONS_MAX = 10
 FREE_MARGIN_MIN = 0.25
 GAMMA_SHARE, GAMMA_RUPEES = 0.005, 5_000.0
+BY_BUDGET = (StrategyType.GAMMA_CAPTURE, StrategyType.TAIL_HEDGE)
 DEFAULT_WIN_RATE, DEFAULT_REWARD_RISK = 0.55, 2.0
 NAKED_REWARD_RISK = 1.0
 # `tomic.md` 15.3, 10: after two stops in a row half size, after three none for the day.
@@ -180,8 +181,8 @@ def half_size(capital: float, lots_max: int) -> tuple[float, int]:
 
 
 def _volatility_target(inputs: SizingInputs, size: float) -> _Outcome:
-    if inputs.strategy is StrategyType.GAMMA_CAPTURE:
-        return _gamma_budget(inputs)
+    if inputs.strategy in BY_BUDGET:
+        return _premium_budget(inputs)
     risk = inputs.sigma * inputs.spot * inputs.delta
     if not (math.isfinite(risk) and risk > 0):
         return _Outcome(0, "volatility or spot is not known", "VOLATILITY_UNKNOWN")
@@ -194,8 +195,8 @@ def _volatility_target(inputs: SizingInputs, size: float) -> _Outcome:
 
 
 def _half_kelly(inputs: SizingInputs, size: float) -> _Outcome:
-    if inputs.strategy is StrategyType.GAMMA_CAPTURE:
-        return _kept(size, "a gamma capture is sized by its premium budget")
+    if inputs.strategy in BY_BUDGET:
+        return _kept(size, "it is sized by its premium budget")
     p, reward = inputs.win_rate, inputs.reward_risk
     odds = f"win rate {p:.2f}, reward/risk {reward:.2f}"
     if not reward > 0:
@@ -210,8 +211,8 @@ def _half_kelly(inputs: SizingInputs, size: float) -> _Outcome:
 
 
 def _two_pct_rule(inputs: SizingInputs, size: float) -> _Outcome:
-    if inputs.strategy is StrategyType.GAMMA_CAPTURE:
-        return _kept(size, "a gamma capture is sized by its premium budget")
+    if inputs.strategy in BY_BUDGET:
+        return _kept(size, "it is sized by its premium budget")
     if not inputs.loss_per_unit > 0:
         return _Outcome(0, "the loss of a unit is not known", "NO_LOSS_ESTIMATE")
     units = RISK_SHARE * inputs.capital / inputs.loss_per_unit
@@ -222,12 +223,16 @@ def _two_pct_rule(inputs: SizingInputs, size: float) -> _Outcome:
 
 
 def _vix_overlay(inputs: SizingInputs, size: float) -> _Outcome:
+    if inputs.strategy is StrategyType.TAIL_HEDGE:
+        return _kept(size, "a hedge lessens what is held")
     if inputs.vix > HALF_SIZE_VIX:
         return _Outcome(size * 0.5, f"VIX {inputs.vix:.1f} is above 30: half size")
     return _kept(size, f"VIX {inputs.vix:.1f} is not above 30")
 
 
 def _idm(inputs: SizingInputs, size: float) -> _Outcome:
+    if inputs.strategy is StrategyType.TAIL_HEDGE:
+        return _kept(size, "a hedge lessens what is held")
     if inputs.correlation > CORRELATION_MAX:
         reason = f"correlation {inputs.correlation:.2f} with what is open is above 0.7: x 0.7"
         return _Outcome(size * CORRELATED_FACTOR, reason)
@@ -246,6 +251,8 @@ def _sector_heat(inputs: SizingInputs, size: float) -> _Outcome:
 
 
 def _position_cap(inputs: SizingInputs, size: float) -> _Outcome:
+    if inputs.strategy is StrategyType.TAIL_HEDGE:
+        return _kept(size, "a hedge lessens what is held")
     reason = f"{inputs.positions} of {POSITIONS_MAX} positions are open or on their way"
     if inputs.positions >= POSITIONS_MAX:
         return _Outcome(0, reason, "POSITION_CAP")
@@ -273,14 +280,18 @@ _CHAIN: tuple[tuple[str, Callable[[SizingInputs, float], _Outcome]], ...] = (
 )
 
 
-def _gamma_budget(inputs: SizingInputs) -> _Outcome:
+def _premium_budget(inputs: SizingInputs) -> _Outcome:
     if not inputs.premium > 0:
         return _Outcome(0, "the premium is not known", "NO_LOSS_ESTIMATE")
     budget = min(GAMMA_SHARE * inputs.capital, GAMMA_RUPEES)
+    if inputs.strategy is StrategyType.TAIL_HEDGE:
+        budget = math.inf  # its own cap is the whole of it
     if inputs.max_capital_pct > 0:
         budget = min(budget, inputs.max_capital_pct / 100 * inputs.capital)
     if inputs.max_abs_inr > 0:
         budget = min(budget, inputs.max_abs_inr)
+    if not math.isfinite(budget):
+        return _Outcome(0, "no budget is told for the hedge", "NO_LOSS_ESTIMATE")
     units = budget / inputs.premium
     return _Outcome(units, f"premium budget {budget:.0f} over {inputs.premium:.2f} a unit")
 

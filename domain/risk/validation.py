@@ -27,6 +27,7 @@ from domain.intents import (
 
 _P, _C = Kind.PUT, Kind.CALL
 _S = StrategyType
+HEDGE_SOURCE = "HEDGE"
 AnyLeg = TypeVar("AnyLeg", Leg, ResolvedLeg)
 # The legs that make a structure what it is called; a calendar's may be both calls or both puts.
 SHAPES: dict[StrategyType, tuple[tuple[Kind, str], ...]] = {
@@ -38,6 +39,7 @@ SHAPES: dict[StrategyType, tuple[tuple[Kind, str], ...]] = {
     _S.SHORT_STRADDLE: ((_P, "SELL"), (_C, "SELL")),
     _S.RISK_REVERSAL: ((_P, "SELL"), (_C, "BUY"), (_P, "BUY")),
     _S.GAMMA_CAPTURE: ((_P, "BUY"), (_C, "BUY")),
+    _S.TAIL_HEDGE: ((_P, "BUY"),),
     _S.DITM_CALL: ((_C, "BUY"),),
     _S.DITM_PUT: ((_P, "BUY"),),
 }
@@ -56,6 +58,8 @@ def check_signal(signal: Signal, now_ns: int) -> Refusal | None:
         return Refusal("MISSING_INSTRUMENT", "the signal names no instrument")
     if signal.strategy is StrategyType.SKIP:
         return Refusal("UNKNOWN_STRATEGY", "SKIP is the decision not to trade, not a strategy")
+    if signal.strategy is StrategyType.TAIL_HEDGE and signal.source != HEDGE_SOURCE:
+        return Refusal("HEDGE_ONLY", "the month's hedge is bought by the runtime alone")
     if underlying_of(signal.instrument) in CONTEXT_ONLY:
         return Refusal("CONTEXT_ONLY", f"{signal.instrument} is watched, never traded")
     if signal.direction != traits.direction:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.instruments import INDEX_PREFIXES, OPTION_KINDS, SECTOR_INDEX, underlying_of
-from domain.intents import Bias, Refusal, RouteDecision, Signal
+from domain.intents import Bias, Refusal, RouteDecision, Signal, StrategyType
 from domain.positions import Position
 from domain.readings import MarginState, Phase
 
@@ -76,6 +76,9 @@ class Routing:
     set_aside: tuple[tuple[Signal, Refusal], ...]
 
 
+INSURANCE = Verdict(ACCEPT, "INSURANCE", "the month's hedge asks no phase and no limit")
+
+
 def priority_of(signal: Signal, phase: Phase) -> float:
     """Base of source and phase plus a fifth of the signal's score."""
     return PRIORITY_BASE.get((signal.source, phase), 0.0) + SCORE_WEIGHT * signal.strength
@@ -84,17 +87,21 @@ def priority_of(signal: Signal, phase: Phase) -> float:
 def route(
     signals: Sequence[Signal], phase: Phase, *, exposure: Exposure, limits: RoutingLimits
 ) -> Routing:
-    """Decides every underlying, in alphabetical order (6.1)."""
+    """Decides every underlying, in alphabetical order (6.1); a hedge stands beside them all."""
     groups: dict[str, list[Signal]] = {}
+    hedges = [one for one in signals if one.strategy is StrategyType.TAIL_HEDGE]
     for signal in signals:
-        groups.setdefault(signal.instrument.upper(), []).append(signal)
-    accepted: list[tuple[Signal, RouteDecision]] = []
-    decisions: list[RouteDecision] = []
+        if signal not in hedges:
+            groups.setdefault(signal.instrument.upper(), []).append(signal)
+    accepted = [(one, _decision(INSURANCE, [one], phase)) for one in hedges]
+    decisions = [decision for _, decision in accepted]
     set_aside: list[tuple[Signal, Refusal]] = []
     for underlying in sorted(groups):
         group = groups[underlying]
         verdict = _decide(underlying, group, phase)
-        verdict = _within_limits(verdict, underlying, exposure, limits=limits, taken=len(accepted))
+        verdict = _within_limits(
+            verdict, underlying, exposure, limits=limits, taken=len(accepted) - len(hedges)
+        )
         decision = _decision(verdict, group, phase)
         decisions.append(decision)
         if verdict.action == ACCEPT and verdict.winner:
@@ -133,7 +140,8 @@ def exposure_of(
     is its cost.
     """
     open_rows = [row for row in positions if row.quantity]
-    count = len({row.strategy_id or row.key for row in open_rows})
+    bets = [row for row in open_rows if row.strategy != StrategyType.TAIL_HEDGE]
+    count = len({row.strategy_id or row.key for row in bets})
     weights: dict[str, Decimal] = {}
     for row in open_rows:
         sector = limits.sector_of(underlying_of(row.underlying))

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from actors.actor import NoSettings
-from actors.routing.strategy_engine import StrategyEngine
+from actors.routing.strategy_engine import EngineSettings, StrategyEngine
 from domain.clock import seconds
+from domain.events import Event, EventCalendar, EventKind
+from domain.instruments import Kind, Listing, option_symbol
 from domain.intents import DailyPlan, Refusal, StrategyType
+from domain.orders import CommandRow
+from domain.positions import BookSnapshot
 from domain.readings import MarketContext, Regime, VixRegime
+from messages.codec import to_plain
 from messages.market import ContextChanged, SessionOpened
 from messages.plans import PlanChanged, PlanSkipped, RebuildPlans
-from messages.trading import ScanCompleted, ScanRequested, SignalRaised, SignalSetAside
+from messages.trading import (
+    OddsMeasured,
+    OrderProposed,
+    PositionChanged,
+    ScanCompleted,
+    ScanRequested,
+    ShortBreached,
+    SignalRaised,
+    SignalSetAside,
+    StructureClosed,
+    StructureOpened,
+)
+from persistence.database import MainBase, open_engine
+from persistence.instruments import InstrumentStore
+from persistence.orders import OrderStore
 from tests.kit.recording_context import START_NS, RecordingContext, make_runtime
+from tests.kit.risk_makers import EXPIRY, a_condor, a_position, an_intent
 
 PLAN = DailyPlan(
     plan_id="NIFTY:2026-11-20:1", day=date(2026, 11, 20), instrument="NIFTY",
@@ -29,15 +51,19 @@ PLAN = DailyPlan(
 
 @pytest.fixture
 def desk(tmp_path):
-    return Desk(RecordingContext("strategy_engine", make_runtime(tmp_path)))
+    runtime = make_runtime(tmp_path)
+    engine = open_engine(runtime.database_url)
+    MainBase.metadata.create_all(engine)
+    engine.dispose()
+    return Desk(RecordingContext("strategy_engine", runtime))
 
 
 class Desk:
     """The engine in an open session."""
 
-    def __init__(self, context: RecordingContext) -> None:
+    def __init__(self, context: RecordingContext, *, tail_hedge: bool = False) -> None:
         self.context = context
-        self.engine = StrategyEngine(context, NoSettings())
+        self.engine = StrategyEngine(context, EngineSettings(tail_hedge))
         self.engine.start()
         self.hear(
             SessionOpened(
@@ -133,3 +159,102 @@ def test_the_evening_before_is_not_half_an_hour_ago(desk: Desk) -> None:
     desk.context.advance(60)
     desk.see_vix(16.0)
     assert desk.context.told_to("daily_plan_agent", RebuildPlans) == []
+
+
+def hedging(desk, **track):
+    """The engine with the hedge switched on, an empty book and a track record."""
+    other = Desk(RecordingContext("strategy_engine", desk.context.runtime), tail_hedge=True)
+    other.hear(OddsMeasured(odds=(), **track))
+    other.hear(PositionChanged(book=BookSnapshot(version=1)))
+    return other
+
+
+def test_the_months_hedge_is_bought_once_and_its_budget_goes_with_it(desk) -> None:
+    assert desk.scan().signals == ()  # off as shipped
+    other = hedging(desk, closed_trades=50, monthly_profit=1_000_000.0)
+    (signal,) = other.scan().signals
+    assert (signal.strategy, signal.instrument) == (StrategyType.TAIL_HEDGE, "NIFTY")
+    assert [(leg.option_type, leg.direction, leg.delta_target) for leg in signal.legs] == [
+        ("PE", "BUY", 0.05)
+    ]
+    assert signal.extras["max_abs_inr"] == "15000.00"
+    intent: Any = SimpleNamespace(signal=signal)
+    other.hear(StructureOpened(intent=intent, command_id=1))
+    assert (other.scan().signals, codes(other.scan())) == ((), ["HEDGE_BOUGHT"])
+    # A new life has not forgotten it; the next month is due again.
+    again = hedging(desk)
+    assert codes(again.scan()) == ["HEDGE_BOUGHT"]
+    again.context.advance(11 * 86_400)
+    assert len(again.scan().signals) == 1
+
+
+def test_no_hedge_is_bought_while_one_stands_or_nothing_is_known(desk) -> None:
+    blind = Desk(RecordingContext("strategy_engine", desk.context.runtime), tail_hedge=True)
+    assert codes(blind.scan()) == ["HEDGE_WAITS"]
+    other = hedging(desk)
+    held = a_position("BUY", "PE", 22_000, strategy="TAIL_HEDGE")
+    other.hear(PositionChanged(book=BookSnapshot(version=2, positions=(held,))))
+    assert codes(other.scan()) == ["HEDGE_HELD"]
+
+
+def test_a_jump_on_the_day_of_an_event_names_it(desk) -> None:
+    today = date(2026, 11, 20)
+    desk.context.runtime.events = EventCalendar((Event(today, EventKind.BUDGET, "Union Budget"),))
+    desk.see_vix(15.0)
+    desk.context.advance(1_800)
+    desk.see_vix(18.0)
+    (told,) = desk.context.told_to("daily_plan_agent", RebuildPlans)
+    assert told.reason.endswith("from 15.0 to 18.0, on the day of Union Budget")
+
+
+def cut(desk, reason="delta_cut", stood=True, strategy_id="S1"):
+    """A condor of the order table whose put was breached, closed."""
+    breached = next(leg.symbol for leg in a_condor().legs if leg.direction == "SELL")
+    desk.hear(ShortBreached(strategy_id=strategy_id, symbols=(breached,)))
+    money = {"gross": Decimal(0), "charges": Decimal(0), "net": Decimal(0)}
+    closed = StructureClosed(
+        strategy_id=strategy_id, strategy_tag="T", reason=reason, stood=stood, **money
+    )
+    desk.hear(closed)
+
+
+@pytest.fixture
+def opened(desk):
+    """The engine, with the condor S1 in the order table and its strikes in the master."""
+    intent = an_intent(strategy_id="S1")
+    command = CommandRow(
+        event_type="ORDER_REQUEST", idempotency_key="S1:entry", correlation_id="V:1",
+        strategy_id="S1", strategy_tag="TOMIC_IRON_CONDOR_NIFTY", underlying="NIFTY",
+        broker_name="alpha", source_agent="risk_agent", payload=json.dumps(to_plain(intent)),
+        created_ns=START_NS,
+    )  # fmt: skip
+    engine = open_engine(desk.context.runtime.database_url)
+    OrderStore(engine).record(command, [])
+    tick = Decimal("0.05")
+    rows = [
+        Listing(0, "NFO", option_symbol("NIFTY", EXPIRY, Decimal(strike), kind), "NIFTY", kind, 65,
+                tick, 1800, EXPIRY, Decimal(strike))
+        for strike in range(23_000, 25_001, 50) for kind in (Kind.PUT, Kind.CALL)
+    ]  # fmt: skip
+    InstrumentStore(engine).load(rows, "alpha", date(2026, 11, 20))
+    engine.dispose()
+    return desk
+
+
+def test_a_structure_cut_for_its_delta_is_offered_again_further_out(opened) -> None:
+    cut(opened)
+    (signal,) = opened.scan().signals
+    puts = [leg.strike for leg in signal.legs if leg.option_type == Kind.PUT]
+    assert puts == [23_500, 23_700]  # from 23,600 and 23,800, two steps of 50
+    # The offer stands for a quarter of an hour, or until risk took it.
+    opened.hear(OrderProposed(intent=an_intent(signal=signal)))
+    assert opened.scan().signals == ()
+    cut(opened)
+    opened.context.advance(901)
+    assert opened.scan().signals == ()
+
+
+@pytest.mark.parametrize("change", [{"reason": "sl_hit"}, {"stood": False}, {"strategy_id": "S9"}])
+def test_nothing_is_offered_again_that_was_left_for_another_reason(opened, change) -> None:
+    cut(opened, **change)
+    assert opened.scan().signals == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from domain.risk.exits import (
     Deadlines,
     Levels,
     Trail,
+    breached_shorts,
     check_levels,
     check_time,
     closing_cost,
@@ -227,3 +228,16 @@ def test_only_prices_of_the_underlying_are_levels():
     ).is_bullish
     assert levels_of(a_signal(StrategyType.DITM_CALL, **fields)) is None
     assert levels_of(a_signal(StrategyType.DITM_CALL, price_basis="UNDERLYING", legs=())) is None
+
+
+def test_a_hedge_is_held_whatever_it_costs_and_rolled_a_week_before_its_end():
+    put = a_position("BUY", "PE", 22_000, 25, strategy="TAIL_HEDGE")
+    assert [reads((put,), [cost] * 2).action for cost in (0.0, -24.0, -2_500.0)] == ["HOLD"] * 3
+    days = {n: Deadlines(put.expiry - timedelta(days=n)) for n in (8, 7)}
+    assert check_time((put,), days[8], START_NS) == ""
+    assert check_time((put,), days[7], START_NS) == "7 days to expiry: the hedge is rolled"
+
+
+def test_the_shorts_that_are_cut_are_named():
+    deltas = {leg.key: delta for leg, delta in zip(CONDOR, (0.5, -0.46, 0.2, 0.5), strict=True)}
+    assert breached_shorts(CONDOR, deltas) == (CONDOR[1].symbol,)

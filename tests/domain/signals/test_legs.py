@@ -40,7 +40,9 @@ def test_legs_of_each_structure(strategy, expected):
     assert words(strategy) == expected
 
 
-@pytest.mark.parametrize("strategy", [s for s in S if s not in (S.SKIP, S.GAMMA_CAPTURE)])
+@pytest.mark.parametrize(
+    "strategy", [s for s in S if s not in (S.SKIP, S.GAMMA_CAPTURE, S.TAIL_HEDGE)]
+)
 def test_every_sold_leg_of_a_structure_that_is_not_naked_has_its_cover(strategy):
     legs = structure_legs(strategy, SHAPE)
     assert len(legs) >= STRATEGY_TRAITS[strategy].legs_min
@@ -53,7 +55,9 @@ def test_every_sold_leg_of_a_structure_that_is_not_naked_has_its_cover(strategy)
             )
 
 
-@pytest.mark.parametrize("strategy", [s for s in S if s not in (S.SKIP, S.GAMMA_CAPTURE)])
+@pytest.mark.parametrize(
+    "strategy", [s for s in S if s not in (S.SKIP, S.GAMMA_CAPTURE, S.TAIL_HEDGE)]
+)
 def test_every_leg_is_found_in_exactly_one_way(strategy):
     for leg in structure_legs(strategy, SHAPE):
         ways = (leg.symbol, leg.strike, leg.offset, leg.delta_target, leg.wing_points)
