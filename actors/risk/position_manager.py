@@ -27,6 +27,7 @@ from domain.risk.exits import (
     Deadlines,
     Levels,
     Trail,
+    bars_since,
     breached_shorts,
     check_levels,
     check_time,
@@ -275,7 +276,7 @@ class PositionManager(Actor):
             if watch.closing:
                 self._repeat(watch, now_ns)
                 continue
-            reason = self._time_is_up(legs, now_ns)
+            reason = self._time_is_up(watch, legs, now_ns)
             if reason:
                 self._close(watch, EXIT_REASONS["CLOSE_TIME"], reason)
             elif self._in_session(now_ns):
@@ -286,14 +287,19 @@ class PositionManager(Actor):
         session = self._session
         return session is not None and session.opens_ns <= now_ns < session.closes_ns
 
-    def _time_is_up(self, legs: tuple[Position, ...], now_ns: int) -> str:
+    def _time_is_up(self, watch: Watch, legs: tuple[Position, ...], now_ns: int) -> str:
         session = self._session
         if session is None or not self._in_session(now_ns):
             return ""
         today = exchange_time(now_ns).date()
         # A session that never closes has no hours to leave by.
         hours = (0, 0) if session.always_open else (session.intraday_exit_ns, session.square_off_ns)
-        return check_time(legs, Deadlines(today, *hours), now_ns, self._sessions_left(legs, today))
+        left, held = self._sessions_left(legs, today), None
+        if watch.levels:
+            entered = exchange_time(min(leg.entry_ns for leg in legs)).date()
+            calendar = self.context.runtime.calendars.get(legs[0].exchange)
+            held = bars_since(entered, today, calendar)
+        return check_time(legs, Deadlines(today, *hours), now_ns, left, held)
 
     def _sessions_left(self, legs: tuple[Position, ...], today: date) -> int | None:
         expiries = [leg.expiry for leg in legs if leg.expiry and leg.kind in OPTION_KINDS]

@@ -26,6 +26,7 @@ DEBIT_STOP, DEBIT_TARGET = 0.50, 1.00
 DELTA_WARN, DELTA_ADJUST = 0.35, 0.45
 READS_NEEDED = 2  # one bad quote must not close a structure (`tomic.md` 15.3, 7)
 EXPIRY_DAYS_MIN = 1
+TIME_STOP_BARS = 5  # of a directional entry (`tomic.md` 2.3)
 HEDGE_ROLL_DAYS = 7  # so long before its end a month's hedge is sold for the next
 STOCK_SESSIONS_MIN = 2  # stock options settle in shares
 GAMMA_EXIT_BEFORE_SQUARE_OFF_S = 300
@@ -142,12 +143,16 @@ def check_levels(levels: Levels | None, spot: float) -> tuple[str, str] | None:
 
 
 def check_time(
-    legs: Sequence[Position], deadlines: Deadlines, now_ns: int, sessions_left: int | None = None
+    legs: Sequence[Position],
+    deadlines: Deadlines,
+    now_ns: int,
+    sessions_left: int | None = None,
+    bars_held: int | None = None,
 ) -> str:
     """Why the clock says leave now; empty while it does not.
 
     `sessions_left` counts the sessions before the front expiry of a stock's options, None for an
-    index.
+    index; `bars_held` the daily bars since a directional entry, None for any other.
     """
     product, strategy = legs[0].product, legs[0].strategy
     leaves_ns = deadlines.intraday_exit_ns
@@ -162,6 +167,8 @@ def check_time(
     ends_early = credit_structure(legs) or strategy in _LEFT_BEFORE_EXPIRY
     if product != "MIS" and ends_early and days is not None and days <= EXPIRY_DAYS_MIN:
         return f"{days} days to expiry"
+    if bars_held is not None and bars_held >= TIME_STOP_BARS:
+        return f"{bars_held} daily bars without its stop or target: time stop"
     if sessions_left is not None and sessions_left <= STOCK_SESSIONS_MIN:
         return f"{sessions_left} sessions to the expiry of a stock's options"
     return ""
@@ -176,6 +183,15 @@ def sessions_to_delivery(
     if underlying in INDEX_PREFIXES or calendar is None:
         return None
     days = (today + timedelta(days=n) for n in range(1, (expiry - today).days + 1))
+    return sum(1 for day in days if calendar.session(day))
+
+
+def bars_since(entry: date, today: date, calendar: ExchangeCalendar | None) -> int | None:
+    """Daily bars that closed since an entry, the bar of its own day included; None without a
+    calendar."""
+    if calendar is None:
+        return None
+    days = (entry + timedelta(days=n) for n in range((today - entry).days))
     return sum(1 for day in days if calendar.session(day))
 
 

@@ -22,6 +22,7 @@ from messages.trading import (
     CloseStructure,
     CommandEnded,
     PositionChanged,
+    ShortBreached,
     StructureClosed,
     StructureOpened,
 )
@@ -251,6 +252,8 @@ def test_a_breached_short_is_cut_and_warned_of_first(life):
     chain(context, 120.0, delta=0.46)
     chain(context, 120.0, delta=0.46)
     assert [row.reason for row in closes(context)] == ["delta_cut"]
+    (told,) = context.heard(ShortBreached)
+    assert (told.strategy_id, told.symbols) == (ID, (LEGS[1].symbol,))
 
 
 def test_a_structure_without_prices_is_told_of(life):
@@ -344,3 +347,16 @@ def test_the_levels_stand_in_every_later_life(life, long_call):
     for _ in range(2):
         spot(context, 23_700.0)
     assert [row.reason for row in closes(context)] == ["sl_hit"]
+
+
+def test_a_directional_entry_that_goes_nowhere_is_left_after_five_daily_bars(life, long_call):
+    """Entered on Friday the 13th: on Friday the 20th its own bar and four more have closed."""
+    entered = START_NS - 7 * 86_400 * SECOND
+    early = tuple(replace(leg, entry_ns=entered) for leg in long_call)
+    manager, context = life(early, opened=False)
+    context.deliver(manager, session())
+    assert [row.reason for row in closes(context)] == ["time_exit"]
+    later = tuple(replace(leg, entry_ns=entered + 86_400 * SECOND * 3) for leg in long_call)
+    manager, context = life(later, opened=False, after_s=300.0)
+    context.deliver(manager, session())
+    assert not closes(context)

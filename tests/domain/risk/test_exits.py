@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 
+from domain.calendar import ExchangeCalendar, SessionHours
 from domain.intents import StrategyType
 from domain.risk.exits import (
     Deadlines,
     Levels,
     Trail,
+    bars_since,
     breached_shorts,
     check_levels,
     check_time,
@@ -26,6 +28,8 @@ from tests.kit.recording_context import START_NS
 from tests.kit.risk_makers import a_position, a_signal
 
 SECOND = 10**9
+HOURS = SessionHours(date(2020, 1, 1), time(9, 15), time(15, 30), time(15), time(15, 15))
+WEEKDAYS = ExchangeCalendar("NFO", (HOURS,))
 # One unit sold at 100: the credit is 100 rupees, so that costs read as the table writes them.
 SHORT = (a_position("SELL", "PE", 23_800, 100, quantity=1),)
 CONDOR = (
@@ -241,3 +245,23 @@ def test_a_hedge_is_held_whatever_it_costs_and_rolled_a_week_before_its_end():
 def test_the_shorts_that_are_cut_are_named():
     deltas = {leg.key: delta for leg, delta in zip(CONDOR, (0.5, -0.46, 0.2, 0.5), strict=True)}
     assert breached_shorts(CONDOR, deltas) == (CONDOR[1].symbol,)
+
+
+@pytest.mark.parametrize(
+    ("today", "bars"),
+    # Monday 16 November 2026 to the Monday after; Saturday and Sunday have no bar.
+    [(16, 0), (17, 1), (20, 4), (21, 5), (23, 5), (24, 6)],
+)
+def test_daily_bars_count_from_the_day_of_the_entry(today, bars):
+    assert bars_since(date(2026, 11, 16), date(2026, 11, today), WEEKDAYS) == bars
+    assert bars_since(date(2026, 11, 16), date(2026, 11, today), None) is None
+
+
+def test_a_direction_that_goes_nowhere_is_left_after_five_bars():
+    call = (a_position("BUY", "CE", 23_000, 1_000, strategy="DITM_CALL"),)
+    today = Deadlines(date(2026, 11, 23))
+    assert check_time(call, today, START_NS, bars_held=4) == ""
+    assert check_time(call, today, START_NS, bars_held=5) == (
+        "5 daily bars without its stop or target: time stop"
+    )
+    assert check_time(call, today, START_NS) == ""
