@@ -7,7 +7,10 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from domain.brokers import OrderRequest
 from domain.errors import IllegalTransition
+from domain.intents import ResolvedStructure
+from domain.prices import to_price
 
 
 class OrderStatus(StrEnum):
@@ -244,3 +247,22 @@ class OrderRow:
     def signed_filled(self) -> int:
         """Filled units, negative for a sale."""
         return self.filled_quantity if self.action == "BUY" else -self.filled_quantity
+
+
+def lot_orders(structure: ResolvedStructure, tag: str, product: str) -> tuple[OrderRequest, ...]:
+    """One lot of every leg at its mid: what the broker is asked the margin of."""
+    return tuple(
+        OrderRequest(
+            client_order_id="",
+            tag=tag,
+            exchange=leg.exchange,
+            symbol=leg.symbol,
+            action=leg.direction,
+            quantity=leg.lot_size * leg.ratio,
+            price_type="LIMIT",
+            product=product,
+            price=to_price(leg.mid, leg.tick_size),
+            underlying=structure.underlying,
+        )
+        for leg in structure.legs
+    )

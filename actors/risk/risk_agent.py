@@ -25,6 +25,7 @@ from domain.intents import (
     ResolvedStructure,
     Signal,
 )
+from domain.orders import lot_orders
 from domain.risk.evaluation import (
     BREAKER,
     INVALID,
@@ -36,7 +37,7 @@ from domain.risk.evaluation import (
     check_contracts,
     size_signal,
 )
-from domain.risk.proposal import legs_of, lot_orders, make_intent, product_of, tag_of
+from domain.risk.proposal import legs_of, make_intent, product_of, tag_of
 from messages.books import (
     MarginQuoted,
     MarginRead,
@@ -208,7 +209,7 @@ class RiskAgent(Actor):
         pending.structure = message.structure
         pending.waits_for = f"account_sync.{self._broker}"
         product = product_of(pending.signal, self.context.runtime.settings.default_product)
-        orders = lot_orders(pending.signal, message.structure, product)
+        orders = lot_orders(message.structure, tag_of(pending.signal), product)
         self.context.tell(
             pending.waits_for,
             QuoteMargin(request=message.request, orders=orders, reply_to=self.context.name),

@@ -1,7 +1,8 @@
 """The daily plan agent: one plan an instrument and day, until it is filled or over.
 
 Hears ContextChanged, RegimeChanged, the session, the gate's mode, RebuildPlans and what became of
-its structures; finds contracts by ResolveLegs and tells PlanChanged and PlanSkipped. A plan is a
+its structures; finds contracts by ResolveLegs, asks what they would block by QuoteMargin, and tells
+PlanChanged and PlanSkipped. A plan is a
 row of `latches`, so that no new life plans a day twice. Twin: plans.
 """
 
@@ -16,6 +17,7 @@ from actors.actor import Actor, Context
 from domain.clock import exchange_time, seconds
 from domain.events import event_words
 from domain.intents import DailyPlan, Refusal
+from domain.orders import lot_orders
 from domain.readings import MarketContext, Regime
 from domain.signals.plans import (
     EVENT,
@@ -30,6 +32,7 @@ from domain.signals.plans import (
     reentry_hold,
     with_contracts,
 )
+from messages.books import MarginQuoted, QuoteMargin
 from messages.codec import from_plain, to_plain
 from messages.lifecycle import NodeRestarted
 from messages.market import (
@@ -50,6 +53,7 @@ from persistence.database import open_engine
 from persistence.latches import Latch, read_latches, write_latch
 
 CHAIN_KEEPER, ENGINE = "chain_keeper", "strategy_engine"
+EXECUTION = "execution_agent"  # whose broker is asked what a plan would block
 SEGMENT = "NFO"  # whose sessions count days
 PREFIX = "plan:"
 QUIET = ("PLAN_TOO_EARLY",)
@@ -102,6 +106,8 @@ class DailyPlanAgent(Actor):
             lots=settings.lots,
             short_delta_max=settings.short_delta_max,
         )
+        node = context.runtime.tree.find(EXECUTION)
+        self._broker = str(node.settings.get("broker", "")) if node else ""
         self._instruments = [name for _, name in context.runtime.settings.underlyings]
         self._day: date | None = None
         self._session: SessionOpened | None = None
@@ -211,6 +217,17 @@ class DailyPlanAgent(Actor):
         self._skipped.pop(name, None)
         self._keep(with_contracts(plan, message.structure))
         self._drop_beyond_margin()
+        tag = f"PLAN_{plan.strategy}_{plan.instrument}"
+        orders = lot_orders(message.structure, tag, self.context.runtime.settings.default_product)
+        question = QuoteMargin(request=plan.plan_id, orders=orders, reply_to=self.context.name)
+        self.context.tell(f"account_sync.{self._broker}", question)
+
+    def on_margin_quoted(self, message: MarginQuoted) -> None:
+        """The broker's word on one lot; without it the width of the structure stands."""
+        plan = next((one for one in self._active() if one.plan_id == message.request), None)
+        if plan and message.total is not None:
+            self._keep(replace(plan, margin_estimate=message.total * plan.lots))
+            self._drop_beyond_margin()
 
     # -- plans --
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from domain.brokers import OrderRequest
 from domain.instruments import Kind
 from domain.intents import (
     STRATEGY_TRAITS,
@@ -18,7 +17,6 @@ from domain.intents import (
     SizedIntent,
     StrategyType,
 )
-from domain.prices import to_price
 from domain.readings import Regime
 from domain.risk.evaluation import Approval
 
@@ -38,27 +36,6 @@ def tag_of(signal: Signal) -> str:
 def legs_of(signal: Signal) -> tuple[Leg, ...]:
     """The signal's legs, or the one leg a deep-in-the-money signal need not spell out."""
     return signal.legs or _DEFAULT_LEGS[signal.strategy]
-
-
-def lot_orders(
-    signal: Signal, structure: ResolvedStructure, product: str
-) -> tuple[OrderRequest, ...]:
-    """One lot of every leg at its mid: what the broker is asked the margin of."""
-    return tuple(
-        OrderRequest(
-            client_order_id="",
-            tag=tag_of(signal),
-            exchange=leg.exchange,
-            symbol=leg.symbol,
-            action=leg.direction,
-            quantity=leg.lot_size * leg.ratio,
-            price_type="LIMIT",
-            product=product,
-            price=to_price(leg.mid, leg.tick_size),
-            underlying=signal.instrument,
-        )
-        for leg in structure.legs
-    )
 
 
 def make_intent(

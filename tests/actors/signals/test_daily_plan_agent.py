@@ -25,6 +25,8 @@ from domain.readings import (
     VixRegime,
 )
 from domain.settings import Settings
+from domain.supervision.topology import Node
+from messages.books import MarginQuoted, QuoteMargin
 from messages.lifecycle import NodeRestarted
 from messages.market import (
     ContextChanged,
@@ -57,6 +59,8 @@ def at(hour: int, minute: int, day: date = DAY) -> int:
 @pytest.fixture
 def runtime(tmp_path):
     made = make_runtime(tmp_path)
+    executes = Node("execution_agent", actor="x", settings={"broker": "alpha"})
+    made.tree = Node("root", strategy="one_for_one", children=(executes,))
     made.settings = Settings(feed_underlyings=(("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "INDIAVIX")))
     engine = open_engine(made.database_url)
     MainBase.metadata.create_all(engine)
@@ -373,3 +377,30 @@ def test_an_event_two_sessions_away_is_no_word_of_the_plan(runtime) -> None:
     desk.ready()
     desk.answer()
     assert "half size" not in desk.plan.rationale
+
+
+def test_a_plan_needs_what_the_broker_says_and_its_width_until_then(runtime) -> None:
+    desk = Desk(runtime, at(10, 0), lots=2)
+    desk.ready()
+    desk.answer()
+    assert desk.plan.margin_estimate == Decimal(200) * 65 * 2
+    (asked,) = desk.context.told_to("account_sync.alpha", QuoteMargin)
+    assert [(row.symbol, row.action, row.quantity) for row in asked.orders] == [
+        ("NIFTY24NOV2624800PE", "BUY", 65)
+    ]
+    desk.hear(MarginQuoted(request=asked.request, total=None, reason="no answer"))
+    assert desk.plan.margin_estimate == Decimal(26_000)
+    desk.hear(MarginQuoted(request=asked.request, total=Decimal(48_000)))
+    assert (desk.plan.margin_estimate, desk.plan.is_active) == (Decimal(96_000), True)
+
+
+def test_a_plan_beyond_the_capital_by_the_brokers_word_is_dropped(runtime) -> None:
+    desk = Desk(runtime, at(10, 0))
+    desk.ready()
+    desk.answer()
+    (asked,) = desk.context.told_to("account_sync.alpha", QuoteMargin)
+    # 85 % of ten lakh is 850,000.
+    desk.hear(MarginQuoted(request=asked.request, total=Decimal(850_001)))
+    assert (desk.plan.is_active, desk.plan.ended) == (False, "PLAN_MARGIN")
+    desk.hear(MarginQuoted(request=asked.request, total=Decimal(1)))
+    assert desk.plan.is_active is False
