@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -294,19 +293,15 @@ class PositionManager(Actor):
         today = exchange_time(now_ns).date()
         # A session that never closes has no hours to leave by.
         hours = (0, 0) if session.always_open else (session.intraday_exit_ns, session.square_off_ns)
-        left, held = self._sessions_left(legs, today), None
+        calendar = self.context.runtime.calendars.get(legs[0].exchange)
+        expiries = [leg.expiry for leg in legs if leg.expiry and leg.kind in OPTION_KINDS]
+        name, left, held = legs[0].underlying, None, None
+        if expiries:
+            left = sessions_to_delivery(name, min(expiries), today, calendar)
         if watch.levels:
             entered = exchange_time(min(leg.entry_ns for leg in legs)).date()
-            calendar = self.context.runtime.calendars.get(legs[0].exchange)
             held = bars_since(entered, today, calendar)
         return check_time(legs, Deadlines(today, *hours), now_ns, left, held)
-
-    def _sessions_left(self, legs: tuple[Position, ...], today: date) -> int | None:
-        expiries = [leg.expiry for leg in legs if leg.expiry and leg.kind in OPTION_KINDS]
-        if not expiries:
-            return None
-        calendar = self.context.runtime.calendars.get(legs[0].exchange)
-        return sessions_to_delivery(legs[0].underlying, min(expiries), today, calendar)
 
     # -- closes --
 
