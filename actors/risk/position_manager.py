@@ -209,12 +209,8 @@ class PositionManager(Actor):
             watch.priced_ns = now_ns
         deltas = {key: row.delta for key, row in fresh.items()}
         decision = decide_exit(legs, cost, deltas, watch.trail, at_level)
-        changed = (watch.trail.armed, watch.trail.peak) != (
-            decision.trail.armed,
-            decision.trail.peak,
-        )
-        watch.trail = decision.trail
-        if changed:
+        before, watch.trail = watch.trail, decision.trail
+        if (before.armed, before.peak) != (watch.trail.armed, watch.trail.peak):
             self._remember(watch)
         self._warn_of_delta(watch, delta_warning(legs, deltas))
         if decision.action == "ADJUST_DELTA":
