@@ -49,7 +49,6 @@ from persistence.database import open_engine
 
 SOURCE = "SNIPER"
 DAILY = "1D"
-FOLLOWERS = ("bar_builder", "chain_keeper", "freshness_keeper", "subscription_desk")
 EARLY_BATCHES_MAX = 64
 READINESS_MAX = 10
 TRADED_KEPT_NS = 90 * seconds(86_400)  # no setup of 200 daily bars waits longer for its price
@@ -117,8 +116,7 @@ class SniperAgent(Actor):
         self._universe.feed_switched(message.to_broker)
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
-        if message.name in FOLLOWERS:
-            self._universe.tell_again()
+        self._universe.remind(message.name)
 
     def on_structure_opened(self, message: StructureOpened) -> None:
         self._traded.update(used_by(message.intent.signal.extras))

@@ -37,7 +37,7 @@ from messages.market import UniverseChanged, WantListings
 from persistence.database import open_engine
 from persistence.market import MarketStore
 
-OWNER = "universe"
+OWNER, DESK = "universe", "subscription_desk"
 BUILD_LEAD_S = 900.0  # before the open (`tomic.md` 12.6)
 RESCORE_EVERY_S = 900.0
 RETRY_S = 120.0
@@ -129,11 +129,12 @@ class UniverseDesk:
         self._building = day
         self._context.work(partial(self._read, day, self._context.now_ns()), self._built)
 
-    def tell_again(self) -> None:
-        """A new life of somebody who follows the hot list has not heard it."""
-        self._want_listings()
-        if self._told:
-            self._tell_hot()
+    def remind(self, name: str) -> None:
+        """A new life of who follows the hot list, or of the desk, has not heard it."""
+        if name == DESK:
+            self._want_listings()
+        elif self._universe and self._told:
+            self._context.remind(name, UniverseChanged(day=self._universe.day, hot=self._told))
 
     # -- on the worker --
 
@@ -225,15 +226,11 @@ class UniverseDesk:
         if universe.hot != self._told:
             self._told = universe.hot
             self._on_hot()
-            self._tell_hot()
+            self._context.announce(UniverseChanged(day=universe.day, hot=self._told))
 
     @property
     def _members(self) -> bool:
         return self._universe is not None and any(row.rank for row in self._universe.rows)
-
-    def _tell_hot(self) -> None:
-        if self._universe:
-            self._context.announce(UniverseChanged(day=self._universe.day, hot=self._told))
 
     def _want_listings(self) -> None:
         ids = tuple(self._names) if self._members else ()
@@ -243,7 +240,7 @@ class UniverseDesk:
             self._hears_ticks = True
             self._context.subscribe("ticks.", self._on_ticks)
         wish = WantListings(owner=OWNER, listing_ids=ids, mode=MODE_LTP)
-        self._context.tell("subscription_desk", wish)
+        self._context.tell(DESK, wish)
 
     def _on_ticks(self, batch: Batch) -> None:
         if batch.topic != f"ticks.{self._broker}":

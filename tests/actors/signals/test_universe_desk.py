@@ -216,4 +216,17 @@ def test_a_follower_that_is_new_hears_the_hot_list_again(runtime, broker, who):
     context.deliver(agent, opened())
     context.clear()
     context.deliver(agent, NodeRestarted(name=who, life=2, reason="", handles_orders=False))
-    assert context.heard(UniverseChanged)[-1].hot == (("NSE", "FAST"), ("NSE", "SLOW"))
+    (reminded,) = context.told_to(who, UniverseChanged)
+    assert reminded.hot == (("NSE", "FAST"), ("NSE", "SLOW"))
+    assert not context.announced
+
+
+def test_a_new_desk_is_told_the_wish_again(runtime, broker):
+    agent, context = start(runtime)
+    context.deliver(agent, opened())
+    wish = context.told_to("subscription_desk", WantListings)[-1]
+    context.clear()
+    restarted = NodeRestarted(name="subscription_desk", life=2, reason="", handles_orders=False)
+    context.deliver(agent, restarted)
+    (again,) = context.told_to("subscription_desk", WantListings)
+    assert again.listing_ids == wish.listing_ids
