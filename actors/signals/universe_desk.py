@@ -25,7 +25,7 @@ from domain.intents import Refusal
 from domain.prices import MODE_LTP
 from domain.readings import Universe
 from domain.signals.universe import (
-    NO_OPTIONS,
+    NO_HISTORY,
     Days,
     Share,
     UniverseRules,
@@ -193,9 +193,9 @@ class UniverseDesk:
         self._building = None
         if isinstance(universe, Exception):
             raise universe
-        wanted = any(row.code != NO_OPTIONS for row in universe.rows if row.code)
-        if wanted and not any(row.rank for row in universe.rows):
-            self._fault = f"the universe of {universe.day} has no member: {_first(universe)}"
+        untold = next((row.text for row in universe.rows if row.code == NO_HISTORY), "")
+        if untold and not any(row.rank for row in universe.rows):
+            self._fault = f"the universe of {universe.day} has no member: {untold}"
             self._context.alert("RISK", self._fault, "universe")
             self._context.after(RETRY_S, lambda: self.want(universe.day))
             return
@@ -252,10 +252,6 @@ class UniverseDesk:
 
 def _is_share(row: Listing) -> bool:
     return row.kind is Kind.EQUITY and row.exchange == "NSE"
-
-
-def _first(universe: Universe) -> str:
-    return next((row.text for row in universe.rows if row.code not in ("", NO_OPTIONS)), "")
 
 
 def _must_succeed(result: Any) -> None:
