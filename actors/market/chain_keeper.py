@@ -36,7 +36,6 @@ from messages.market import (
     ResolveLegs,
     SessionClosed,
     SessionOpened,
-    SnapshotWanted,
     UniverseChanged,
     WantListings,
 )
