@@ -209,8 +209,9 @@ def run(built: Built, lock: Lock) -> int:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
     warm_up(runtime.database_url, runtime.journal_url)
     secure_transport(runtime.data_dir / "log" / "thespian.log")
-    from actors.host import make_log
+    from actors.host import lighten_runtime, make_log
 
+    lighten_runtime()
     make_log(runtime.keys)
     gc.collect()
     gc.freeze()

@@ -18,6 +18,7 @@ from typing import Any
 
 from thespian.actors import Actor as ThespianActor
 from thespian.actors import ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
+from thespian.system import actorManager
 from thespian.system.timing import ExpirationTimer
 
 from actors.hosting import process
@@ -47,6 +48,27 @@ def share(shared: Shared) -> None:
 def make_log(keys: Mapping[str, str]) -> None:
     """By the launcher, before the fork: what takes 10 ms and no child shall do again."""
     _log[:] = [LogFile(keys)]
+
+
+class _MadeOfNothing:
+    """Makes an actor without arguments, as a Host is. The runtime's own reads the signature anew in
+    each process, by three ways of which two fail."""
+
+    def __init__(self, **_offered: Any) -> None:
+        pass
+
+    def create(self, kind: type) -> Any:
+        """The actor."""
+        return kind()
+
+
+def lighten_runtime() -> None:
+    """By the launcher, before the fork: spares each process what the runtime would do in vain. Each
+    function a process runs for the first time costs it some four pages that it shared until then
+    (docs/decisions/0014).
+    """
+    sys.modules.setdefault("setproctitle", None)  # type: ignore[arg-type]  # else it is looked for
+    actorManager.withPossibleInitArgs = _MadeOfNothing
 
 
 class Host(ThespianActor):
@@ -205,4 +227,4 @@ class Host(ThespianActor):
         return tuple(_shared[0].runtime.keys.values())
 
     def _open_log(self, name: str) -> Any:
-        return _log[0].open(_shared[0].runtime.data_dir / "log", name)
+        return _log[0].open(f"{_shared[0].runtime.data_dir}/log", name)

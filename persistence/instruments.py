@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from domain.errors import BadMarketData
 from domain.instruments import InstrumentIndex, Kind, Listing
 from persistence.database import MainBase
+from persistence.statement import Statement
 
 
 class MasterLoadRow(MainBase):
@@ -64,6 +65,8 @@ class ListingRow(MainBase):
 
 _LISTINGS = cast(Table, ListingRow.__table__)
 _LOADS = cast(Table, MasterLoadRow.__table__)
+_NEWEST_LOAD = Statement(select(_LOADS).order_by(_LOADS.c.load_id.desc()).limit(1))
+_LISTINGS_OF = Statement(select(_LISTINGS).where(_LISTINGS.c.load_id == bindparam("of_load")))
 _indexes: dict[tuple[URL, int | None], InstrumentIndex] = {}  # the newest; by database and load
 
 
@@ -89,27 +92,24 @@ class InstrumentStore:
 
     def rows_loaded(self, day: date) -> int:
         """Listings of the current master if it is that day's; 0 otherwise."""
-        newest = select(_LOADS.c.day, _LOADS.c.rows).order_by(_LOADS.c.load_id.desc()).limit(1)
-        with self._engine.connect() as connection:
-            row = connection.execute(newest).first()
-        return row.rows if row and row.day == day else 0
+        newest = _NEWEST_LOAD.first(self._engine)
+        return newest.rows if newest and newest.day == day else 0
 
     def load_index(self) -> InstrumentIndex:
         """The index of the current master; empty before the first load.
 
         One a master in this process, and in those forked from it: it is never changed.
         """
-        newest = select(_LOADS.c.load_id).order_by(_LOADS.c.load_id.desc()).limit(1)
-        with self._engine.connect() as connection:
-            load_id = connection.execute(newest).scalar()
-            key = (self._engine.url, load_id)
-            index = _indexes.get(key)
-            if index is None:
-                query = select(_LISTINGS).where(_LISTINGS.c.load_id == load_id)
-                index = InstrumentIndex(_listing(row) for row in connection.execute(query))
-                _indexes.clear()
-                _indexes[key] = index
-            return index
+        newest = _NEWEST_LOAD.first(self._engine)
+        load_id = newest.load_id if newest else None
+        key = (self._engine.url, load_id)
+        index = _indexes.get(key)
+        if index is None:
+            rows = _LISTINGS_OF.all(self._engine, of_load=load_id)
+            index = InstrumentIndex(_listing(row) for row in rows)
+            _indexes.clear()
+            _indexes[key] = index
+        return index
 
     @staticmethod
     def _write(connection: Connection, master: dict[str, Listing], load_id: Any) -> None:

@@ -13,13 +13,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, Engine, String, UniqueConstraint, func, select
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from persistence.database import MainBase
+from persistence.statement import Statement, transaction
 
 
 class LatchRow(MainBase):
@@ -105,43 +118,49 @@ class EntryNumber:
     ended: bool
 
 
+_LATCHES = cast(Table, LatchRow.__table__)
+_ONE = bindparam("of_name", type_=String)
+_LATCH = Statement(select(_LATCHES).where(_LATCHES.c.name == _ONE))
+_LATCHES_OF = Statement(
+    select(_LATCHES)
+    .where(func.substr(_LATCHES.c.name, 1, bindparam("letters", type_=Integer)) == _ONE)
+    .order_by(_LATCHES.c.name)
+)
+_NEW_LATCH = Statement(insert(_LATCHES))
+_NO_LATCH = Statement(delete(_LATCHES).where(_LATCHES.c.name == _ONE))
+
+
 def read_latch(engine: Engine, name: str) -> Latch | None:
     """The row of that name, or None."""
-    with Session(engine) as session:
-        row = session.get(LatchRow, name)
-        return _latch(row) if row else None
+    row = _LATCH.first(engine, of_name=name)
+    return _latch(row) if row else None
 
 
 def read_latches(engine: Engine, prefix: str) -> list[Latch]:
     """All rows whose name begins with `prefix`, by name."""
-    wanted = LatchRow.name.startswith(prefix, autoescape=True)
-    with Session(engine) as session:
-        rows = session.scalars(select(LatchRow).where(wanted).order_by(LatchRow.name))
-        return [_latch(row) for row in rows]
+    return [_latch(row) for row in _LATCHES_OF.all(engine, of_name=prefix, letters=len(prefix))]
 
 
 def write_latch(engine: Engine, latch: Latch) -> None:
     """Writes the whole row; durable when it returns."""
-    with Session(engine) as session, session.begin():
-        session.merge(
-            LatchRow(
-                name=latch.name,
-                engaged=latch.engaged,
-                day=latch.day,
-                reason=latch.reason[:500],
-                since_ns=latch.since_ns,
-                updated_ns=latch.updated_ns,
-                body=_dump(latch.body or {}),
-            )
+    with transaction(engine) as run:
+        run(_NO_LATCH, of_name=latch.name)
+        run(
+            _NEW_LATCH,
+            name=latch.name,
+            engaged=latch.engaged,
+            day=latch.day,
+            reason=latch.reason[:500],
+            since_ns=latch.since_ns,
+            updated_ns=latch.updated_ns,
+            body=_dump(latch.body or {}),
         )
 
 
 def delete_latch(engine: Engine, name: str) -> None:
     """Removes the row; nothing when there is none."""
-    with Session(engine) as session, session.begin():
-        row = session.get(LatchRow, name)
-        if row:
-            session.delete(row)
+    with transaction(engine) as run:
+        run(_NO_LATCH, of_name=name)
 
 
 def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, bool]:
@@ -249,7 +268,7 @@ def _find_injection(engine: Engine, injection: Injection) -> Injection | None:
         return _injection(row) if row else None
 
 
-def _latch(row: LatchRow) -> Latch:
+def _latch(row: Any) -> Latch:
     return Latch(
         row.name,
         row.engaged,

@@ -17,6 +17,7 @@ from persistence.latches import open_entries, open_injections, read_latch
 from persistence.orders import OrderStore
 from persistence.positions import PositionStore
 from persistence.settings import SettingStore
+from persistence.statement import prepare_statements
 
 NOBODY = ""
 
@@ -24,6 +25,7 @@ NOBODY = ""
 def warm_up(database_url: str, journal_url: str) -> None:
     """Reads a little of everything that a start reads. No connection is left open."""
     engines = [prepare_engine(database_url, durable=durable) for durable in (False, True)]
+    prepare_statements(engines[0])
     for engine in engines:
         _read_main(engine)
     journal = prepare_engine(journal_url)

@@ -172,7 +172,7 @@ class Engine:
         else:
             # its first round starts it, for the recorded clock comes with the round
             self._register()
-        if "TreeReported" in shared.classes[name].heard():
+        if name in shared.hearers.get(TreeReported.__name__, ()):
             self._tree_state: tuple[int, bytes] = (0, b"")
             self._show_tree()
         self._settle()

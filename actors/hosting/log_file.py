@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import logging.handlers
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -24,7 +23,8 @@ class LogFile:
     """Where lines go, from `open` on. Loguru calls `write`."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._file: logging.Handler | None = None
+        self._path = ""
+        self._file: logging.Handler | None = None  # most processes never write a line
         self._patched = logger.patch(
             lambda record: record.update(message=masked(record["message"], tuple(secrets.values())))
         )
@@ -37,18 +37,17 @@ class LogFile:
             diagnose=False,  # it would print the values of variables, keys among them
         )
 
-    def open(self, folder: Path, name: str) -> Any:
+    def open(self, folder: str, name: str) -> Any:
         """This process' logger, bound to its actor."""
-        self._file = logging.handlers.RotatingFileHandler(
-            folder / f"{name}.log",
-            maxBytes=BYTES_MAX,
-            backupCount=FILES_KEPT,
-            delay=True,
-            encoding="utf-8",
-        )
+        self._path, self._file = f"{folder}/{name}.log", None
         return self._patched.bind(actor=name)
 
     def write(self, line: str) -> None:
         """One formatted line, its end included."""
-        if self._file is not None:
-            self._file.emit(logging.makeLogRecord({"msg": line.rstrip("\n")}))
+        if self._file is None:
+            if not self._path:
+                return
+            self._file = logging.handlers.RotatingFileHandler(
+                self._path, maxBytes=BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
+            )
+        self._file.emit(logging.makeLogRecord({"msg": line.rstrip("\n")}))

@@ -96,11 +96,12 @@ def leave_last_words(run_dir: Path, name: str, text: str) -> None:
 
 def take_last_words(run_dir: Path, name: str) -> str:
     """What the last life left, once; "" when it could not say."""
-    path = run_dir / f"{name}.words"
-    if not path.exists():
+    path = f"{run_dir}/{name}.words"
+    if not os.path.exists(path):
         return ""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    path.unlink()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    os.unlink(path)
     return text
 
 

@@ -24,7 +24,7 @@ class Shortcut:
     """One host's end: a listening socket, and a connection to each host it speaks to."""
 
     def __init__(self, run_dir: Path, name: str, life: int) -> None:
-        self.address = str(run_dir / f"{name}.{life}")
+        self.address = f"{run_dir}/{name}.{life}"
         self._buffer = mmap.mmap(-1, FRAME_BYTES_MAX)  # takes memory as it is used
         self._listener = _socket()
         self._listener.bind(self.address)

@@ -1,0 +1,133 @@
+"""Statements that are compiled once, before the fork, and given to the driver as they are.
+
+What the library does on the way to a driver makes a process touch megabytes of pages that it shared
+until then (docs/decisions/0014): worth it for what is composed anew each time, not for the few rows
+that every life reads when it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import CompilerElement
+
+_Convert = Callable[[Any], Any] | None
+
+
+class _Compiled(NamedTuple):
+    """For one kind of database. `order` is of the values' names, None where they go by name."""
+
+    text: str
+    order: tuple[str, ...] | None
+    constants: dict[str, Any]
+    binds: dict[str, _Convert]
+    row: Callable[..., Any]
+    results: tuple[_Convert, ...]
+
+
+_all: list[Statement] = []
+
+
+def prepare_statements(engine: Engine) -> None:
+    """By the launcher: compiles every statement there is, for this kind of database."""
+    for statement in _all:
+        statement.prepared(engine)
+
+
+class Statement:
+    """One statement with `bindparam`s; its values come with each call. Raises what the library
+    raises (DBAPIError and its kinds)."""
+
+    def __init__(self, clause: CompilerElement) -> None:
+        self._clause = clause
+        self._compiled: dict[str, _Compiled] = {}
+        _all.append(self)
+
+    def all(self, engine: Engine, **values: Any) -> list[Any]:
+        """Its rows, with the selected columns as attributes."""
+        compiled = self.prepared(engine)
+        with transaction(engine) as run:
+            rows = run(self, **values).fetchall()
+        return [
+            compiled.row(
+                *(
+                    value if convert is None else convert(value)
+                    for convert, value in zip(compiled.results, row, strict=True)
+                )
+            )
+            for row in rows
+        ]
+
+    def first(self, engine: Engine, **values: Any) -> Any:
+        """Its first row, or None."""
+        return next(iter(self.all(engine, **values)), None)
+
+    def bound(self, engine: Engine, values: dict[str, Any]) -> tuple[str, Any]:
+        """Text and values as the driver takes them."""
+        compiled = self.prepared(engine)
+        ready = {
+            name: convert(value) if (convert := compiled.binds[name]) else value
+            for name, value in (compiled.constants | values).items()
+        }
+        if compiled.order is None:
+            return compiled.text, ready
+        return compiled.text, tuple(ready[name] for name in compiled.order)
+
+    def prepared(self, engine: Engine) -> _Compiled:
+        """As this kind of database reads it."""
+        found = self._compiled.get(engine.dialect.name)
+        if found is None:
+            found = self._compiled[engine.dialect.name] = _compile(self._clause, engine)
+        return found
+
+
+Run = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine) -> Iterator[Run]:
+    """Gives `run(statement, **values)`, which gives the driver's cursor; all is durable at the
+    block's end, or nothing is."""
+    driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+    connection = engine.raw_connection()
+    text, bound = "", None
+    try:
+        cursor = connection.cursor()
+
+        def run(statement: Statement, **values: Any) -> Any:
+            nonlocal text, bound
+            text, bound = statement.bound(engine, values)
+            cursor.execute(text, bound)
+            return cursor
+
+        yield run
+        connection.commit()
+    except driver_error as failure:
+        connection.invalidate()
+        raise DBAPIError.instance(text, bound, failure, driver_error) from failure
+    finally:
+        connection.close()
+
+
+def _compile(clause: CompilerElement, engine: Engine) -> _Compiled:
+    dialect = engine.dialect
+    compiled: Any = clause.compile(dialect=dialect)
+    columns = [*getattr(clause, "selected_columns", ())]
+    return _Compiled(
+        text=str(compiled),
+        order=tuple(compiled.positiontup) if compiled.positional else None,
+        constants={name: value for name, value in compiled.params.items() if value is not None},
+        binds={
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in compiled.binds.items()
+        },
+        row=namedtuple("Row", [column.key for column in columns]),
+        results=tuple(
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+        ),
+    )
