@@ -56,6 +56,14 @@ def write(engine, name, **changes):
         run(NEW, name=name, **(ROW | changes))
 
 
+def write_all(engine, names, then=None):
+    with transaction(engine) as run:
+        for name in names:
+            run(NEW, name=name, **ROW)
+        if then:
+            raise then
+
+
 def test_values_come_back_as_what_they_were(engine):
     write(engine, "a")
     write(engine, "b", day=None, price=None, done=False, count=None)
@@ -76,12 +84,10 @@ def test_a_statement_keeps_its_constants_and_takes_its_values_with_each_call(eng
 
 def test_of_a_block_that_fails_nothing_stays_and_the_next_one_works(engine):
     write(engine, "a")
-    with pytest.raises(IntegrityError), transaction(engine) as run:
-        run(NEW, name="b", **ROW)
-        run(NEW, name="a", **ROW)
-    with pytest.raises(ValueError, match="not a fault of the driver"), transaction(engine) as run:
-        run(NEW, name="c", **ROW)
-        raise ValueError("not a fault of the driver")
+    with pytest.raises(IntegrityError):
+        write_all(engine, ["b", "a"])
+    with pytest.raises(ValueError, match="not a fault of the driver"):
+        write_all(engine, ["c"], then=ValueError("not a fault of the driver"))
     assert [row.name for row in ALL.all(engine)] == ["a"]
     write(engine, "d")
     assert [row.name for row in ALL.all(engine)] == ["a", "d"]
