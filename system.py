@@ -51,6 +51,7 @@ from launch.build import (
     read_events,
 )
 from launch.command_line import parse
+from launch.heap import fill_holes
 from launch.journal_check import verify_journal
 from launch.launcher import Launcher, LaunchFailed, Tree
 from launch.lock import AlreadyRunning, Lock, stop_running
@@ -214,6 +215,7 @@ def run(built: Built, lock: Lock) -> int:
     lighten_runtime()
     make_log(runtime.keys)
     gc.collect()
+    fill_holes()
     gc.freeze()
     seen: dict[str, Any] = {}
     launcher = Launcher(
