@@ -11,8 +11,9 @@ import ctypes
 
 POOL_BYTES = 16_384  # the interpreter's small objects lie in pools, each of one size
 POOL_HEADER_BYTES = 48
-EMPTY_BYTES = bytes().__sizeof__()
+EMPTY_BYTES = b"".__sizeof__()
 SMALL_SIZES = tuple(size for size in range(16, 513, 16) if size >= EMPTY_BYTES)
+BLOCKS_MAX = 20_000  # of one size: another allocator than the interpreter's own has no such pools
 LARGE_SIZES = (*range(65_536, 1_024, -1_024), *range(1_024, 16, -16))
 _filling: list[bytes] = []
 
@@ -40,7 +41,9 @@ def _fill_pools(size: int) -> None:
     """Until a pool of that size was filled from its beginning to its end: then none had room."""
     whole = (POOL_BYTES - POOL_HEADER_BYTES) // size
     row, last = 0, 0
-    while row < whole:
+    for _ in range(BLOCKS_MAX):
+        if row == whole:
+            return
         block = bytes(size - EMPTY_BYTES)
         row = row + 1 if id(block) == last + size else 1
         last = id(block)
