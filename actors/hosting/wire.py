@@ -11,7 +11,7 @@ from typing import Any, Protocol
 Address = Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Configure:
     """First frame to a new host: who it is. `parent_pid` tells whether its parent still lives."""
 
@@ -21,7 +21,7 @@ class Configure:
     directory: Address | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ready:
     """To the supervisor: `start()` returned."""
 
@@ -29,7 +29,7 @@ class Ready:
     life: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drain:
     """From the supervisor: finish, stop and end the process before `deadline_ns` (monotonic).
 
@@ -40,7 +40,7 @@ class Drain:
     for_good: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DirectoryAt:
     """Where the directory lives now; passed up to the root and down to everyone."""
 
@@ -48,7 +48,7 @@ class DirectoryAt:
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Register:
     """To the directory: this life of `name` takes mail at `address`."""
 
@@ -57,14 +57,14 @@ class Register:
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """From the directory: entries that are new to the receiver."""
 
     entries: tuple[Register, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Posted:
     """One letter in the mail: `data` is an encoded message, or in a replay a Batch. `round` is the
     round of a replay in which it was told, 0 outside of one."""
@@ -76,7 +76,7 @@ class Posted:
     round: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
     """Letters from one life of an actor to one life of another, in order. `first` is the count of
     the first letter ever sent from the one to the other."""
@@ -89,7 +89,7 @@ class Mail:
     letters: tuple[Posted, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Acknowledged:
     """From the receiver: all letters up to `count` are handled."""
 
@@ -98,7 +98,7 @@ class Acknowledged:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Round:
     """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who
     subscribes to which topics, when that changed since the receiver's last round. The `last` of a
@@ -112,7 +112,7 @@ class Round:
     last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoundDone:
     """To the stepper: what the round caused. `sent` counts letters by stepped target."""
 
@@ -124,7 +124,7 @@ class RoundDone:
     prefixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoundWanted:
     """To the stepper: this life has not started, or mail or data from outside of the recorded clock
     waits here."""
