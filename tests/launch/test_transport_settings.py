@@ -18,6 +18,27 @@ from thespian.system.transport import DEFAULT_MAX_TRANSMIT_PERIOD
 from thespian.system.transport.asyncTransportBase import MAX_PENDING_TRANSMITS
 print(DEFAULT_MAX_TRANSMIT_PERIOD.total_seconds(), MAX_PENDING_TRANSMITS)
 """
+LIGHT = """\
+import system
+from pathlib import Path
+system.secure_transport(Path("unused"))
+from actors.host import lighten_runtime
+from thespian.system import actorManager, utilis
+lighten_runtime()
+class Made:
+    pass
+made_by = actorManager.ActorManager._createInstance.__code__.co_names
+print("withPossibleInitArgs" in made_by)
+print(type(actorManager.withPossibleInitArgs(capabilities={}, requirements=None).create(Made)))
+looked_for = []
+class Finder:
+    def find_spec(self, name, *_):
+        looked_for.append(name)
+import sys
+sys.meta_path.insert(0, Finder())
+utilis.setProcName("name", "address")
+print(looked_for)
+"""
 
 
 def told_by(code: str, folder: Path) -> str:
@@ -37,3 +58,10 @@ def test_mail_that_cannot_be_handed_over_is_given_up_after_15_s_and_200_may_wait
     tmp_path: Path,
 ) -> None:
     assert told_by(LIMITS, tmp_path) == "15.0 200"
+
+
+def test_the_runtime_reads_no_signature_and_looks_for_no_absent_module_in_each_process(
+    tmp_path: Path,
+) -> None:
+    told = told_by(LIGHT, tmp_path).splitlines()
+    assert told == ["True", "<class '__main__.Made'>", "[]"]
