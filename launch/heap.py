@@ -2,7 +2,7 @@
 
 A child that puts its first thousand objects into holes of what it inherited makes a page its own
 for each of them; with the holes filled they lie side by side on pages of its own
-(docs/decisions/0014). What fills them is never given back: some 2 MB, once for the whole tree.
+(docs/decisions/0014). What fills them is never given back: some 1 MB, once for the whole tree.
 """
 
 from __future__ import annotations
