@@ -71,9 +71,10 @@ class Context(Protocol):
     def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """Runs `callback` again and again, with 10 % jitter (none in a replay)."""
 
-    def work(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Runs blocking `call` in this actor's one worker thread, calls in order; then
-        `done(result)` on the actor's thread. An exception of `call` arrives as the result."""
+    def work(self, call: Callable[[], Any], done: Callable[[Any], None], *, lane: str = "") -> None:
+        """Runs blocking `call` in this actor's worker thread, then `done(result)` on the actor's
+        thread. An exception of `call` arrives as the result. Calls of one lane run in order; each
+        lane has a thread of its own, so that one that hangs holds up no other lane."""
 
     def publish(self, topic: str, columns: np.ndarray, meta: Mapping[str, Any]) -> None:
         """One batch on the bus; the class must name the topic's first word in PUBLISHES."""

@@ -6,6 +6,7 @@ three times and then raises. Which failure proves what: `data_pipeline.md` 8.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -52,7 +53,8 @@ class Call:
 
 class Pace:
     """A token bucket whose burst is a quarter of its rate, so that no moving second carries more
-    than 1.25 times the rate (8 a second stays within 10, 40 within 50). One thread."""
+    than 1.25 times the rate (8 a second stays within 10, 40 within 50). For all threads of a
+    client together: each takes its place in the line and waits for it alone."""
 
     def __init__(
         self, rate_per_s: float, wait: Callable[[float], Any], clock: Callable[[], float]
@@ -60,18 +62,22 @@ class Pace:
         self._rate, self._wait, self._clock = rate_per_s, wait, clock
         self._burst = self._tokens = max(1.0, rate_per_s / 4)
         self._at = clock()
+        self._lock = threading.Lock()
 
     def take(self) -> None:
         """Waits until one more call is allowed."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
-        self._at = now
-        if self._tokens < 0:
-            self._wait(-self._tokens / self._rate)
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
+            self._at = now
+            owed = -self._tokens
+        if owed > 0:
+            self._wait(owed / self._rate)
 
 
 class HttpClient:
-    """Calls of one process to one broker; blocks, so for a worker thread only.
+    """Calls of one process to one broker; blocks, so for worker threads only. Each thread reads
+    on a kept connection of its own; the pace is that of all together.
 
     `wait(seconds)` and `clock()` are the pauses and the monotonic clock of pacing and retries.
     """
@@ -94,8 +100,9 @@ class HttpClient:
             "order": Pace(orders_per_s, self._wait, clock),
             "read": Pace(reads_per_s, self._wait, clock),
         }
-        self._session = _new_session()
-        self._calls = 0
+        self._kept = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._calls = itertools.count(1)
 
     def send(self, path: str, body: Body, timeout_s: float = READ_TIMEOUT_S) -> Call:
         """One POST, never repeated and never raising a BrokerFailure.
@@ -114,7 +121,7 @@ class HttpClient:
         the last BrokerFailure, and a refusal at once."""
         for attempt in range(1, READ_ATTEMPTS + 1):
             self._paces["read"].take()
-            call = self._call(self._session, method, path, body, timeout_s)
+            call = self._call(self._session(), method, path, body, timeout_s)
             if call.failure is None:
                 return call.body
             if attempt == READ_ATTEMPTS or isinstance(call.failure, BrokerRejected):
@@ -128,12 +135,20 @@ class HttpClient:
 
     def close(self) -> None:
         """Ends kept connections."""
-        self._session.close()
+        for session in self._sessions:
+            session.close()
+
+    def _session(self) -> requests.Session:
+        """This thread's: a connection is not shared, so a call that hangs holds up no other."""
+        if not hasattr(self._kept, "session"):
+            self._kept.session = _new_session()
+            self._sessions.append(self._kept.session)
+        return self._kept.session  # type: ignore[no-any-return]
 
     def _call(
         self, session: requests.Session, method: str, path: str, body: Body, timeout_s: float
     ) -> Call:
-        self._calls += 1
+        number = next(self._calls)
         where = "params" if method == "GET" else "json"
         request = self.mask(json.dumps(dict(body)))
         text = ""
@@ -148,7 +163,7 @@ class HttpClient:
         if failure is not None:
             failure = type(failure)(self.mask(f"{path}: {failure}"))
         answer_text = self.mask(text[:TEXT_KEPT_MAX])
-        _log.debug("call %d %s %s -> %s %s", self._calls, path, request, failure, answer_text)
+        _log.debug("call %d %s %s -> %s %s", number, path, request, failure, answer_text)
         return Call(request, answer_text, answer, failure)
 
     def _exchange(

@@ -31,6 +31,7 @@ WORKING_EVERY_S = 5.0
 IDLE_EVERY_S = 45.0
 IN_FLIGHT_LASTS_S = 5.0
 FUNDS_EVERY_S = 30.0
+ORDERS = "orders"  # what tells of fills waits for no other question that hangs
 
 
 class AccountSync(Actor):
@@ -75,7 +76,9 @@ class AccountSync(Actor):
             self._next.cancel()
         self._reading, self._again = True, False
         started_ns = self.context.now_ns()
-        self.context.work(self._broker.orders, lambda book: self._orders_read(book, started_ns))
+        self.context.work(
+            self._broker.orders, lambda book: self._orders_read(book, started_ns), lane=ORDERS
+        )
 
     def _orders_read(self, book: list[BrokerOrder] | Exception, started_ns: int) -> None:
         self._reading = False

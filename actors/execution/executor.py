@@ -36,6 +36,9 @@ from persistence.orders import OrderStore
 
 PROOF_LASTS_S = 60.0  # `tomic.md` 8.9
 WRITE_AGAIN_S = 1.0
+# A call that hangs to its time-out holds up its own kind alone: an exit waits for no entry, and
+# the cancel that makes room for an exit for neither.
+ENTRIES, EXITS, CANCELS = "entries", "exits", "cancels"
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ class Executor(Actor):
                 )
             )
 
-        self.context.work(lambda: self._broker.cancel(message.broker_order_id, tag), done)
+        self.context.work(
+            lambda: self._broker.cancel(message.broker_order_id, tag), done, lane=CANCELS
+        )
 
     # -- placing --
 
@@ -117,7 +122,9 @@ class Executor(Actor):
             return
         if sent:
             self.context.work(
-                lambda: self._send(sent), lambda result: self._sent(sent, result, is_exit)
+                lambda: self._send(sent),
+                lambda result: self._sent(sent, result, is_exit),
+                lane=EXITS if is_exit else ENTRIES,
             )
 
     def _may_go(self, row: OrderRow, is_exit: bool) -> bool:
@@ -138,7 +145,7 @@ class Executor(Actor):
         return False
 
     def _send(self, rows: tuple[OrderRow, ...]) -> _Sent:
-        """On the worker thread: the proof where it is due, then the orders."""
+        """On a worker thread: the proof where it is due, then the orders."""
         proven_ns = self._proven_ns
         if self._needs_proof and self.context.now_ns() - proven_ns > seconds(PROOF_LASTS_S):
             try:

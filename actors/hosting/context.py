@@ -55,7 +55,7 @@ class HostContext:
         self.subscriptions: list[tuple[str, Callable[[Batch], None]]] = []
         self.subscriber: TickSubscriber | None = None
         self._lost_told = (0, 0)  # batches, and when it may be said again
-        self.worker: Worker | None = None
+        self.workers: dict[str, Worker] = {}
         self.hear: Callable[[Message, bool], None]
         self._shared, self._postman = shared, postman
         self._count = 0
@@ -179,13 +179,17 @@ class HostContext:
 
     # -- work and descriptors --
 
-    def work(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    def work(self, call: Callable[[], Any], done: Callable[[Any], None], *, lane: str = "") -> None:
         if self._stepped:
             self.soon.append(("work", lambda: done(outcome(call))))
             return
-        if self.worker is None:
-            self.worker = Worker(self.name)
-        self.worker.submit(call, done)
+        if lane not in self.workers:
+            self.workers[lane] = Worker(f"{self.name}-{lane}" if lane else self.name)
+        self.workers[lane].submit(call, done)
+
+    def lanes(self) -> dict[int, Worker]:
+        """The worker of each lane that has one, by its descriptor."""
+        return {worker.descriptor: worker for worker in self.workers.values()}
 
     def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
         self.watched[descriptor] = callback

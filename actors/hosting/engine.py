@@ -106,8 +106,8 @@ class Engine:
                     self._continue_drain()
             elif self.line is not None and descriptor in self.line.descriptors():
                 self.line.readable(descriptor)
-            elif self.context.worker and descriptor == self.context.worker.descriptor:
-                for done, result in self.context.worker.collect():
+            elif descriptor in (lanes := self.context.lanes()):
+                for done, result in lanes[descriptor].collect():
                     self.handle("work", lambda done=done, result=result: done(result))
             elif descriptor in self.context.watched:
                 if self.stepping is not None:
@@ -124,8 +124,7 @@ class Engine:
         watched = self.nursery.descriptors()
         if self.stepping is None or self.stepping.takes_data:
             watched += list(context.watched)
-        if context.worker is not None:
-            watched.append(context.worker.descriptor)
+        watched += context.lanes()
         if context.subscriber is not None:
             watched.append(context.subscriber.descriptor)
         return watched + (self.line.descriptors() if self.line is not None else [])

@@ -274,3 +274,23 @@ def test_a_pace_does_not_hold_up_calls_below_its_rate():
         now[0] += 0.125
         pace.take()
     assert waits == []
+
+
+def test_calls_of_several_threads_at_once_take_one_place_each_in_the_line():
+    waits = []
+    pace = Pace(8, waits.append, lambda: 0.0)  # a burst of two, then one each eighth of a second
+    for _ in range(5):
+        pace.take()
+    assert waits == [0.125, 0.25, 0.375]
+
+
+def test_each_thread_reads_on_a_connection_of_its_own():
+    client = HttpClient("http://127.0.0.1:1", "k", orders_per_s=1, reads_per_s=1)
+    mine = client._session()
+    others = []
+    thread = threading.Thread(target=lambda: others.append(client._session()))
+    thread.start()
+    thread.join()
+    assert client._session() is mine
+    assert others[0] is not mine
+    client.close()

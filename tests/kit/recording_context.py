@@ -62,11 +62,12 @@ class RecordingContext:
         self.reports: list[Mapping[str, Any]] = []
         self.alerts: list[AlertRaised] = []
         self.hold_work = False
+        self.hung_lanes: set[str] = set()
         self.runtime_ends = False
         self._now_ns = now_ns
         self._timers: list[tuple[int, int, RecordedTimer]] = []
         self._count = itertools.count(1)
-        self._waiting: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+        self._waiting: list[tuple[str, Callable[[], Any], Callable[[Any], None]]] = []
         self._subscriptions: list[tuple[str, Callable[[Batch], None]]] = []
         self._watched: dict[int, Callable[[], None]] = {}
         self._sequences: dict[str, int] = {}
@@ -96,8 +97,8 @@ class RecordingContext:
         period_ns = seconds(period_s)
         return self._plan(RecordedTimer(self._now_ns + period_ns, callback, period_ns))
 
-    def work(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._waiting.append((call, done))
+    def work(self, call: Callable[[], Any], done: Callable[[Any], None], *, lane: str = "") -> None:
+        self._waiting.append((lane, call, done))
         if not self.hold_work:
             self.run_work()
 
@@ -139,9 +140,10 @@ class RecordingContext:
         self._now_ns = end_ns
 
     def run_work(self) -> None:
-        """Runs waiting work in order, as the worker thread would."""
-        while self._waiting:
-            call, done = self._waiting.pop(0)
+        """Runs waiting work in order, as the worker threads would; lanes that hang wait."""
+        while going := [row for row in self._waiting if row[0] not in self.hung_lanes]:
+            self._waiting.remove(going[0])
+            _, call, done = going[0]
             try:
                 result = call()
             except Exception as failure:  # the contract: an exception arrives as the result

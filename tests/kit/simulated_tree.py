@@ -118,8 +118,7 @@ class SimulatedTree:
         self.near.close()
         self.shared.control.close()
         for engine in self.made:
-            worker = engine.context.worker if engine.configured else None
-            if worker is not None:
+            for worker in engine.context.lanes().values() if engine.configured else ():
                 worker._near.close()
                 worker._far.close()
 
