@@ -26,6 +26,36 @@ class Clock(Protocol):
         """Never goes back; for ages and durations only."""
 
 
+SET_BACK_MIN_NS = NS_PER_S  # less is a clock that is corrected for its drift
+
+
+class StepWatch:
+    """Notices a wall clock that is set back, by the monotonic one beside it."""
+
+    def __init__(self, now_ns: int, monotonic_ns: int) -> None:
+        self._ahead_ns = now_ns - monotonic_ns
+
+    def set_back_ns(self, now_ns: int, monotonic_ns: int) -> int:
+        """By how much it was set back since it was last looked at; 0 when it was not."""
+        ahead_ns = now_ns - monotonic_ns
+        back_ns, self._ahead_ns = self._ahead_ns - ahead_ns, ahead_ns
+        return back_ns if back_ns >= SET_BACK_MIN_NS else 0
+
+
+class ForwardClock:
+    """The wall time, but when that is set back it goes on from where it was: for durations that
+    outlive a process."""
+
+    def __init__(self, now_ns: int, monotonic_ns: int) -> None:
+        self._steps = StepWatch(now_ns, monotonic_ns)
+        self._back_ns = 0
+
+    def at(self, now_ns: int, monotonic_ns: int) -> int:
+        """Nanoseconds; never less than at an earlier call."""
+        self._back_ns += self._steps.set_back_ns(now_ns, monotonic_ns)
+        return now_ns + self._back_ns
+
+
 def seconds(duration_s: float) -> int:
     """Seconds as nanoseconds."""
     return round(duration_s * NS_PER_S)

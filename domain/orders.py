@@ -127,6 +127,8 @@ class Purpose(StrEnum):
     CORRECTION = "CORRECTION"
 
 
+# Kind of error of an order whose time of sending is not known any more: no likeness proves it.
+CLOCK_SET_BACK = "clock_set_back"
 ENTRY_COMMAND, CLOSE_COMMAND = "ORDER_REQUEST", "CLOSE_REQUEST"
 # Why a trade is over, one word each (`tomic.md` 9.5, and a guard that lost its feed, 8.10).
 EXIT_WORDS = frozenset(

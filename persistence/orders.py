@@ -11,11 +11,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from domain.order_changes import BookChange, RecordedFill, SendingAnswer
 from domain.orders import (
+    CLOCK_SET_BACK,
     TERMINAL,
     Fill,
     OrderRow,
@@ -24,11 +25,16 @@ from domain.orders import (
     check_transition,
 )
 from persistence.commands import CommandStore, values_of
-from persistence.order_tables import ATTEMPTS, FILLS, GUARDS, ORDERS
+from persistence.order_tables import ATTEMPTS, COMMANDS, FILLS, GUARDS, ORDERS
 
 _LIVE = [
     status for status in OrderStatus if status is not OrderStatus.WAITING and status not in TERMINAL
 ]
+_HAPPENED = (
+    COMMANDS.c.cleared_ns, COMMANDS.c.processed_ns, ORDERS.c.sent_ns, ORDERS.c.cancel_ns,
+    ORDERS.c.updated_ns, FILLS.c.at_ns, GUARDS.c.armed_ns,
+)  # fmt: skip
+_DUE = (COMMANDS.c.valid_until_ns, COMMANDS.c.lease_expires_ns, COMMANDS.c.next_retry_ns)
 _REFUSED = (OrderStatus.REJECTED, OrderStatus.FAILED)
 
 
@@ -184,6 +190,38 @@ class OrderStore(CommandStore):
                     row_id = insert(FILLS).values(_fill(change, now_ns)).returning(FILLS.c.fill_id)
                     newest = max(newest, int(connection.execute(row_id).scalar_one()))
         return newest
+
+    # -- a clock that was set back --
+
+    def newest_ns(self) -> int:
+        """The newest moment at which something happened to an order or a command, 0 for none."""
+        moments = (
+            ORDERS.c.updated_ns,
+            ORDERS.c.sent_ns,
+            ORDERS.c.created_ns,
+            COMMANDS.c.created_ns,
+        )
+        with self._engine.connect() as connection:
+            found = [connection.execute(select(func.max(column))).scalar() for column in moments]
+        return max(at_ns or 0 for at_ns in found)
+
+    def set_back(self, by_ns: int, now_ns: int, *, is_exact: bool) -> None:
+        """Times of the future become what they are on a clock that was set back by `by_ns`: a
+        beginning becomes now, all else keeps its distance. Where the step is not known exactly,
+        no time of the broker's proves an order to be ours any more."""
+        unproven = ORDERS.c.status == OrderStatus.SENDING, ORDERS.c.sent_ns > now_ns
+        with self._writing() as connection:
+            if not is_exact:
+                query = update(ORDERS).where(*unproven).values(error_kind=CLOCK_SET_BACK)
+                connection.execute(query)
+            for column in (COMMANDS.c.created_ns, ORDERS.c.created_ns):
+                query = update(column.table).where(column > now_ns)
+                connection.execute(query.values({column.name: now_ns}))
+            for column, horizon_ns in [(column, now_ns) for column in _HAPPENED] + [
+                (column, now_ns + by_ns) for column in _DUE
+            ]:
+                query = update(column.table).where(column > horizon_ns)
+                connection.execute(query.values({column.name: column - by_ns}))
 
     # -- fills --
 

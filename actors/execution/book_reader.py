@@ -52,7 +52,7 @@ class BookReader:
     def book(self, broker_name: str) -> Book | None:
         """The newest read of a broker's book; None while it cannot be read."""
         read = self._books.get(broker_name)
-        if read is None:
+        if read is None or read.started_ns > self._context.now_ns():
             return None
         ids = [order.order_id for order in read.orders]
         owned = {row.broker_order_id for row in self._store.by_broker_ids(broker_name, ids)}
@@ -68,6 +68,8 @@ class BookReader:
     def take(self, message: BrokerOrdersRead) -> list[BookChange]:
         """Writes what the book says anew, in one transaction; returns the refusals it brought."""
         live = self._store.unfinished(message.broker)
+        if message.started_ns > self._context.now_ns():
+            return []  # the clock was set back meanwhile: it is not known when this was true
         if not message.ok:
             self._books.pop(message.broker, None)
             unknown = [row for row in live if row.needs_reconcile]
@@ -95,13 +97,14 @@ class BookReader:
 
     def poll(self, broker_name: str) -> bool:
         """Asks for the book while an order is on its way or unknown; True while one is."""
-        now_ns = self._context.now_ns()
+        now_ns, at_ns = self._context.now_ns(), self._context.monotonic_ns()
         live = self._store.unfinished(broker_name)
         unknown = [row.sent_ns for row in live if row.needs_reconcile]
         moving = [row for row in live if _is_moving(row)]
-        rested = now_ns - self._asked.get(broker_name, 0) >= seconds(IN_FLIGHT_EVERY_S)
-        if unknown and now_ns >= self._next_poll.get(broker_name, 0):
-            self._next_poll[broker_name] = next_poll_ns(min(unknown), now_ns)
+        asked_ns = self._asked.get(broker_name)
+        rested = asked_ns is None or at_ns - asked_ns >= seconds(IN_FLIGHT_EVERY_S)
+        if unknown and at_ns >= self._next_poll.get(broker_name, at_ns):
+            self._next_poll[broker_name] = at_ns + next_poll_ns(min(unknown), now_ns) - now_ns
             self.ask(broker_name, "an outcome is unknown", in_flight=bool(moving))
         elif moving and rested:
             self.ask(broker_name, "a leg is in flight")
@@ -109,7 +112,7 @@ class BookReader:
 
     def ask(self, broker_name: str, reason: str, in_flight: bool = True) -> None:
         """Reads the book now."""
-        self._asked[broker_name] = self._context.now_ns()
+        self._asked[broker_name] = self._context.monotonic_ns()
         message = ReadOrders(reason=reason, in_flight=in_flight)
         self._context.tell(f"account_sync.{broker_name}", message)
 
@@ -167,20 +170,25 @@ class BookReader:
             "reason": found.reason if found and read else "its order book cannot be read",
             "asked_times": times,
             "asked_ns": read.started_ns if read else 0,
-            "next_ns": self._next_poll.get(row.broker_name, 0),
+            "next_ns": self._next_ns(row.broker_name),
             "held": {held: names[held]},
             "likely": [_shown(order) for order in found.likely] if found else [],
         }
 
+    def _next_ns(self, broker_name: str) -> int:
+        due_ns = self._next_poll.get(broker_name)
+        wait_ns = due_ns - self._context.monotonic_ns() if due_ns is not None else 0
+        return self._context.now_ns() + max(wait_ns, 0)
+
     def _look_for_missing(self, live: list[OrderRow], message: BrokerOrdersRead) -> None:
         """An order that was taken and is in no book, twice: its fate is unknown, not guessed."""
         gone = missing(live, message.orders)
-        now_ns = self._context.now_ns()
+        now_ns, at_ns = self._context.now_ns(), self._context.monotonic_ns()
         for row in gone:
             if row.sent_ns >= message.started_ns:
                 continue
-            since_ns = self._missing.setdefault(row.client_order_id, now_ns)
-            if now_ns - since_ns < seconds(MISSING_AGAIN_S):
+            since_ns = self._missing.setdefault(row.client_order_id, at_ns)
+            if at_ns - since_ns < seconds(MISSING_AGAIN_S):
                 continue
             if ended_with_its_day(row, message.started_ns):
                 self._expire(row)

@@ -226,7 +226,7 @@ class EntryDesk:
             self._ask(leased, intent)
 
     def _ask(self, command: CommandRow, intent: SizedIntent) -> None:
-        self._asked[command.command_id] = self._context.now_ns()
+        self._asked[command.command_id] = self._context.monotonic_ns()
         legs = intent.structure.legs
         sides = (
             (
@@ -255,8 +255,9 @@ class EntryDesk:
     def _go_on(self, command: CommandRow) -> str:
         now_ns = self._context.now_ns()
         if not command.cleared_ns:
-            asked_ns = self._asked.get(command.command_id, 0)
-            if now_ns - asked_ns > seconds(GATE_DEADLINE_S):
+            asked_ns = self._asked.get(command.command_id)
+            waited_ns = self._context.monotonic_ns() - (asked_ns or 0)
+            if asked_ns is None or waited_ns > seconds(GATE_DEADLINE_S):
                 text = "the gate did not answer in time"
                 self._defer(command, Refusal("GATE_SILENT", text), DEFER_S)
             return ""

@@ -23,7 +23,7 @@ from actors.execution.order_desk import OrderDesk
 from actors.execution.person_desk import PersonDesk
 from actors.execution.quote_board import QuoteBoard
 from actors.execution.teller import Teller
-from domain.clock import seconds
+from domain.clock import NS_PER_S, SET_BACK_MIN_NS, StepWatch, seconds
 from domain.errors import StorageFailure
 from domain.gates import naked_policy
 from domain.orders import CommandStatus
@@ -97,7 +97,10 @@ class ExecutionAgent(Actor):
         self._people = PersonDesk(context, self._store, self._conditions, self._books)
         self._teller = Teller(context, self._store)
         self._recall()
-        self._entries.take_back()
+        self._steps = StepWatch(context.now_ns(), context.monotonic_ns())
+        self._ahead_ns = self._store.newest_ns() - context.now_ns()
+        self._is_exact = False
+        self._safely(self._entries.take_back)
         for broker in sorted({row.broker_name for row in self._store.unfinished()}):
             self._books.ask(broker, "a new life begins")
         self._look()
@@ -285,10 +288,25 @@ class ExecutionAgent(Actor):
     def _safely(self, action: Callable[[], Any]) -> Any:
         """A disk that takes no row stops this step, not the actor; nothing unwritten was sent."""
         try:
+            self._follow_the_clock()
             return action()
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
             return True
+
+    def _follow_the_clock(self) -> None:
+        """Nothing waits for a time of the future: where the clock was set back, in this life or
+        before it, what rows say goes back with it."""
+        now_ns = self.context.now_ns()
+        back_ns = self._steps.set_back_ns(now_ns, self.context.monotonic_ns())
+        if back_ns:
+            self._ahead_ns, self._is_exact = back_ns, self._ahead_ns < SET_BACK_MIN_NS
+        if self._ahead_ns < SET_BACK_MIN_NS:
+            return
+        self._store.set_back(self._ahead_ns, now_ns, is_exact=self._is_exact)
+        text = f"the clock was set back by {self._ahead_ns / NS_PER_S:.0f} s; orders go on"
+        self.context.alert("RISK", text, "clock")
+        self._ahead_ns = 0
 
     def _recall(self) -> None:
         """What people last said of entries, as control_desk keeps it; a launch begins anew."""
@@ -315,7 +333,7 @@ class ExecutionAgent(Actor):
 
     def _watch_unhedged(self) -> None:
         """[S2]: a short without cover for more than 5 s is bought back, again each second."""
-        now_ns = self.context.now_ns()
+        now_ns = self.context.monotonic_ns()
         naked = {short.key for short in unhedged_shorts(self._conditions.book.positions)}
         for key in naked - self._unhedged.keys():
             self._unhedged[key] = now_ns
@@ -324,7 +342,7 @@ class ExecutionAgent(Actor):
 
     def _cut(self, key: str) -> None:
         since_ns = self._unhedged.get(key)
-        if since_ns is None or self.context.now_ns() - since_ns < seconds(UNHEDGED_MAX_S):
+        if since_ns is None or self.context.monotonic_ns() - since_ns < seconds(UNHEDGED_MAX_S):
             return
         self.context.alert("CRITICAL", f"{key} stands without cover and is bought back", key)
         self._then_look(lambda: self._closes.flatten(key, "unhedged_cut", self.context.name))

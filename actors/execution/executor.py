@@ -147,7 +147,8 @@ class Executor(Actor):
     def _send(self, rows: tuple[OrderRow, ...]) -> _Sent:
         """On a worker thread: the proof where it is due, then the orders."""
         proven_ns = self._proven_ns
-        if self._needs_proof and self.context.now_ns() - proven_ns > seconds(PROOF_LASTS_S):
+        age_ns = self.context.now_ns() - proven_ns
+        if self._needs_proof and not 0 <= age_ns <= seconds(PROOF_LASTS_S):
             try:
                 is_proven = self._broker.is_sandbox()
             except BrokerFailure as failure:

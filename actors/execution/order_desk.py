@@ -75,7 +75,7 @@ class OrderDesk:
     def _rows(self, draft: OrderDraft, command: CommandRow, template: Template) -> list[OrderRow]:
         """The rows of a draft as they go out: priced now, or empty when they are on their way."""
         now_ns = self._context.now_ns()
-        if any(self._is_handed(row, now_ns) for row in draft.waiting):
+        if any(self._is_handed(row) for row in draft.waiting):
             return []
         shape, fallback = template(draft.leg_no)
         draft = self._not_twice(draft, command, shape)
@@ -125,7 +125,7 @@ class OrderDesk:
     def _hand_over(self, rows: list[OrderRow], command: CommandRow, protective: bool) -> None:
         if not rows:
             return
-        now_ns = self._context.now_ns()
+        now_ns = self._context.monotonic_ns()
         for row in rows:
             self._handed[row.client_order_id] = now_ns
         self._context.tell(
@@ -137,6 +137,7 @@ class OrderDesk:
             ),
         )
 
-    def _is_handed(self, row: OrderRow, now_ns: int) -> bool:
+    def _is_handed(self, row: OrderRow) -> bool:
         at_ns = self._handed.get(row.client_order_id)
+        now_ns = self._context.monotonic_ns()
         return at_ns is not None and now_ns - at_ns < seconds(HAND_AGAIN_S)

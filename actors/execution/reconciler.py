@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors.actor import Actor, Context, Timer
-from domain.clock import seconds
+from domain.clock import ForwardClock, seconds
 from domain.execution.reconciliation import (
     CONFIRM_AFTER_S,
     QUIET_S,
@@ -50,6 +50,7 @@ class Reconciler(Actor):
         super().__init__(context, settings)
         self._brokers = tuple(row.name for row in context.runtime.brokers if row.executes)
         self._seen: dict[str, dict[Symbol, Sighting]] = {}
+        self._clock = ForwardClock(context.now_ns(), context.monotonic_ns())
         self._asked: dict[str, Timer] = {}
         self._again: dict[str, str] = {}
         self._failures: dict[str, int] = {}
@@ -78,7 +79,9 @@ class Reconciler(Actor):
         asked = self._asked.pop(broker, None)
         if asked:
             asked.cancel()
-        if message.ok:
+        if message.started_ns > now_ns:
+            self._again[broker] = "the clock was set back while the broker was read"
+        elif message.ok:
             self._failures[broker] = 0
             self._judge(message, now_ns)
         else:
@@ -92,10 +95,11 @@ class Reconciler(Actor):
         ours = [row.position for row in self._book.positions() if row.position.broker == broker]
         moving = self._moving(broker, message.started_ns)
         found = compare(ours, message.positions, moving)
-        seen = sightings(self._seen.get(broker, {}), found, now_ns)
+        at_ns = self._clock.at(now_ns, self.context.monotonic_ns())
+        seen = sightings(self._seen.get(broker, {}), found, at_ns)
         self._explain(broker, seen)
         self._seen[broker] = seen
-        confirmed = [s.difference for s in seen.values() if is_confirmed(s, now_ns)]
+        confirmed = [s.difference for s in seen.values() if is_confirmed(s, at_ns)]
         for difference in confirmed:
             self._act(broker, seen[difference.symbol], ours)
         self._conclude(message, seen, confirmed)

@@ -27,10 +27,11 @@ class StandingBoard:
 
     def reducible(self, shape: OrderRow, action: str, since_ns: int) -> int:
         """Units that an order of this side may take off, by a read begun after `since_ns`; 0
-        without one, and then it is asked for."""
+        without one (one of the future was begun before the clock was set back), and then it is
+        asked for."""
         read = self._reads.get(shape.broker_name)
         held = 0
-        if read and read.started_ns > since_ns:
+        if read and since_ns < read.started_ns <= self._context.now_ns():
             contract = (shape.exchange, shape.symbol, shape.product)
             rows = (r for r in read.positions if (r.exchange, r.symbol, r.product) == contract)
             held = sum(row.quantity for row in rows)
@@ -40,8 +41,9 @@ class StandingBoard:
         return units
 
     def _ask(self, broker_name: str) -> None:
-        now_ns = self._context.now_ns()
-        if now_ns - self._asked.get(broker_name, 0) >= seconds(ASK_EVERY_S):
+        now_ns = self._context.monotonic_ns()
+        asked_ns = self._asked.get(broker_name)
+        if asked_ns is None or now_ns - asked_ns >= seconds(ASK_EVERY_S):
             self._asked[broker_name] = now_ns
             message = ReadPositions(reason="an exit was never found")
             self._context.tell(f"account_sync.{broker_name}", message)

@@ -48,8 +48,8 @@ class Teller:
         return bool(self._told)
 
     def _mark(self) -> None:
-        now_ns = self._context.now_ns()
-        left = [fact for fact, at_ns in self._told.items() if now_ns - at_ns >= seconds(LEFT_S)]
+        now_ns, left_ns = self._context.now_ns(), self._context.monotonic_ns()
+        left = [fact for fact, at_ns in self._told.items() if left_ns - at_ns >= seconds(LEFT_S)]
         fills = [number for kind, number in left if kind == "fill"]
         if fills:
             self._store.mark_told(fills)
@@ -63,7 +63,7 @@ class Teller:
     def _is_new(self, fact: Fact) -> bool:
         if fact in self._told:
             return False
-        self._told[fact] = self._context.now_ns()
+        self._told[fact] = self._context.monotonic_ns()
         return True
 
     def _tell_fills(self) -> None:

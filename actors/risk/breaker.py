@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from actors.actor import Actor, Context, Timer
-from domain.clock import NS_PER_S, exchange_time
+from domain.clock import NS_PER_S, ForwardClock, exchange_time
 from domain.risk.breaker import KILL, Action, Flatten, Kill, Limits, Question, Tripped, loosened
 from domain.risk.breakers import RULES, UnhedgedExposure
 from messages.books import BrokerConnectionChanged, MarginRead
@@ -91,6 +91,7 @@ class Breaker(Actor):
         self._rule = rule(context.runtime.settings.capital, settings.limits())
         self._written: dict[str, Any] = {}
         self._due: Timer | None = None
+        self._clock = ForwardClock(context.now_ns(), context.monotonic_ns())
         self._title = rule.NAME
         if context.instance:
             self._title = f"{rule.NAME}.{context.instance}"
@@ -99,7 +100,7 @@ class Breaker(Actor):
         self._engine = open_engine(self.context.runtime.database_url)
         latch = read_latch(self._engine, self.context.name)
         if latch and latch.body:
-            self._rule.restore(dict(latch.body), self.context.now_ns())
+            self._rule.restore(dict(latch.body), self._now())
             self._written = self._rule.state()
         self.context.every(self._rule.JUDGE_EVERY_S, self._judge)
         self._judge()
@@ -112,7 +113,7 @@ class Breaker(Actor):
             margin=message.margin,
             leg_orders=message.leg_orders,
         )
-        verdict = self._rule.weigh(question, self.context.now_ns())
+        verdict = self._rule.weigh(question, self._now())
         answer = BreakerVerdict(
             command_id=message.command_id,
             breaker=self.context.name,
@@ -124,7 +125,7 @@ class Breaker(Actor):
         self._remember()
 
     def on_position_changed(self, message: PositionChanged) -> None:
-        self._rule.see_book(message.book, self.context.now_ns())
+        self._rule.see_book(message.book, self._now())
         self._watch_the_clock()
 
     def on_margin_read(self, message: MarginRead) -> None:
@@ -159,20 +160,23 @@ class Breaker(Actor):
     def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
         if message.broker == self.context.instance:
             connected = message.state == "connected"
-            self._rule.see_connection(connected, message.reason, self.context.now_ns())
+            self._rule.see_connection(connected, message.reason, self._now())
             self._remember()
 
     def on_node_restarted(self, message: NodeRestarted) -> None:
         """A new gate may have missed our word; what still holds is said again."""
         if message.name == GATE:
-            verdict = self._rule.weigh(Question(), self.context.now_ns())
+            verdict = self._rule.weigh(Question(), self._now())
             if verdict.action == KILL:
                 self._kill(verdict.reason)
 
     # -- helpers --
 
+    def _now(self) -> int:
+        return self._clock.at(self.context.now_ns(), self.context.monotonic_ns())
+
     def _sent(self, broker: str, client_order_id: str, failure: str) -> None:
-        now_ns = self.context.now_ns()
+        now_ns = self._now()
         if client_order_id:
             self._rule.see_sent(client_order_id, now_ns)
         if broker == self.context.instance:
@@ -180,7 +184,7 @@ class Breaker(Actor):
         self._judge()
 
     def _judge(self) -> None:
-        now_ns = self.context.now_ns()
+        now_ns = self._now()
         actions = self._rule.judge(now_ns)
         self._remember()
         for action in actions:
@@ -215,7 +219,7 @@ class Breaker(Actor):
             return
         if self._due:
             self._due.cancel()
-        wait_s = self._rule.next_due_s(self.context.now_ns())
+        wait_s = self._rule.next_due_s(self._now())
         self._due = self.context.after(wait_s + 1 / NS_PER_S, self._judge) if wait_s else None
         self._remember()
 
@@ -223,7 +227,7 @@ class Breaker(Actor):
         state = self._rule.state()
         if state == self._written:
             return
-        now_ns = self.context.now_ns()
+        now_ns = self._now()
         fault = self._rule.fault(now_ns)
         latch = Latch(
             name=self.context.name,

@@ -146,6 +146,7 @@ class BreakerGate(Actor):
             clean=message.clean,
             reason=message.reason,
             started_ns=message.started_ns,
+            now_ns=self.context.now_ns(),
         )
         self._tell_mode()
 

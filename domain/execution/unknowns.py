@@ -16,7 +16,7 @@ from enum import StrEnum
 from domain.brokers import BrokerOrder
 from domain.clock import seconds
 from domain.intents import Refusal
-from domain.orders import CommandRow, OrderRow
+from domain.orders import CLOCK_SET_BACK, CommandRow, OrderRow
 
 POLLS_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 GRACE_S = 30.0
@@ -90,7 +90,8 @@ def resolve(
         return Resolution(Finding.FOUND, tagged[0])
     foreign = [order for order in free if not names_another(row, order)]
     like = tagged or [order for order in foreign if _is_like(row, order)]
-    if len(like) == 1 and (tagged or like[0].ordered_at_ns):
+    timed = row.error_kind != CLOCK_SET_BACK
+    if len(like) == 1 and (tagged or (timed and like[0].ordered_at_ns)):
         return Resolution(Finding.FOUND, like[0])
     if like:
         text = f"{len(like)} order(s) in the book look like it"
@@ -151,7 +152,6 @@ def _is_like(row: OrderRow, order: BrokerOrder) -> bool:
         and order.trigger_price == row.trigger_price
     )
     # A time the broker did not give proves nothing either way: a person decides.
-    in_time = order.ordered_at_ns == 0 or (
-        order.ordered_at_ns >= row.sent_ns - seconds(LIKE_BEFORE_S)
-    )
+    untimed = order.ordered_at_ns == 0 or row.error_kind == CLOCK_SET_BACK
+    in_time = untimed or order.ordered_at_ns >= row.sent_ns - seconds(LIKE_BEFORE_S)
     return same and in_time

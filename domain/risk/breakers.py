@@ -138,7 +138,7 @@ class OrderRate(Breaker):
         return {"sent": dict(self.sent)}
 
     def restore(self, body: dict[str, Any], now_ns: int) -> None:
-        self.sent = dict(body["sent"])
+        self.sent = {key: min(at_ns, now_ns) for key, at_ns in body["sent"].items()}
         self._forget(now_ns)
 
     def _forget(self, now_ns: int) -> None:
@@ -320,7 +320,7 @@ class UnhedgedExposure(Breaker):
         return {"first_seen": dict(self.first_seen), "shorts": rows}
 
     def restore(self, body: dict[str, Any], now_ns: int) -> None:
-        self.first_seen = dict(body["first_seen"])
+        self.first_seen = {key: min(at_ns, now_ns) for key, at_ns in body["first_seen"].items()}
         rows = body["shorts"].items()
         self.shorts = {key: UnhedgedShort(key, symbol, size) for key, (symbol, size) in rows}
 

@@ -91,7 +91,7 @@ class Connection(Breaker):
 
     def restore(self, body: dict[str, Any], now_ns: int) -> None:
         for name, value in body.items():
-            setattr(self, name, value)
+            setattr(self, name, min(value, now_ns) if name.endswith("_ns") else value)
 
     def _cooled(self, now_ns: int) -> bool:
         return now_ns - self.opened_ns >= self.limits.cool_down_s * NS_PER_S

@@ -91,12 +91,18 @@ class TradingState:
             view.unreconciled_because = f"{node} restarted ({reason}); the books are being compared"
         return True
 
-    def compared(self, broker: str, *, clean: bool, reason: str, started_ns: int) -> None:
+    def compared(
+        self, broker: str, *, clean: bool, reason: str, started_ns: int, now_ns: int
+    ) -> None:
         """Our book was held against what the broker showed from `started_ns` on.
 
-        A later pass that finds a difference holds its symbols (risk), not the whole system.
+        A later pass that finds a difference holds its symbols (risk), not the whole system. After
+        the clock was set back the first pass proves nothing, the next one does.
         """
         view = self.broker(broker)
+        if max(view.reopened_ns, started_ns) > now_ns:
+            view.reopened_ns = now_ns
+            return
         if clean and started_ns >= view.reopened_ns:
             view.reconciled = True
         elif not view.reconciled and not clean:

@@ -64,7 +64,7 @@ class RecordingContext:
         self.hold_work = False
         self.hung_lanes: set[str] = set()
         self.runtime_ends = False
-        self._now_ns = now_ns
+        self._now_ns, self._back_ns = now_ns, 0
         self._timers: list[tuple[int, int, RecordedTimer]] = []
         self._count = itertools.count(1)
         self._waiting: list[tuple[str, Callable[[], Any], Callable[[Any], None]]] = []
@@ -76,7 +76,7 @@ class RecordingContext:
         return self._now_ns
 
     def monotonic_ns(self) -> int:
-        return self._now_ns
+        return self._now_ns + self._back_ns
 
     def tell(self, target: str, message: Message) -> None:
         self.told.append((target, self._stamp(message)))
@@ -138,6 +138,14 @@ class RecordingContext:
                 self._plan(timer)
             timer.callback()
         self._now_ns = end_ns
+
+    def set_back(self, by_s: float) -> None:
+        """Sets the wall clock back; timers are due by the monotonic one, which goes on."""
+        self._now_ns -= seconds(by_s)
+        self._back_ns += seconds(by_s)
+        for _, _, timer in self._timers:
+            timer.due_ns -= seconds(by_s)
+        self._timers = [(due - seconds(by_s), n, timer) for due, n, timer in self._timers]
 
     def run_work(self) -> None:
         """Runs waiting work in order, as the worker threads would; lanes that hang wait."""

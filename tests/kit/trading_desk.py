@@ -122,6 +122,11 @@ class FakeBroker:
         status = "complete" if units == row.quantity else row.status
         self.book[order_id] = replace(row, filled_quantity=units, status=status)
 
+    def shift(self, by_s: float) -> None:
+        """All its times as a clock would have told them that goes by so much otherwise."""
+        for key, row in self.book.items():
+            self.book[key] = replace(row, ordered_at_ns=row.ordered_at_ns + seconds(by_s))
+
     def reject(self, order_id: str, why: str) -> None:
         self.book[order_id] = replace(self.book[order_id], status="rejected", rejection=why)
 
