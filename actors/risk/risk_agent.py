@@ -17,6 +17,7 @@ from actors.risk.active_entries import ActiveEntries
 from actors.risk.evaluation_log import EvaluationLog
 from actors.risk.execution_broker import execution_broker
 from actors.risk.heard import Heard
+from actors.risk.injection_desk import InjectionDesk
 from domain.charges import rates_on
 from domain.clock import exchange_time, seconds
 from domain.gates import naked_policy
@@ -43,8 +44,7 @@ from messages.books import (
     MarginRead,
     QuoteMargin,
 )
-from messages.codec import from_plain, to_plain
-from messages.control import InjectSignal, SignalInjected
+from messages.control import InjectSignal
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
     CommandEnded,
@@ -61,15 +61,7 @@ from messages.trading import (
     TradingModeChanged,
 )
 from persistence.database import open_engine
-from persistence.latches import (
-    Injection,
-    Latch,
-    end_injection,
-    insert_injection,
-    open_injections,
-    read_latch,
-    write_latch,
-)
+from persistence.latches import Latch, read_latch, write_latch
 
 CHAIN_KEEPER = "chain_keeper"
 STOPS = "risk_agent.stops"
@@ -116,7 +108,6 @@ class RiskAgent(Actor):
         self._log = EvaluationLog(runtime.settings.signal_enqueue_cooldown_s)
         self._pending: dict[str, Pending] = {}
         self._proposed: dict[str, Signal] = {}  # until execution has their rows
-        self._injected: dict[str, Signal] = {}
         self._stops: tuple[str, int] = ("", 0)
 
     def start(self) -> None:
@@ -125,10 +116,9 @@ class RiskAgent(Actor):
         latch = read_latch(self._engine, STOPS)
         if latch and latch.body:
             self._stops = (latch.day, int(latch.body["stops"]))
-        for row in open_injections(self._engine):
-            self._injected[row.correlation_id] = from_plain(Signal, dict(row.signal))
+        self._injections = InjectionDesk(self.context, self._engine)
         self.context.every(self.settings.sweep_every_s, self._sweep)
-        if self._injected:
+        if self._injections.open:
             # The day's readings are not heard yet: a moment for them, then the survivors are
             # judged.
             self.context.after(self.settings.deadline_s, self._evaluate_survivors)
@@ -168,30 +158,8 @@ class RiskAgent(Actor):
         self._evaluate(message.signal, message.fencing_number)
 
     def on_inject_signal(self, message: InjectSignal) -> None:
-        signal = message.signal
-        row = Injection(
-            correlation_id=signal.correlation_id,
-            idempotency_key=signal.idempotency_key,
-            payload=message.payload,
-            signal=to_plain(signal),
-            result=None,
-            at_ns=self.context.now_ns(),
-        )
-        standing, is_new = insert_injection(self._engine, row)
-        conflict = not is_new and dict(standing.payload) != dict(message.payload)
-        if is_new:
-            self._injected[signal.correlation_id] = signal
-        answer = SignalInjected(
-            request=message.request,
-            correlation_id=standing.correlation_id,
-            duplicate=not is_new,
-            conflict=conflict,
-            pending=len(self._injected),
-            first_result=dict(standing.result or {}) if not conflict else {},
-        )
-        self.context.tell(message.reply_to, answer)
-        if is_new:
-            self._evaluate(signal)
+        if self._injections.take(message):
+            self._evaluate(message.signal)
 
     def on_legs_resolved(self, message: LegsResolved) -> None:
         pending = self._pending.get(message.request)
@@ -244,7 +212,7 @@ class RiskAgent(Actor):
         if message.refusal:
             refusal = message.refusal
             result = {"result": "refused", "code": refusal.code, "reason": refusal.text}
-        self._end_injection(number, result)
+        self._injections.end(number, result)
         self._report()
 
     def on_order_denied(self, message: OrderDenied) -> None:
@@ -295,7 +263,7 @@ class RiskAgent(Actor):
         self._report()
 
     def _evaluate_survivors(self) -> None:
-        for signal in list(self._injected.values()):
+        for signal in list(self._injections.open.values()):
             self._evaluate(signal)
 
     def _late(self, correlation_id: str) -> None:
@@ -352,7 +320,7 @@ class RiskAgent(Actor):
     def _refuse(self, signal: Signal, block: Block) -> None:
         outcome = (block.result, block.refusal.code, block.refusal.text)
         row = self._finish(signal, outcome, block.steps)
-        self._end_injection(signal.correlation_id, row)
+        self._injections.end(signal.correlation_id, row)
         self.context.announce(
             SignalRefused(
                 signal=signal, result=block.result, refusal=block.refusal, sizing=block.steps
@@ -384,10 +352,6 @@ class RiskAgent(Actor):
         self._report()
         return row
 
-    def _end_injection(self, correlation_id: str, result: dict[str, Any]) -> None:
-        if self._injected.pop(correlation_id, None):
-            end_injection(self._engine, correlation_id, result)
-
     def _stops_today(self) -> int:
         day, stops = self._stops
         return stops if day == exchange_time(self.context.now_ns()).date().isoformat() else 0
@@ -397,4 +361,6 @@ class RiskAgent(Actor):
         self._report()
 
     def _report(self) -> None:
-        self.context.report(self._log.body(len(self._pending.keys() | self._injected.keys())))
+        self.context.report(
+            self._log.body(len(self._pending.keys() | self._injections.open.keys()))
+        )
