@@ -47,7 +47,7 @@ class Matrix:
         self._lock = threading.Lock()
         self.total: Counter[str] = Counter()
         self.bad: list[Case] = []
-        self.slowest_s = 0.0
+        self.slowest_s = self.naked_s = 0.0
 
     def work(self) -> None:
         """One worker: a tree at a time, until no case is left."""
@@ -88,6 +88,7 @@ class Matrix:
                 fresh=int(outcome.number == 1),
             )
             self.slowest_s = max(self.slowest_s, outcome.took_s)
+            self.naked_s = max(self.naked_s, outcome.naked_s)
             if not verdict.is_good:
                 self.bad.append(case)
                 print(f"FAILED {number} {case.name} after {outcome.took_s:.1f} s")
@@ -161,7 +162,8 @@ def main() -> int:
     total = matrix.total
     print(
         f"{total['struck']} of {total['cases']} struck, {total['fresh']} on a tree of their own,"
-        f" slowest {matrix.slowest_s:.1f} s, all in {time.monotonic() - began:.0f} s"
+        f" slowest {matrix.slowest_s:.1f} s, all in {time.monotonic() - began:.0f} s,"
+        f" a short naked for {matrix.naked_s:.0f} s at most"
     )
     print(
         f"cases {total['cases']}: lost {total['lost']}, doubled {total['doubled']},"

@@ -27,6 +27,7 @@ from tests.kit.kill_cases import (
     NOBODY,
     Case,
 )
+from tests.kit.naked_time import naked_s
 from tests.kit.order_tree import OrderTree
 
 LOOK_EVERY_S = 0.05
@@ -52,6 +53,7 @@ class Outcome:
     took_s: float
     can_go_on: bool
     told: list[str] = field(default_factory=list)
+    naked_s: float = 0.0  # the longest that a short stood without cover or stop
 
 
 class CaseRun:
@@ -85,10 +87,11 @@ class CaseRun:
             case.victim == NOBODY or crash_points.has_struck(tree.data_dir, case.point)
         )
         crash_points.disarm(tree.data_dir)
-        verdict = judge(self._books())
+        books = self._books()
+        verdict = judge(books)
         if case.point in FORBIDDEN:
             struck = True
-            taken = [row["tag"] for row in self._books().orders if row["broker_order_id"]]
+            taken = [row["tag"] for row in books.orders if row["broker_order_id"]]
             verdict.unguarded += [f"{tag} was sent though {case.point}" for tag in taken]
         if not whole:
             verdict.lost.append(f"the tree is not whole: {self._names - set(tree.pids())} are away")
@@ -107,6 +110,7 @@ class CaseRun:
                 and case.point != FENCED
             ),
             told=told,
+            naked_s=naked_s(books.their_orders, books.their_trades),
         )
 
     # -- the blow --

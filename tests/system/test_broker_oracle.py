@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.kit.broker_oracle import Books, judge
+from tests.kit.naked_time import naked_s
 
 PUT, LOWER_PUT = "NIFTY08DEC2624500PE", "NIFTY08DEC2624300PE"
 Row = dict[str, Any]
@@ -189,3 +192,36 @@ def test_a_short_that_is_meant_to_be_naked_needs_a_stop_when_its_fill_is_known()
 def test_a_short_that_stays_without_cover_is_unguarded() -> None:
     books = a_closed_spread()
     assert judge(replace(books, their_trades=books.their_trades[1:2])).unguarded
+
+
+def theirs(action: str, at_s: int, symbol: str = PUT, *, filled_s: int = -1) -> tuple[Row, Row]:
+    """An order of 65 placed at one second and filled at another, as both books of the broker."""
+    stamp = "2026-11-21 18:35:{:02d}".format
+    placed = {"symbol": symbol, "action": action, "order_status": "complete"}
+    trade = {"symbol": symbol, "action": action, "quantity": 65}
+    return placed | {"timestamp": stamp(at_s)}, trade | {"timestamp": stamp(max(at_s, filled_s))}
+
+
+@pytest.mark.parametrize(
+    ("rows", "worst_s"),
+    [
+        ([theirs("BUY", 1, LOWER_PUT), theirs("SELL", 2)], 0),
+        ([theirs("SELL", 2), theirs("BUY", 6, LOWER_PUT)], 4),  # its hedge came after it
+        ([theirs("SELL", 2), theirs("BUY", 5, filled_s=40)], 3),  # its stop stood from 5 on
+        ([theirs("SELL", 2, filled_s=9), theirs("BUY", 10, filled_s=40)], 1),
+        ([theirs("BUY", 1, LOWER_PUT), theirs("SELL", 2), theirs("SELL", 8, LOWER_PUT),
+          theirs("BUY", 13)], 5),  # the hedge was sold first
+        ([theirs("SELL", 2), theirs("BUY", 20, "NIFTY08DEC2625000CE")], 18),  # no cover for a put
+        ([], 0),
+    ],
+)  # fmt: skip
+def test_the_time_of_a_naked_short_is_that_of_the_brokers_books(rows, worst_s) -> None:
+    assert naked_s([order for order, _ in rows], [trade for _, trade in rows]) == worst_s
+
+
+def test_a_buying_order_that_the_broker_rejected_guards_nothing() -> None:
+    (sold, short), (refused, _), (bought, cover) = (
+        theirs("SELL", 2), theirs("BUY", 3), theirs("BUY", 9),
+    )  # fmt: skip
+    refused["order_status"] = "rejected"
+    assert naked_s([sold, refused, bought], [short, cover]) == 7
