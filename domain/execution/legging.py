@@ -31,7 +31,8 @@ RETRY_SHORT_WITHIN_S = 5.0
 
 
 # Price type and patience of each attempt. Hedges must stand within 3 s; a short rests three bars of
-# a minute, a long 300 s; a cover has 3 s at MARKET.
+# a minute (`tomic.md` 8.6), never more than two ticks below its first price: its hedge stands, so
+# waiting costs nothing and a worse fill would. A long rests 300 s; a cover has 3 s at MARKET.
 LADDERS: dict[Role, tuple[tuple[str, float], ...]] = {
     Role.HEDGE: (("LIMIT", 1.0), ("LIMIT", 1.0), ("MARKET", 10.0)),
     Role.SHORT: (("LIMIT", 5.0), ("LIMIT", 180.0)),
