@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from domain.clock import ForwardClock, StepWatch, seconds
 from domain.errors import OutcomeUnknown
 from domain.execution.unknowns import Finding, resolve
-from domain.intents import StrategyType
 from domain.orders import CLOCK_SET_BACK
-from messages.trading import CloseStructure
+from messages.trading import CorrectBook
 from tests.kit.order_rows import SENT, order, row
-from tests.kit.trading_desk import BROKER, LOT, STRANGLE, Desk, make_intent
+from tests.kit.trading_desk import BROKER, LOT, Desk, make_intent
 
 HOUR_S = 3600.0
 
@@ -96,33 +97,38 @@ def test_an_order_that_never_arrived_is_given_up_after_thirty_seconds_not_an_hou
 
 
 def test_a_new_life_on_a_clock_that_was_set_back_while_it_was_dead_goes_on(desk) -> None:
+    desk.broker.script = lambda r: (
+        0 if r.price_type == "LIMIT" and r.action == "BUY" else r.quantity
+    )
     desk.propose(make_intent())
-    desk.run(0.5)
+    desk.run(0.5)  # the hedge rests at its limit
     desk.kill("execution_agent")
     desk.kill(f"executor.{BROKER}")
     set_back(desk)
     desk.begin(f"executor.{BROKER}")
     desk.begin("execution_agent")
-    desk.run(50)
+    desk.run(12)
 
     assert desk.statuses() == ["DONE"]
     assert sorted(desk.broker.net().values()) == [-LOT, LOT]
-    assert len(desk.broker.requests) == 2
 
 
-def test_a_short_without_cover_is_bought_back_in_time_on_a_clock_set_back(desk) -> None:
-    intent = make_intent(StrategyType.SHORT_STRANGLE, STRANGLE, naked_approved=True)
-    desk.broker.script = lambda r: 0 if r.price_type == "SL" else r.quantity
+def test_the_five_seconds_of_a_naked_short_run_on_when_the_clock_is_set_back(desk) -> None:
+    intent = make_intent()
     desk.propose(intent)
     desk.run(4)
-    assert desk.statuses() == ["DONE"]
+    hedge = next(row for row in desk.store.orders_of(1) if row.action == "BUY")
+    gone = CorrectBook(
+        position_key=f"{hedge.symbol}|{intent.strategy_id}|{hedge.leg_no}", units=-LOT,
+        price=Decimal(1), reason="gone at the broker", key="k",
+    )  # fmt: skip
+    desk.deliver("execution_agent", gone)
+    desk.run(2)
     set_back(desk)
-    close = CloseStructure(strategy_id=intent.strategy_id, reason="drill", key="c", by="me")
-    desk.deliver("execution_agent", close)
-    desk.run(10)
+    desk.run(6)
 
-    assert desk.broker.net() == {}
-    assert desk.statuses() == ["DONE", "DONE"]
+    assert [r.action for r in desk.broker.requests][2:] == ["BUY"]
+    assert desk.store.recent_commands(1)[0].reason == "unhedged_cut"
 
 
 def test_where_the_step_is_not_known_likeness_alone_proves_nothing() -> None:
