@@ -5,23 +5,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine
-
 from actors.actor import Context
 from domain.intents import Signal
 from messages.codec import from_plain, to_plain
 from messages.control import InjectSignal, SignalInjected
+from persistence.database import open_engine
 from persistence.latches import Injection, end_injection, insert_injection, open_injections
 
 
 class InjectionDesk:
     """State: the injected signals that have no result yet, by correlation id, as their rows."""
 
-    def __init__(self, context: Context, engine: Engine) -> None:
-        self._context, self._engine = context, engine
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._engine = open_engine(context.runtime.database_url)
         self.open: dict[str, Signal] = {
             row.correlation_id: from_plain(Signal, dict(row.signal))
-            for row in open_injections(engine)
+            for row in open_injections(self._engine)
         }
 
     def take(self, message: InjectSignal) -> bool:

@@ -116,7 +116,7 @@ class RiskAgent(Actor):
         latch = read_latch(self._engine, STOPS)
         if latch and latch.body:
             self._stops = (latch.day, int(latch.body["stops"]))
-        self._injections = InjectionDesk(self.context, self._engine)
+        self._injections = InjectionDesk(self.context)
         self.context.every(self.settings.sweep_every_s, self._sweep)
         if self._injections.open:
             # The day's readings are not heard yet: a moment for them, then the survivors are
