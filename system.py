@@ -39,7 +39,16 @@ from domain.setting_table import DATA_DIR
 from domain.settings import read_settings
 from domain.supervision.endpoints import read_endpoints
 from domain.supervision.topology import Node, TopologyFaults
-from launch import calendar_week, check, configuration, drill, environment, processes, report
+from launch import (
+    calendar_week,
+    check,
+    configuration,
+    drill,
+    environment,
+    processes,
+    report,
+    taped,
+)
 from launch.build import (
     ROOT,
     Built,
@@ -228,6 +237,11 @@ def run(built: Built, lock: Lock) -> int:
     code = launcher.run()
     if launcher.replay_ended:
         report.write(runtime, seen)
+        if runtime.replay and runtime.replay.expect:
+            is_same, lines = taped.expect(runtime)
+            for line in lines:
+                say(line)
+            code = code if is_same else EXIT_BROKEN
     say("stopped")
     return code
 
@@ -316,8 +330,8 @@ def start(arguments: argparse.Namespace, data_dir: Path) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Exit status: 0 done, 1 a system runs already or the journal is broken, 2 bad input, 3 given
-    up, 4 not drained."""
+    """Exit status: 0 done, 1 a system runs already, the journal is broken or a replay decided
+    otherwise than expected, 2 bad input, 3 given up, 4 not drained."""
     arguments = parse(words)
     try:
         if arguments.check:

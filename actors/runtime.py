@@ -4,27 +4,46 @@ nowhere else.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from domain.brokers import FEED_KEY, BrokerEndpoint
 from domain.calendar import ExchangeCalendar
 from domain.events import EventCalendar
 from domain.settings import Settings
 from domain.supervision.topology import Node
+from domain.tape import TapedRun
+
+CLOCK_BRANCH = "recorded_clock"  # of a replay; no other run has it
+# Where things are, and who is told: nothing is decided by them.
+PLACES = (
+    "http_port", "database_url", "feed_primary_ws", "feed_fallback_ws", "execution_rest",
+    "analytics_rest", "telegram_alerts", "telegram_chat_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """A recorded session to trade (`design.md` 2). `speed` 0 means as fast as it goes."""
+    """A recorded session to trade (`design.md` 2): a file, or a journaled run as `taped`. `speed` 0
+    means as fast as it goes; `expect` compares the decisions with the taped ones."""
 
     file: Path
     history: Path | None
     speed: float
     report: Path | None
     interval_ns: int  # usual time between two rows: so long does a recorded price stand
+    taped: TapedRun | None = None
+    expect: bool = False
+
+    @property
+    def always_open(self) -> bool:
+        """True when the run was one of a sandbox that never closes."""
+        return self.taped is not None and bool(self.taped.head["always_open"])
 
 
 @dataclass(frozen=True)
@@ -92,3 +111,31 @@ def _row(rows: tuple[BrokerEndpoint, ...], name: str) -> BrokerEndpoint:
         if row.name == name:
             return row
     raise KeyError(f"no broker {name!r} in the brokers block")
+
+
+def is_always_open(runtime: Runtime) -> bool:
+    """True on a sandbox that never closes; a replay keeps its recorded day's hours."""
+    if runtime.replay is not None:
+        return runtime.replay.always_open
+    exchange = runtime.tree.find("sandbox_exchange") if runtime.tree else None
+    open_by_default = exchange is None or exchange.settings.get("always_open", True) is True
+    return runtime.sandbox and open_by_default
+
+
+def fingerprint(runtime: Runtime) -> dict[str, Any]:
+    """What decides besides the market, JSON-ready: settings, nodes and their settings, feeds."""
+    settings = dataclasses.asdict(runtime.settings)
+    branch = runtime.tree.find(CLOCK_BRANCH) if runtime.tree else None
+    of_the_clock = {node.name for node in branch.walk()} if branch else set()
+    nodes = {
+        node.name: {"actor": node.actor, "settings": dict(node.settings)}
+        for node in (runtime.tree.walk() if runtime.tree else ())
+        if node.actor and node.name not in of_the_clock
+    }
+    found = {
+        "settings": {name: value for name, value in settings.items() if name not in PLACES},
+        "nodes": nodes,
+        "feed sequence": list(runtime.feed_sequence),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str, sort_keys=True))
+    return plain

@@ -18,12 +18,14 @@ from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.recording import read_recording
 from adapters.sandbox.server import SandboxServer
+from adapters.sandbox.taped import TapedMarket
 from adapters.smartapi.stream import smartapi_stream
 from adapters.telegram import Telegram
 from domain.brokers import BrokerEndpoint, Capabilities
 from domain.calendar import ExchangeCalendar
 from domain.errors import ConfigurationFault
 from domain.instruments import InstrumentIndex
+from domain.tape import TapedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,14 @@ def open_sandbox(
     account: Mapping[str, object],
     replay: Path | None = None,
     history: Path | None = None,
+    taped: TapedRun | None = None,
 ) -> SandboxServer:
     """The embedded exchange, bound but not yet serving: an instance a broker, at its endpoint's
     ports.
 
     `calendars` are the runtime's; a segment it does not trade keeps its shipped one. `account` has
-    fields of AccountSettings. A replay is stepped through the control port. Raises
-    ConfigurationFault for a taken port or a wrong setting.
+    fields of AccountSettings. A replay, of a file or of a `taped` run, is stepped through the
+    control port. Raises ConfigurationFault for a taken port or a wrong setting.
     """
     instances = tuple(
         InstanceConfig(
@@ -139,7 +142,8 @@ def open_sandbox(
         instances=instances,
         replay=replay,
         history_dir=history,
-        stepped=replay is not None,
+        source=TapedMarket(taped) if taped else None,
+        stepped=replay is not None or taped is not None,
         always_open=always_open,
         scenario=scenario,
         seed=seed,

@@ -97,3 +97,14 @@ class StorageFailure(TomicError):
     """
 
     code = "STORAGE"
+
+
+class BrokenTape(TomicError):
+    """Raised when the record of a journaled run is not what was written; names the record's place,
+    from 1 on, and what is wrong.
+    """
+
+    code = "BROKEN_TAPE"
+
+    def __init__(self, record: int, rule: str) -> None:
+        super().__init__(f"record {record}: {rule}")

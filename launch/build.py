@@ -14,8 +14,8 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from actors.runtime import ReplayPlan, Runtime
-from adapters.catalogue import check_adapters, feed_capabilities, recording_interval_ns
+from actors.runtime import CLOCK_BRANCH, ReplayPlan, Runtime
+from adapters.catalogue import check_adapters, feed_capabilities
 from domain.brokers import FEED_KEY
 from domain.calendar import ExchangeCalendar, calendar_from
 from domain.errors import ConfigurationFault
@@ -28,6 +28,7 @@ from domain.supervision.topology import Node, Topology
 from launch import environment as env
 from launch.configuration import DEFAULT_FOLDER
 from launch.folder import count_launch, prepare, sandbox_keys
+from launch.taped import launch_of, replay_plan, taped_notes
 from launch.topology_file import load_topology
 from persistence.migrate import migrate
 
@@ -60,7 +61,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) 
     if arguments.http_port:
         settings = dataclasses.replace(settings, http_port=arguments.http_port)
     topology = load_topology(Path(arguments.topology), variables)
-    plan = _replay_plan(arguments)
+    plan = replay_plan(arguments)
     new_api_key = env.ensure_api_key(variables, env_file)
     execution_broker = execution_broker_of(topology)
     if plan:
@@ -81,47 +82,28 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) 
         for group, file in DATABASES.items()
     }
     migrate(urls)
-    return Built(
-        Runtime(
-            settings=_starting(settings, places, execution_broker),
-            tree=_tree(topology.tree, sandbox, plan is not None),
-            brokers=places.brokers,
-            feeds=places.feeds,
-            feed_sequence=places.feed_sequence,
-            calendars=read_calendars(ROOT / "calendars"),
-            events=read_events(ROOT / "calendars", data_dir),
-            data_dir=data_dir,
-            run_dir=run_dir,
-            database_url=urls["main"],
-            journal_url=urls["journal"],
-            market_url=urls["market"],
-            sandbox=sandbox,
-            launch=count_launch(data_dir),
-            control_port=free_port() if sandbox else 0,
-            replay=plan,
-            keys=keys,
-        ),
-        new_api_key,
-        (*setting_notes(variables, topology.key_variables), *places.notes),
+    launch = count_launch(data_dir)
+    runtime = Runtime(
+        settings=_starting(settings, places, execution_broker),
+        tree=_tree(topology.tree, sandbox, plan),
+        brokers=places.brokers,
+        feeds=places.feeds,
+        feed_sequence=places.feed_sequence,
+        calendars=read_calendars(ROOT / "calendars"),
+        events=read_events(ROOT / "calendars", data_dir),
+        data_dir=data_dir,
+        run_dir=run_dir,
+        database_url=urls["main"],
+        journal_url=urls["journal"],
+        market_url=urls["market"],
+        sandbox=sandbox,
+        launch=launch_of(plan) or launch,
+        control_port=free_port() if sandbox else 0,
+        replay=plan,
+        keys=keys,
     )
-
-
-def _replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
-    if not arguments.replay:
-        return None
-    file = Path(arguments.replay)
-    if not file.is_file():
-        raise ConfigurationFault(f"--replay: {file} is no file")
-    interval_ns = recording_interval_ns(file)
-    history = Path(arguments.history) if arguments.history else None
-    if history and not history.is_dir():
-        raise ConfigurationFault(f"--history: {history} is no folder")
-    if not 0 <= arguments.speed < float("inf"):
-        raise ConfigurationFault(f"--speed {arguments.speed} must be 0 (no waiting) or more")
-    report = Path(arguments.report) if arguments.report else None
-    if report and not report.resolve().parent.is_dir():
-        raise ConfigurationFault(f"--report: folder {report.resolve().parent} does not exist")
-    return ReplayPlan(file, history, arguments.speed, report, interval_ns)
+    notes = (*setting_notes(variables, topology.key_variables), *places.notes)
+    return Built(runtime, new_api_key, (*notes, *taped_notes(runtime)))
 
 
 def data_folder(arguments: argparse.Namespace) -> Path:
@@ -177,26 +159,36 @@ def _starting(settings: Settings, places: Endpoints, execution_broker: str) -> S
     return dataclasses.replace(settings, auto_start=True) if by_itself else settings
 
 
-def _tree(root: Node, sandbox: bool, replay: bool) -> Node:
+def _tree(root: Node, sandbox: bool, plan: ReplayPlan | None) -> Node:
     """The tree as it runs: no sandbox without its brokers, and a stepper in a replay."""
     kept = []
     for child in root.children:
         if child.children:
-            child = _tree(child, sandbox, False)
+            child = _tree(child, sandbox, None)
             if not child.children:
                 continue
         elif child.requires_sandbox and not sandbox:
             continue
         kept.append(child)
-    if replay:
-        stepper = Node(
-            name="stepper",
-            actor="actors.supervision.stepper.Stepper",
-            effect_if_down="The recorded clock stands still.",
-        )
-        branch = Node(name="recorded_clock", strategy="one_for_one", children=(stepper,))
+    if plan:
+        branch = Node(name=CLOCK_BRANCH, strategy="one_for_one", children=_clock_nodes(plan))
         kept.insert(1, branch)
     return dataclasses.replace(root, children=tuple(kept))
+
+
+def _clock_nodes(plan: ReplayPlan) -> tuple[Node, ...]:
+    """What moves a replay; of a journaled run also who asks what people asked then."""
+    stepper = Node(
+        name="stepper",
+        actor="actors.supervision.stepper.Stepper",
+        effect_if_down="The recorded clock stands still.",
+    )
+    prompter = Node(
+        name="prompter",
+        actor="actors.supervision.prompter.Prompter",
+        effect_if_down="What people asked in the recorded run is not asked again.",
+    )
+    return (stepper, prompter) if plan.taped else (stepper,)
 
 
 def _sandbox_keys(data_dir: Path, places: Endpoints) -> dict[str, str]:

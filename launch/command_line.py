@@ -26,7 +26,10 @@ def parse(words: list[str]) -> argparse.Namespace:
     task(
         "--migrate", action="store_true", help="bring the databases to this version, start nothing"
     )
-    task("--replay", metavar="FILE", help="trade a recorded session and end with a report")
+    task("--replay", metavar="FILE",
+        help="trade a recorded session or a journaled day of ours; end with a report")  # fmt: skip
+    add("--expect", action="store_true",
+        help="with --replay of a journaled day: 0 only if it decides the same")  # fmt: skip
     add("--history", metavar="DIR", help="candles of the days before the recorded session")
     add("--speed", type=float, default=0.0, metavar="N",
         help="market seconds a second; 0 does not wait (default: 0)")  # fmt: skip

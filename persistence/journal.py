@@ -201,6 +201,11 @@ class JournalStore:
                     row.id, row.message_id, row.cause, row.kind, row.at_ns, json.loads(row.body)
                 )
 
+    def last_fact(self) -> int:
+        """The row of the newest fact; 0 before the first."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.max(FactRow.id))).scalar() or 0)
+
     def verify(self) -> list[Break]:
         """Every place where a chain does not hold; empty when both are whole."""
         found = []

@@ -22,6 +22,7 @@ from domain.readings import Universe, UniverseRow
 from persistence.database import MarketBase
 
 LIVE, HISTORY = "live", "history"
+MINUTES, TIMEFRAMES = "1m", ("1m", "15m", "1D")
 ROWS_PER_STATEMENT = 500  # thirteen columns of these stay below SQLite's limit of bound values
 _NUMBERS = ("open", "high", "low", "close", "volume", "tick_count", "partial")
 

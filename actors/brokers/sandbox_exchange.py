@@ -58,14 +58,15 @@ class SandboxExchange(Actor):
             [row for row, _ in instances.values()],
             {name: key for name, (_, key) in instances.items()},
             control_port=runtime.control_port,
-            always_open=settings.always_open and plan is None,
+            always_open=plan.always_open if plan else settings.always_open,
             scenario=settings.scenario,
             seed=settings.seed,
             calendars=runtime.calendars,
             account=settings.account,
             # A replay begins with empty books, whatever an earlier one left.
             data_dir=folder if plan is None else None,
-            replay=plan.file if plan else None,
+            replay=plan.file if plan and not plan.taped else None,
+            taped=plan.taped if plan else None,
             history=plan.history if plan else None,
         )
         self._control = open_replay_market(self._server.control_port)

@@ -85,6 +85,8 @@ class ControlDesk(Actor):
         if action is None:
             self._answer(message.request, 404, "UNKNOWN_ACTION", f"no action {message.action!r}")
             return
+        if message.action != "scan":  # which changes nothing
+            self.context.tell(RECORDER, message)
         action(message)
 
     def _start_trading(self, message: DeskRequest) -> None:

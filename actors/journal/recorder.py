@@ -65,7 +65,7 @@ class Recorder(Actor):
 
     # Commands that control_desk tells to one actor alone; the audit trail has them from it.
     on_resume_trading = on_inject_signal = on_manage_dead_letter = on_message
-    on_approve_command = on_close_structure = on_decide_outcome = on_message
+    on_approve_command = on_close_structure = on_decide_outcome = on_desk_request = on_message
 
     def _write(self, message: Message) -> None:
         kind, body = type(message).__name__, to_plain(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.actor import Context
-from actors.runtime import Runtime
+from actors.runtime import Runtime, is_always_open
 from adapters.tick_bus import Batch
 from domain.calendar import TradingSession
 from domain.clock import zone_named
@@ -44,13 +44,6 @@ def read_index(runtime: Runtime) -> InstrumentIndex:
         return InstrumentStore(engine).load_index()
     finally:
         engine.dispose()
-
-
-def is_always_open(runtime: Runtime) -> bool:
-    """True on a sandbox that never closes; a replay keeps its recorded day's hours."""
-    exchange = runtime.tree.find("sandbox_exchange") if runtime.tree else None
-    open_by_default = exchange is None or exchange.settings.get("always_open", True) is True
-    return runtime.sandbox and runtime.replay is None and open_by_default
 
 
 def current_session(runtime: Runtime, now_ns: int) -> TradingSession | None:

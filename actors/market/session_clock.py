@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from actors.actor import Actor, Context
-from actors.market.following import SEGMENT, current_session, is_always_open
+from actors.market.following import SEGMENT, current_session
+from actors.runtime import is_always_open
 from domain.calendar import TradingSession
 from domain.clock import NS_PER_S, exchange_time
 from messages.lifecycle import NodeRestarted

@@ -18,7 +18,6 @@ from adapters.sandbox.contracts import closing_ns
 from adapters.sandbox.history import (
     DAILY,
     INTERVAL_MINUTES,
-    Minutes,
     bars_between,
     minute_bars,
     read_daily,
@@ -31,6 +30,7 @@ from adapters.sandbox.instruments import (
     option_listing,
     volatility_listing,
 )
+from adapters.sandbox.posted import Posted, minutes_of
 from adapters.sandbox.price_source import BOOK_LOTS, Level, Quote, book, ladder
 from adapters.sandbox.recording import Recording, Row, read_recording
 from adapters.sandbox.volatility_index import ChainPrices, volatility_index
@@ -77,7 +77,7 @@ class RecordedMarket:
         closes = _closes(listings, calendars or shipped_calendars())
         self._ticks = _ticks(recording, listings, seed=seed, closes=closes)
         self._next = 0
-        self._seen: dict[int, Quote] = {}
+        self._posted = Posted(self._close_before)
 
     @property
     def ended(self) -> bool:
@@ -97,13 +97,12 @@ class RecordedMarket:
         due = int(np.searchsorted(self._ticks["ts_ns"], to_ns, side="right"))
         self._next = max(first, due)
         batch = self._ticks[first : self._next]
-        for tick in batch:
-            self._post(tick)
+        self._posted.post(batch)
         return batch.copy()
 
     def quote(self, listing_id: int) -> Quote | None:
         """The last row let out; the day's range is that of the rows so far."""
-        return self._seen.get(listing_id)
+        return self._posted.quote(listing_id)
 
     def depth(self, listing_id: int) -> tuple[list[Level], list[Level]]:
         """Five levels made around the quote."""
@@ -120,28 +119,10 @@ class RecordedMarket:
         if not first <= self.day <= last:
             return []
         played = self._ticks[: self._next]
-        return minute_bars(_minutes(played[played["listing"] == listing.listing_id]), interval)
+        return minute_bars(minutes_of(played[played["listing"] == listing.listing_id]), interval)
 
     def close(self) -> None:
         """A recording begins at its first row again."""
-
-    def _post(self, tick: np.void) -> None:
-        listing_id, ltp = int(tick["listing"]), float(tick["ltp"])
-        before = self._seen.get(listing_id)
-        self._seen[listing_id] = Quote(
-            open=before.open if before else ltp,
-            high=max(before.high, ltp) if before else ltp,
-            low=min(before.low, ltp) if before else ltp,
-            ltp=ltp,
-            bid=_or_none(tick["bid"]),
-            ask=_or_none(tick["ask"]),
-            bid_quantity=int(tick["bid_quantity"]),
-            ask_quantity=int(tick["ask_quantity"]),
-            prev_close=before.prev_close if before else self._close_before(listing_id),
-            volume=max(int(tick["volume"]), 0),
-            open_interest=max(int(tick["open_interest"]), 0),
-            ts_ns=int(tick["ts_ns"]),
-        )
 
     def _close_before(self, listing_id: int) -> float:
         """The last daily close before the recorded day; 0 when the files know none."""
@@ -248,19 +229,5 @@ def _chain(prices: dict[Decimal, dict[str, float]], expires_ns: int) -> ChainPri
     return ChainPrices(expires_ns, np.array([float(k) for k in strikes]), calls, puts)
 
 
-def _minutes(ticks: np.ndarray) -> Minutes:
-    """One price a tick, as minutes; volume is what was traded since the row before."""
-    price = ticks["ltp"]
-    cumulative = np.maximum(ticks["volume"], 0)
-    traded = np.maximum(np.diff(cumulative, prepend=cumulative[:1]), 0)
-    starts = ticks["ts_ns"] // NS_PER_MINUTE * NS_PER_MINUTE
-    return Minutes(starts, price, price, price, price, traded)
-
-
 def _date(bar: HistoryBar) -> date:
     return exchange_time(bar.start_ns).date()
-
-
-def _or_none(price: float) -> float:
-    """A missing side is 0 in a quote and NaN in a tick."""
-    return 0.0 if np.isnan(price) else float(price)

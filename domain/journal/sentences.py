@@ -87,6 +87,11 @@ def is_decision(kind: str) -> bool:
     return kind in _SPEAKERS
 
 
+def decision_kinds() -> tuple[str, ...]:
+    """Names of all facts that are decisions."""
+    return tuple(_SPEAKERS)
+
+
 def structure_name(strategy: str) -> str:
     """`IRON_CONDOR` -> `iron condor`."""
     return _STRUCTURES.get(strategy, strategy.lower().replace("_", " "))
