@@ -41,6 +41,11 @@ class ReplayPlan:
     expect: bool = False
 
     @property
+    def is_of_real_time(self) -> bool:
+        """True for a run that no replay made: its slow beats had jitter."""
+        return self.taped is not None and not self.taped.head["stepped"]
+
+    @property
     def always_open(self) -> bool:
         """True when the run was one of a sandbox that never closes."""
         return self.taped is not None and bool(self.taped.head["always_open"])

@@ -25,7 +25,7 @@ from domain.prices import BAR_DTYPE, TICK_DTYPE
 
 SCHEMA = 1
 GENESIS = "0" * 64
-PACK_LEVEL = 1  # half the size of level 0's at a tenth of level 9's time; ticks repeat themselves
+PACK_LEVEL = 1  # 16 bytes a tick at 0.4 us; level 6 makes 15 of it at twice the time
 
 BEGIN, END = "begin", "end"
 TICKS, BARS, LISTINGS, VOLATILITIES, FACT, LOST = (
@@ -110,10 +110,13 @@ def read_log(data: bytes) -> tuple[list[Record], int]:
 
 
 def pack(columns: np.ndarray) -> bytes:
-    """The rows of a structured array, column by column, compressed: like beside like."""
-    names = columns.dtype.names or ()
-    raw = b"".join(np.ascontiguousarray(columns[name]).tobytes() for name in names)
-    return zlib.compress(raw, PACK_LEVEL)
+    """The rows of a structured array, compressed: by column, and of each column first all first
+    bytes, then all second ones. Like stands beside like, a fifth of the rows' own size."""
+    parts = []
+    for name in columns.dtype.names or ():
+        numbers = np.ascontiguousarray(columns[name]).view(np.uint8)
+        parts.append(numbers.reshape(len(columns), columns.dtype[name].itemsize).T.tobytes())
+    return zlib.compress(b"".join(parts), PACK_LEVEL)
 
 
 def unpack(data: bytes, dtype: np.dtype, rows: int) -> np.ndarray:
@@ -122,9 +125,10 @@ def unpack(data: bytes, dtype: np.dtype, rows: int) -> np.ndarray:
     if len(raw) != rows * dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes are not {rows} rows")
     for name in dtype.names or ():
-        size = rows * dtype[name].itemsize
-        columns[name] = np.frombuffer(raw[at : at + size], dtype[name])
-        at += size
+        width = dtype[name].itemsize
+        numbers = np.frombuffer(raw, np.uint8, rows * width, at).reshape(width, rows).T
+        columns[name] = np.ascontiguousarray(numbers).view(dtype[name])[:, 0]
+        at += rows * width
     return columns
 
 

@@ -155,6 +155,8 @@ def prove_tapes(data_dir: Path) -> tuple[bool, list[str]]:
         digests[name] = records[-1].digest if records else ""
     if faults:
         return False, faults
+    if not digests:
+        return True, []
     told = f"{len(digests)} tapes are whole: {count} records, {size / BYTES_A_MB:.1f} MB of columns"
     return True, [told, *torn]
 

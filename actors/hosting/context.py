@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import random
 import time
 from collections import deque
@@ -60,6 +61,9 @@ class HostContext:
         self._shared, self._postman = shared, postman
         self._count = 0
         self._stepped = name in shared.stepped
+        plan = shared.runtime.replay
+        self._jitters_from_s = RESTING_S if plan and plan.is_of_real_time else math.inf
+        self._beats = 0
         self._heard_ns = 0
         self._publisher: TickPublisher | None = None
         self._sequences: dict[str, int] = {}
@@ -83,10 +87,15 @@ class HostContext:
         return self.timers.once(self.monotonic_ns() + seconds(delay_s), callback)
 
     def every(self, period_s: float, callback: Callable[[], None]) -> HeapTimer:
+        self._beats += 1
+        # Of a launch and a timer of its own, so that the replay of a run has the run's own jitter.
+        seed = f"{self.name}:{self.runtime.launch}.{self.life}:{self._beats}"
+        chance = random.Random(seed)  # noqa: S311 - no secret
+
         def period() -> int:
-            if self._stepped:
+            if self._stepped and period_s < self._jitters_from_s:
                 return seconds(max(period_s, RESTING_S) if self._is_resting() else period_s)
-            return seconds(period_s * (1.0 + random.uniform(-JITTER, JITTER)))  # noqa: S311
+            return seconds(period_s * (1.0 + chance.uniform(-JITTER, JITTER)))
 
         return self.timers.again(self.monotonic_ns(), period, callback)
 

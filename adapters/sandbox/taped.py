@@ -37,7 +37,9 @@ class TapedMarket:
         self.warnings = list(run.lost)
         self.day = exchange_time(run.begin_ns).date()
         known = np.isin(run.ticks["listing"], list(self.index.by_id))
-        ticks = run.ticks[known & (run.ticks["received_ns"] >= run.begin_ns)]
+        ticks = run.ticks[known]  # a copy
+        # What came before the tree stood is there when it does.
+        ticks["received_ns"] = np.maximum(ticks["received_ns"], run.begin_ns)
         slots = ticks["received_ns"] // STEP_NS
         order = np.argsort(slots, kind="stable")
         self._ticks, slots = ticks[order], slots[order]

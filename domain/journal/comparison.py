@@ -18,12 +18,13 @@ from domain.journal.sentences import decision_kinds, decision_line
 from domain.tape import TapedFact
 
 ASKED = "DeskRequest"  # what people asked, which a replay asks again
+BEGUN = "StartTrading"  # told by the last branch of a tree: from then on all of it ran
 MACHINE_KINDS = (
     "NodeRestarted", "BranchGaveUp", "DeadLetter", "OrderUnknown", "FeedSwitched",
 )  # fmt: skip
 # Refusals of a run in which somebody did not answer in time, or a disk took nothing.
 MACHINE_CODES = frozenset({"BREAKER_SILENT", "GATE_SILENT", "NO_ANSWER", "STORAGE", "BROKER_AWAY"})
-TAPED_KINDS = tuple(dict.fromkeys((*decision_kinds(), *MACHINE_KINDS, ASKED)))
+TAPED_KINDS = tuple(dict.fromkeys((*decision_kinds(), *MACHINE_KINDS, ASKED, BEGUN)))
 COMPARED_KINDS = frozenset(decision_kinds()) - set(MACHINE_KINDS)
 
 # A listing's number is its row in one installation's database.
@@ -32,11 +33,12 @@ NEVER_COMPARED = frozenset({*MEASURED, "listing_id"})
 LOOSE = frozenset({
     "correlation_id", "strategy_id", "client_order_id", "command_id", "plan_id", "fill_id",
     "trade_id", "broker_order_id", "idempotency_key", "key", "cycle", "version", "regime_version",
-    "text", "reason", "rationale", "detail", "notes", "inputs", "days_to_expiry",
+    "text", "reason", "rationale", "detail", "notes", "inputs", "signals", "days_to_expiry",
 })  # fmt: skip
 NEAR_NS = 5 * NS_PER_S  # a decision of real time may come so much sooner or later
 NEAR_SHARE = 0.02  # and a reading may differ by so much, for its last tick was another
-SHOWN_MAX = 50
+LIFE = " had a new life"
+SHOWN_MAX, FIELDS_SHOWN_MAX = 50, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,16 @@ def told(comparison: Comparison) -> list[str]:
     lines = []
     for row in found[:SHOWN_MAX]:
         lines.append(f"{exchange_time(row.at_ns):%H:%M:%S}  {row.what:<8} {row.line}")
-        lines += [f"{'':19}{text}" for text in row.fields]
+        lines += [f"{'':19}{text}" for text in row.fields[:FIELDS_SHOWN_MAX]]
+        if len(row.fields) > FIELDS_SHOWN_MAX:
+            lines.append(f"{'':19}and {len(row.fields) - FIELDS_SHOWN_MAX} fields more")
     if len(found) > SHOWN_MAX:
         lines.append(f"and {len(found) - SHOWN_MAX} more")
     lines += [f"not counted  {text}" for text in comparison.machine[:SHOWN_MAX]]
     if len(comparison.machine) > SHOWN_MAX:
         lines.append(f"not counted  and {len(comparison.machine) - SHOWN_MAX} more of its kind")
+    if any(text.startswith("now: ") and LIFE in text for text in comparison.machine):
+        lines.append("Nodes of this replay died on the way: replay again before you judge it")
     words = ", ".join(f"{counts[word]} {word}" for word in ("same", "missing", "extra", "changed"))
     return [*lines, f"Decisions: {words}"]
 
@@ -134,7 +140,7 @@ def _of_the_market(facts: Iterable[TapedFact]) -> tuple[list[TapedFact], list[st
 def _machine_line(fact: TapedFact) -> str:
     body = fact.body
     if fact.kind == "NodeRestarted":
-        return f"{body['name']} had a new life: {body['reason']}"
+        return f"{body['name']}{LIFE}: {body['reason']}"
     if fact.kind == "BranchGaveUp":
         return f"{body['name']} gave up: {body['reason']}"
     if fact.kind == "DeadLetter":

@@ -176,8 +176,8 @@ def test_every_module_is_used() -> None:
         and module_name(path) not in used | entries
         and module_name(path) + "." not in text
     ]
-    # Loaded by name: every branch is a supervisor, and a replay has a stepper.
-    by_name = {"actors.supervision.stepper", "actors.supervision.supervisor"}
+    # Loaded by name: every branch is a supervisor, and a replay has a stepper and a prompter.
+    by_name = {f"actors.supervision.{name}" for name in ("prompter", "stepper", "supervisor")}
     assert set(dead) - by_name == set()
 
 

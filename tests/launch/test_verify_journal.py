@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 import system
+from domain.tape import BEGIN, TICKS
 from persistence.database import JournalBase, open_engine
 from persistence.journal import JournalStore
+from persistence.tape import TapeWriter, run_folder
 
 
 @pytest.fixture
@@ -56,3 +59,17 @@ def test_a_folder_without_a_journal_is_not_made_and_told(
     assert system.main([*words[:2], str(elsewhere), *words[3:]]) == 1
     assert "there is no journal in" in capsys.readouterr().out
     assert not elsewhere.exists()
+
+
+def test_a_changed_byte_of_a_tape_is_found_too(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_folder(tmp_path, date(2026, 8, 19), 1)
+    writer = TapeWriter(folder, 0)
+    writer.append(BEGIN, 1, {"schema": 1, "after": ["", ""]})
+    writer.append(TICKS, 2, {"rows": 0}, b"columns")
+    assert system.main(words) == 0
+    assert "1 tapes are whole: 2 records" in capsys.readouterr().out
+    (folder / "columns.bin").write_bytes(b"c0lumns")
+    assert system.main(words) == 1
+    assert "the tape 2026-08-19/0001 is broken at record 2" in capsys.readouterr().out

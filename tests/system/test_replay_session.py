@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from domain.tape import GENESIS, read_log, record_after, to_line
+from persistence.tape import LOG, runs_of
 from tests.kit.recorded_session import write_daily, write_session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,22 +37,29 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def replay(folder: Path, recording: Path, speed: str) -> dict[str, Any]:
-    """One run of system.py; its report."""
+def run_system(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    """One run of system.py with these words; its exit status and its report."""
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
     done = subprocess.run(
         [
             sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
-            "--replay", str(recording / "session.csv"), "--history", str(recording),
-            "--speed", speed, "--report", str(folder / "report.json"),
-            "--data-dir", str(folder / "var"), "--env-file", str(folder / "env"),
+            "--report", str(folder / "report.json"),
+            "--data-dir", str(folder / "var"), "--env-file", str(folder / "env"), *words,
         ],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    output = done.stdout + done.stderr
+    assert (folder / "report.json").exists(), output
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    report["output"] = done.stdout
+    return done.returncode, report | {"output": output, "folder": folder}
+
+
+def replay(folder: Path, recording: Path, speed: str) -> dict[str, Any]:
+    """A replay of the recording that ends well; its report."""
+    file, history = str(recording / "session.csv"), str(recording)
+    status, report = run_system(folder, "--replay", file, "--history", history, "--speed", speed)
+    assert status == 0, report["output"]
     return report
 
 
@@ -91,3 +102,45 @@ def test_two_replays_at_different_speeds_decide_the_same_in_the_same_order(
     assert second["lines"] == first["lines"]
     assert second["decisions"] == first["decisions"]
     assert second["decisions_sha256"] == first["decisions_sha256"]
+
+
+def tape_of(report: dict[str, Any]) -> Path:
+    """The folder of the only run that a replay taped."""
+    (run,) = runs_of(report["folder"] / "var")
+    return run
+
+
+def test_a_taped_run_is_replayed_with_every_decision_the_same(
+    first: dict[str, Any], tmp_path: Path
+) -> None:
+    day = tape_of(first).parent
+    status, second = run_system(tmp_path / "run", "--replay", str(day), "--expect")
+    same = f"Decisions: {first['decisions']} same, 0 missing, 0 extra, 0 changed"
+    assert same in second["output"]
+    assert status == 0, second["output"]
+    assert second["decisions_sha256"] == first["decisions_sha256"]
+    assert second["ticks"] == first["ticks"]
+
+
+def test_a_decision_that_is_not_made_again_is_named_and_ends_with_1(
+    first: dict[str, Any], tmp_path: Path
+) -> None:
+    taped = tape_of(first)
+    records, _ = read_log((taped / LOG).read_bytes())
+    fills = [place for place, row in enumerate(records) if row.body.get("kind") == "OrderFilled"]
+    body = copy.deepcopy(dict(records[fills[0]].body))
+    body["body"]["fill"]["quantity"] += 1
+    forged = tmp_path / "2026-08-19" / "0001"
+    shutil.copytree(taped, forged)
+    lines, digest = [], GENESIS
+    for place, row in enumerate(records):
+        changed = body if place == fills[0] else row.body
+        record = record_after(digest, row.kind, row.at_ns, changed)
+        lines.append(to_line(record))
+        digest = record.digest
+    (forged / LOG).write_bytes(b"".join(lines))
+    status, report = run_system(tmp_path / "run", "--replay", str(forged), "--expect")
+    assert status == 1, report["output"]
+    quantity = body["body"]["fill"]["quantity"]
+    assert f"fill quantity: {quantity} then, {quantity - 1} now" in report["output"]
+    assert f"{first['decisions'] - 1} same, 0 missing, 0 extra, 1 changed" in report["output"]

@@ -251,8 +251,16 @@ def test_what_a_person_orders_of_one_actor_is_told_to_the_audit_trail_too(
     carried = [
         message for whom, message in context.told if whom not in ("recorder", "status_board")
     ]
-    assert [type(row) for row in context.told_to("recorder")] == [type(row) for row in carried]
+    told = [type(row) for row in context.told_to("recorder")]
+    assert told == [DeskRequest, *(type(row) for row in carried)]  # what a replay asks again
     assert len(carried) == 1
+
+
+def test_a_scan_changes_nothing_and_no_replay_asks_for_it(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "scan")
+    assert context.told_to("recorder") == []
 
 
 def test_a_dead_letter_is_not_tried_again_while_paused_but_may_be_removed(

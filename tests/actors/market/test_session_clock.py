@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actors.actor import NoSettings
 from actors.market.session_clock import SessionClock
+from actors.runtime import ReplayPlan
+from domain.prices import TICK_DTYPE
 from domain.settings import Settings
+from domain.tape import TapedRun
 from messages.lifecycle import NodeRestarted
 from messages.market import SessionClosed, SessionOpened
 from tests.kit.market_makers import at
@@ -85,7 +90,8 @@ def test_the_sandbox_is_open_on_a_sunday_night_and_begins_anew_at_midnight(marke
 
 
 def test_a_replay_on_the_sandbox_keeps_the_hours_of_its_day(market):
-    context = market.context("session_clock", at(16, 0), sandbox=True, replay=object())
+    plan = ReplayPlan(Path("session.csv"), None, 0.0, None, 0)
+    context = market.context("session_clock", at(16, 0), sandbox=True, replay=plan)
     started(context)
     assert isinstance(context.announced[0], SessionClosed)
 
@@ -100,6 +106,14 @@ def test_the_hours_of_the_settings_are_read_in_their_zone(market, zone, closes):
     context = market.context("session_clock", at(9, 30), settings=settings)
     started(context)
     assert context.announced[0].closes_ns == closes
+
+
+def test_a_replay_of_a_sandbox_that_never_closed_does_not_close(market):
+    run = TapedRun("d/1", {"always_open": True}, 0, 0, True, (), np.zeros(0, TICK_DTYPE))
+    plan = ReplayPlan(Path("d"), None, 0.0, None, 0, taped=run)
+    context = market.context("session_clock", at(16, 0), sandbox=True, replay=plan)
+    started(context)
+    assert isinstance(context.announced[0], SessionOpened)
 
 
 def test_settings_narrow_the_session_and_never_widen_it(market):
