@@ -171,7 +171,9 @@ class Tape(Actor):
 
     def _written(self, trouble: Any) -> None:
         if isinstance(trouble, Exception):
-            raise trouble
+            # A crash that comes again and again would take the recorder's branch along.
+            self.context.log.error("the tape was not written: {!r}", trouble)
+            trouble = f"{type(trouble).__name__} on the way to its disk"
         if trouble and not self._trouble:
             self.context.alert("RISK", f"this run can not be replayed whole: {trouble}", "tape")
         self._trouble = trouble

@@ -209,3 +209,20 @@ def test_a_new_day_has_a_tape_of_its_own_that_follows_the_last(
     assert exchange_time(second.begin_ns).date() == date(2026, 11, 21)
     assert second.head["after"][0] == "2026-11-20/0001"
     assert prove_tapes(context.runtime.data_dir)[0]
+
+
+def test_a_journal_that_cannot_be_read_is_told_and_the_tape_lives_on(
+    context: RecordingContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = begun(context)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("disk I/O error")
+
+    with monkeypatch.context() as spoiled:
+        spoiled.setattr(JournalStore, "facts", broken)
+        context.feed("ticks.alpha", ticks(1.0))
+        context.advance(1.1)
+    assert context.alerts[0].text.endswith("OSError on the way to its disk")
+    ended(context, actor)
+    assert run(context).ticks["ltp"].tolist() == [1.0]
