@@ -156,7 +156,12 @@ def read_bars(
         return session.opens_ns if session else epoch_ns(_midnight(day))
 
     bars = market.source.history(listing, "1m", *span)
-    return fold_minutes(bars, minutes_of(interval), opens_ns)
+    folded = fold_minutes(bars, minutes_of(interval), opens_ns)
+    if interval != "15m":
+        return folded
+    # A taped market knows quarters of an hour of before its first minute.
+    quarters = market.source.history(listing, interval, *span)
+    return [bar for bar in quarters if not folded or bar.start_ns < folded[0].start_ns] + folded
 
 
 def _candle(bar: HistoryBar) -> dict[str, Any]:

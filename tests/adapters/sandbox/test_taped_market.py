@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapters.sandbox.clocks import SteppedClock
+from adapters.sandbox.data_routes import read_bars
+from adapters.sandbox.hours import shipped_calendars
+from adapters.sandbox.market import Market
 from adapters.sandbox.taped import STEP_NS, TapedMarket
 from domain.clock import NS_PER_MINUTE, NS_PER_S
 from domain.instruments import Kind, Listing
@@ -127,3 +131,18 @@ def test_daily_history_ends_before_the_day_and_gives_the_close_before() -> None:
 def test_an_unknown_interval_is_refused() -> None:
     with pytest.raises(ValueError, match="interval 5m"):
         market(ticks()).history(INDEX, "5m", date.min, date.max)
+
+
+def test_quarters_of_before_the_first_minute_are_told_by_the_exchange_too() -> None:
+    quarter = 15 * NS_PER_MINUTE
+    begin = T0 - T0 % quarter - quarter  # 11:00
+    read = {
+        "1m": bars((1, begin + quarter, 5.0, True)),
+        "15m": bars((1, begin - quarter, 3.0, True), (1, begin, 4.0, True)),
+    }
+    source, day = market(ticks(), bars=read), date(2026, 8, 19)
+    exchange = Market(source, SteppedClock(T0), shipped_calendars(), always_open=False)
+    told = [(bar.start_ns, bar.close) for bar in read_bars(exchange, INDEX, "15m", (day, day))]
+    assert told == [(begin - quarter, 3.0), (begin, 4.0), (begin + quarter, 5.0)]
+    told = [(bar.start_ns, bar.close) for bar in read_bars(exchange, INDEX, "1m", (day, day))]
+    assert told == [(begin + quarter, 5.0)]
