@@ -123,18 +123,31 @@ def told(comparison: Comparison) -> list[str]:
 
 def _of_the_market(facts: Iterable[TapedFact]) -> tuple[list[TapedFact], list[str]]:
     """Decisions that a replay must repeat, and sentences of what it can not."""
-    kept, told_of, tainted = [], [], set()
-    for fact in facts:
-        if fact.kind in MACHINE_KINDS and fact.body.get("from_broker", "-"):
-            tainted.add(fact.message_id)
+    known = list(facts)
+    tainted = _came_of_the_machine(known)
+    kept, told_of = [], []
+    for fact in known:
+        if fact.message_id not in tainted:
+            kept += [fact] if fact.kind in COMPARED_KINDS else []
+        elif fact.kind in COMPARED_KINDS or fact.kind in MACHINE_KINDS:
             told_of.append(f"{exchange_time(fact.at_ns):%H:%M:%S} {_machine_line(fact)}")
-        elif fact.cause in tainted or _code(fact) in MACHINE_CODES:
-            tainted.add(fact.message_id)
-            if fact.kind in COMPARED_KINDS:
-                told_of.append(f"{exchange_time(fact.at_ns):%H:%M:%S} {_line(fact)}")
-        elif fact.kind in COMPARED_KINDS:
-            kept.append(fact)
     return kept, told_of
+
+
+def _came_of_the_machine(facts: Sequence[TapedFact]) -> set[str]:
+    """The machine's own facts and all that they caused; a journal may hold a cause behind what
+    came of it."""
+    fresh = {
+        fact.message_id
+        for fact in facts
+        if (fact.kind in MACHINE_KINDS and fact.body.get("from_broker", "-"))
+        or _code(fact) in MACHINE_CODES
+    }
+    found: set[str] = set()
+    while fresh:
+        found |= fresh
+        fresh = {fact.message_id for fact in facts if fact.cause in found} - found
+    return found
 
 
 def _machine_line(fact: TapedFact) -> str:
