@@ -95,6 +95,8 @@ class Matrix:
                 for line in words(verdict) + outcome.told:
                     print(f"    {line}")
                 print(f"    again: {self._command} --case {case.name}", flush=True)
+            elif not outcome.struck:
+                print(f"missed {number} {case.name}: its step or its call never came", flush=True)
             elif verdict.waiting:
                 print(f"waits {number} {case.name}: {verdict.waiting[0]}", flush=True)
             elif number % 50 == 0:

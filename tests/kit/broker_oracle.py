@@ -8,14 +8,16 @@ interface gives it: HTTP fields of the broker, columns of our tables.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.clock import EXCHANGE_ZONE, epoch_ns
 from domain.instruments import parse_symbol
 
 Row = dict[str, Any]
+Felt = Callable[[int, int], float]
 ENDED = ("DONE", "FAILED")
 NEVER_LEFT = ("WAITING", "FAILED", "REJECTED_RISK", "CANCELLED", "REJECTED")
 AT_BROKER = {"complete": "FILLED", "cancelled": "CANCELLED", "rejected": "REJECTED"}
@@ -24,13 +26,19 @@ ROUND_TRIP_S = 1.0
 STAMP_S = 1.0  # the broker's trade book tells whole seconds
 
 
+def wall_s(from_ns: int, to_ns: int) -> float:
+    """Seconds between two moments, on a machine that is never late itself."""
+    return (to_ns - from_ns) / 1e9
+
+
 @dataclass(frozen=True)
 class Books:
     """What is known of one structure: `theirs` of the broker, `ours` of our tables.
 
     `answered` is False for a proposal that got neither a row nor a refusal. `positions` are signed
     units by symbol, of the whole account; `facts` the fill ids that the journal tells, `cleared`
-    the commands that it says the gate let pass.
+    the commands that it says the gate let pass. `felt_s` gives the seconds between two moments by
+    which limits go.
     """
 
     their_orders: Sequence[Row]
@@ -45,6 +53,7 @@ class Books:
     guards: Sequence[Row] = ()
     cleared: Collection[int] = ()
     answered: bool = True
+    felt_s: Felt = wall_s
 
 
 @dataclass
@@ -73,7 +82,7 @@ def judge(books: Books) -> Verdict:
     if any(row.get("naked_approved") for row in books.orders):
         verdict.unguarded += unstopped(books)
     else:
-        verdict.unguarded += uncovered(books.their_trades)
+        verdict.unguarded += uncovered(books.their_trades, books.felt_s)
     return verdict
 
 
@@ -175,7 +184,7 @@ def unstopped(books: Books) -> list[str]:
     A stop whose own outcome is unknown counts: it is looked for through the grace as any order,
     and the armed guard watches meanwhile (`tomic.md` 8.4, 8.7).
     """
-    limit_ns = round((UNHEDGED_MAX_S + ROUND_TRIP_S) * 1e9)
+    limit_s = UNHEDGED_MAX_S + ROUND_TRIP_S
     armed = {row["leg_no"]: int(row["armed_ns"]) for row in books.guards}
     rows = {row["client_order_id"]: row for row in books.orders}
     covers = [row for row in books.orders if row["action"] == "BUY" and row["sent_ns"]]
@@ -188,13 +197,14 @@ def unstopped(books: Books) -> list[str]:
             found.append(f"{short['symbol']} was sold naked and no guard was armed before")
         known_ns, leg_no = int(fill["at_ns"]), short["leg_no"]
         sent = [int(row["sent_ns"]) for row in covers if row["leg_no"] == leg_no]
-        if not any(at_ns - known_ns <= limit_ns for at_ns in sent):
+        if not any(books.felt_s(known_ns, at_ns) <= limit_s for at_ns in sent):
             found.append(f"{short['symbol']} was sold naked and no stop was sent in time")
     return found
 
 
-def uncovered(trades: Iterable[Row], limit_s: float = UNHEDGED_MAX_S + ROUND_TRIP_S) -> list[str]:
-    """Where calls or puts of one underlying and expiry were net short for longer than `limit_s`."""
+def uncovered(trades: Iterable[Row], felt_s: Felt = wall_s) -> list[str]:
+    """Where calls or puts of one underlying and expiry were net short for longer than the limit."""
+    limit_s = UNHEDGED_MAX_S + ROUND_TRIP_S
     held: Counter[Any] = Counter()
     since: dict[Any, datetime] = {}
     found = []
@@ -208,8 +218,13 @@ def uncovered(trades: Iterable[Row], limit_s: float = UNHEDGED_MAX_S + ROUND_TRI
         if held[key] < 0:
             since.setdefault(key, moment)
         elif key in since:
-            stood_s = (moment - since.pop(key)).total_seconds()
+            stood_s = felt_s(_ns(since.pop(key)), _ns(moment))
             if stood_s > limit_s + STAMP_S:
                 found.append(f"{key[0]} {key[2].value}: short without cover for {stood_s:.0f} s")
     found += [f"{key[0]} {key[2].value}: short without cover at the end" for key in since]
     return found
+
+
+def _ns(moment: datetime) -> int:
+    """Of a time as the broker tells it, by the exchange's wall."""
+    return epoch_ns(moment.replace(tzinfo=EXCHANGE_ZONE))

@@ -232,6 +232,7 @@ IN_PLACE_OF = {
     "actors.journal.journaling_agent.JournalingAgent": CrashingJournal,
     "actors.execution.reconciler.Reconciler": JumpingReconciler,
     "actors.risk.breaker.Breaker": JumpingBreaker,
+    "tests.kit.roomy_breaker.RoomyBreaker": JumpingBreaker,
     "actors.brokers.broker_session.BrokerSession": JumpingSession,
     "tests.kit.order_driver.OrderDriver": JumpingDriver,
 }

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from domain.intents import StrategyType
+from domain.supervision.topology import Node
+from launch.topology_file import load_topology
 from tests.kit.crashing_actors import HALF_SENT, POINTS, UNANSWERED
+from tests.kit.default_system import ROOT
 
 ITSELF, EVERYTHING, NOBODY = "itself", "everything", "nobody"
 # Points where nothing is on its way: trading was stopped; another instance took the control lease.
@@ -20,21 +24,16 @@ LATCHED, FENCED = "latched", "fenced"
 CLOCK, DISK, DATABASE = "clock", "disk", "database"
 SPREAD, CONDOR = StrategyType.BULL_PUT_SPREAD, StrategyType.IRON_CONDOR
 STRANGLE = StrategyType.SHORT_STRANGLE
-# Processes by the first 15 letters of their names, as the system lists them; + is both at once.
-LEAVES = (
-    "directory", "recorder", "journaling_agen", "broker_session.", "account_sync.al",
-    "position_book", "executor.alpha", "execution_agent", "reconciler", "breaker.daily_m",
-    "breaker.order_r", "breaker.gross_n", "breaker.per_und", "breaker.unhedge", "breaker.connect",
-    "breaker_gate", "risk_agent",
+# The exchange beside the small tree. In the whole one it is a node.
+EXCHANGE = "broker"
+GROUP = "group"  # the runtime's whole process group, without the launcher
+SMALL, WHOLE = Path(__file__).with_name("order_tree.yaml"), ROOT / "topology.yaml"
+RUNTIME = ("admin", "logger", "launcher")
+WITH_ITSELF = (
+    "executor.alpha", "execution_agent", "position_book", "account_sync.alpha", "breaker_gate",
+    "recorder",
 )  # fmt: skip
-SUPERVISORS = ("supervision", "journal", "brokers", "execution", "executors", "risk", "breakers")
-RUNTIME = ("admin", "logger", "root", "launcher")
-PAIRS = (
-    "itself+executor.alpha", "itself+execution_agent", "itself+position_book",
-    "itself+account_sync.al", "itself+breaker_gate", "itself+recorder",
-    "executor.alpha+execution_agent", "position_book+reconciler", "breaker_gate+breaker.order_r",
-    "recorder+journaling_agen", "account_sync.al+broker_session.",
-)  # fmt: skip
+PAIRS_EVERY = 3  # a pair is killed at one step of so many
 # Of a call that places an order: what may become of it, and of its answer.
 PLACING_FAULTS = (
     "timeout_before_accept", "timeout_after_accept", "connection_reset", "http_429", "http_500",
@@ -98,20 +97,51 @@ def case_named(name: str) -> Case:
     return Case(point, int(nth), victim, blow, StrategyType(strategy), fault)
 
 
+def tree_of(path: Path) -> Node:
+    """The nodes of a topology, as a start makes them."""
+    return load_topology(path, {}).tree
+
+
+def victims_of(tree: Node) -> list[str]:
+    """Every process that can be killed: what the topology names, and what carries it."""
+    return [*(node.name for node in tree.walk()), *RUNTIME, GROUP, EVERYTHING]
+
+
+def siblings(tree: Node) -> list[str]:
+    """Neighbours under one supervisor; they die together."""
+    return [
+        f"{one.name}+{other.name}"
+        for node in tree.walk()
+        for one, other in zip(node.children, node.children[1:], strict=False)
+    ]
+
+
 def kills() -> list[Case]:
-    """Every step with every victim; every step with every trouble of the machine."""
-    cases = []
+    """Every step with every victim and with every trouble of the machine; pairs at some steps."""
+    tree, cases = tree_of(SMALL), []
     victims = [(ITSELF, number) for number in ("SIGKILL", "SIGSEGV", "SIGSTOP")]
-    victims += [(name, "SIGKILL") for name in (*LEAVES, *SUPERVISORS, *RUNTIME, *PAIRS, EVERYTHING)]
+    victims += [(name, "SIGKILL") for name in (*victims_of(tree), EXCHANGE)]
     victims += [(CLOCK, "3600"), (CLOCK, "-3600"), (DISK, "2"), (DATABASE, "7")]
-    for point, times in POINTS.items():
-        for place, (victim, blow) in enumerate(victims):
+    pairs = [f"{ITSELF}+{name}" for name in WITH_ITSELF] + siblings(tree)
+    pairs += ["executor.alpha+execution_agent", "position_book+reconciler"]
+    for row, (point, times) in enumerate(POINTS.items()):
+        some = [(pair, "SIGKILL") for pair in pairs[row % PAIRS_EVERY :: PAIRS_EVERY]]
+        for place, (victim, blow) in enumerate([*victims, *some]):
             nth = place % times + 1
             strategy = (SPREAD, STRANGLE, SPREAD, CONDOR)[place % 4]
             cases.append(Case(point, nth, victim, blow, strategy))
     for name in ("breaker_gate", "execution_agent", "root", EVERYTHING):
         cases += [Case(point, 1, name, "SIGKILL", SPREAD) for point in (LATCHED, FENCED)]
     return cases
+
+
+def whole_cases() -> list[Case]:
+    """Every process of the default tree once, each at another step of a spread."""
+    points = [point for point in POINTS if point not in (HALF_SENT, "marked_sending")]
+    return [
+        Case(points[place * 7 % len(points)], 1, victim, "SIGKILL", SPREAD)
+        for place, victim in enumerate(victims_of(tree_of(WHOLE)))
+    ]
 
 
 def faults() -> Iterator[Fault]:

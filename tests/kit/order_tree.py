@@ -35,6 +35,7 @@ from persistence.database import open_engine
 from persistence.lease import LeaseStore
 from tests.kit.crashing_actors import IN_PLACE_OF
 from tests.kit.default_system import API_KEY, ROOT, wait_for
+from tests.kit.kill_cases import EXCHANGE, GROUP, SMALL, tree_of, victims_of
 from tests.kit.order_driver import INBOX, UNDERLYING
 from tests.kit.risk_makers import a_resolved_leg, a_signal, a_structure, an_intent
 from tests.kit.running_tree import members_of, session_of
@@ -42,68 +43,14 @@ from tests.kit.running_tree import members_of, session_of
 BROKER = "alpha"
 READY_WITHIN_S = 60.0
 Row = dict[str, Any]
-TOPOLOGY = """\
-brokers:
-  alpha: {rest: "http://127.0.0.1:REST", ws: "ws://127.0.0.1:WS", feed: true, exec: true, label: A}
-feed_auto_sequence: [alpha]
-defaults: {restart: permanent, max_restarts: 200, window_s: 60, backoff_s: [0, 0.1], shutdown_s: 2,
-           heartbeat_s: 5, max_handler_s: 2, mailbox_max: 1000, pause_on_kill: false}
-tree:
-  name: root
-  strategy: one_for_one
-  heartbeat_s: 1
-  children:
-    - name: supervision
-      strategy: one_for_one
-      children:
-        - {name: directory, actor: actors.supervision.directory.Directory}
-    - name: journal
-      strategy: one_for_one
-      children:
-        - {name: recorder, actor: actors.journal.recorder.Recorder, mailbox_max: 20000}
-        - {name: journaling_agent, actor: actors.journal.journaling_agent.JournalingAgent}
-    - name: brokers
-      strategy: one_for_one
-      children:
-        - {name: broker_session, for_each: brokers, actor: actors.brokers.broker_session.BrokerSession}
-        - {name: account_sync, for_each: exec_brokers, actor: actors.brokers.account_sync.AccountSync, handles_orders: true, heartbeat_s: 1}
-    - name: execution
-      strategy: rest_for_one
-      handles_orders: true
-      heartbeat_s: 1
-      children:
-        - {name: position_book, actor: actors.execution.position_book.PositionBook, heartbeat_s: 1}
-        - name: executors
-          strategy: one_for_one
-          handles_orders: true
-          heartbeat_s: 1
-          children:
-            - {name: executor, for_each: exec_brokers, actor: actors.execution.executor.Executor, heartbeat_s: 1}
-        - {name: execution_agent, actor: actors.execution.execution_agent.ExecutionAgent, heartbeat_s: 1, shutdown_s: 5, settings: {broker: alpha}}
-        - {name: reconciler, actor: actors.execution.reconciler.Reconciler}
-    - name: risk
-      strategy: one_for_one
-      handles_orders: true
-      heartbeat_s: 1
-      children:
-        - name: breakers
-          strategy: one_for_one
-          handles_orders: true
-          heartbeat_s: 1
-          children:
-            - {name: breaker.daily_max_loss, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: daily_max_loss}}
-            - {name: breaker.order_rate, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: order_rate, orders_max: 1000}}
-            - {name: breaker.gross_notional, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: gross_notional}}
-            - {name: breaker.per_underlying, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: per_underlying}}
-            - {name: breaker.unhedged_exposure, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: unhedged_exposure}}
-            - {name: breaker.connection, for_each: exec_brokers, actor: actors.risk.breaker.Breaker, heartbeat_s: 1, settings: {rule: connection}}
-        - {name: breaker_gate, actor: actors.risk.breaker_gate.BreakerGate, heartbeat_s: 1}
-        - {name: risk_agent, actor: tests.kit.order_driver.OrderDriver}
-"""  # noqa: E501
+TOPOLOGY, NAME_BYTES = SMALL, 15
 
 
 class OrderTree:
     """One broker, one launcher, one data folder."""
+
+    ENTERS_WITHIN_S = 120.0
+    MAY_REST = False  # legs are priced so that they are met at once
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data_dir = folder, folder / "var"
@@ -117,8 +64,25 @@ class OrderTree:
         words += ["--account", "starting_capital=1000000000", "--data-dir", str(folder / "broker")]
         words += ["--control-port", str(self.control_port)]
         (folder / "broker").mkdir()
-        self._exchange = subprocess.Popen(
-            [sys.executable, "-m", "adapters.sandbox", *words],
+        self._words = words
+        self._exchange = self._start_exchange()
+        text = TOPOLOGY.read_text(encoding="utf-8")
+        text = text.replace("5500", str(self.rest_port)).replace("8865", str(free_port()))
+        for path, kind in IN_PLACE_OF.items():
+            text = text.replace(f"{path}", f"{kind.__module__}.{kind.__name__}")
+        (folder / "tree.yaml").write_text(text)
+        (folder / "env").touch()
+        self.process: subprocess.Popen[bytes] | None = None
+        # The system lists processes by the first letters of their names.
+        self._names = {name[:NAME_BYTES]: name for name in victims_of(tree_of(TOPOLOGY))}
+        self.expiry = self._front_expiry()
+
+    # -- life --
+
+    def _start_exchange(self) -> subprocess.Popen[bytes]:
+        """The broker, on the books of its last life."""
+        exchange = subprocess.Popen(
+            [sys.executable, "-m", "adapters.sandbox", *self._words],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -126,17 +90,17 @@ class OrderTree:
         try:
             wait_for(lambda: self.ask_or_none("ping"), "the broker answers", READY_WITHIN_S)
         except AssertionError:
-            self._exchange.kill()
+            exchange.kill()
             raise
-        text = TOPOLOGY.replace("REST", str(self.rest_port)).replace("WS", str(free_port()))
-        for path, kind in IN_PLACE_OF.items():
-            text = text.replace(f"{path}", f"{kind.__module__}.{kind.__name__}")
-        (folder / "tree.yaml").write_text(text)
-        (folder / "env").touch()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.expiry = self._front_expiry()
+        return exchange
 
-    # -- life --
+    def revive(self) -> None:
+        """What no supervisor of ours restarts: a launcher as a person would, a broker as its own
+        people do."""
+        if self._exchange.poll() is not None:
+            self._exchange = self._start_exchange()
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
 
     def start(self) -> None:
         """A launcher on this folder, as a user starts one; returns when all nodes are ready."""
@@ -194,13 +158,16 @@ class OrderTree:
         return members_of(self.data_dir)
 
     def pids(self) -> dict[str, int]:
-        """Processes by name (its first 15 letters), with admin, logger and launcher."""
+        """Processes by name, with admin, logger, launcher and exchange; `group` is all of the
+        runtime, as a kill takes it."""
         assert self.process is not None
-        found = {"launcher": self.process.pid}
+        found = {"launcher": self.process.pid, EXCHANGE: self._exchange.pid}
         members = self.members()
         for row in members:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found[Path(f"/proc/{row.pid}/comm").read_text().strip()] = row.pid
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, KeyError):
+                comm = Path(f"/proc/{row.pid}/comm").read_text().strip()
+                found[self._names[comm]] = row.pid
+            found[GROUP] = -row.session
         root = found.get("root", 0)
         for row in members:
             if row.parent == self.process.pid:
