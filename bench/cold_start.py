@@ -26,6 +26,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.kit import REPEATS, machine, options, table, tell
+from launch.build import free_port
 from tests.kit.default_system import default_system
 from tests.kit.long_past import Past
 from tests.kit.risk_makers import a_resolved_leg, a_structure
@@ -55,6 +56,7 @@ class Start:
 
 def one_start(system: TradingSystem) -> Start:
     """Up, timed, and down again."""
+    system.http_port = free_port()  # the last one may be another's by now
     began_ns = time.time_ns()
     ready_s = system.start()
 

@@ -1,16 +1,17 @@
 """kill -9 at every step of an order's life, judged by the broker's own books.
 
-    python bench/kill_matrix.py [--cases N] [--seed S] [--faults] [--pairs] [--case NAME]
-                                [--json FILE]
+    python bench/kill_matrix.py [--cases N] [--seed S] [--faults] [--pairs] [--whole]
+                                [--case NAME] [--json FILE]
 
 A case opens a structure and closes it again while something is killed at a named step of it:
-whoever reaches the step, any other process of the tree, two at once, or everything. The whole
-matrix is every step with every victim, in an order that the seed gives; --cases takes the first N.
-Trees are small (tests/kit/order_tree.py: what feeds an order's way is one driver) and are used for
-many cases, one after another; every tenth case has a fresh tree, and so has the case after one that
-failed. --faults throws a switch of the broker in place of the kill, --pairs does both. --case
-repeats one by its name, on a fresh tree. Exit 1 if an order was lost or doubled or a short stood
-unguarded.
+whoever reaches the step, any other process of the tree, the broker, two at once, or everything. The
+whole matrix is every step with every victim, in an order that the seed gives; --cases takes the
+first N. Trees are small (tests/kit/order_tree.py: what feeds an order's way is one driver) and are
+used for many cases, one after another; every tenth case has a fresh tree, and so has the case after
+one that failed. --faults throws a switch of the broker in place of the kill, --pairs does both.
+--whole kills every process of the default tree once, its exchange too, at a step of an order that
+a posted signal became. --case repeats one by its name, on a fresh tree. Exit 1 if an order was lost
+or doubled or a short stood unguarded.
 """
 
 from __future__ import annotations
@@ -24,25 +25,28 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.kit import machine, options, tell
 from tests.kit.broker_oracle import Verdict
-from tests.kit.kill_cases import Case, case_named, fault_cases, kills, pair_cases
+from tests.kit.kill_cases import Case, case_named, fault_cases, kills, pair_cases, whole_cases
 from tests.kit.kill_run import Outcome, run_case
 from tests.kit.order_tree import OrderTree
+from tests.kit.whole_tree import WholeTree
 
 FRESH_EVERY = 10
 CASES_A_TREE_MAX = 60
 STARTS_MAX = 3
+TREES = 6  # a case mostly waits: for a book to be read, for a tree to be made again
 
 
 class Matrix:
     """Cases shared out to workers, and what came of them."""
 
-    def __init__(self, cases: list[Case], command: str) -> None:
-        self._cases = iter(enumerate(cases, 1))
+    def __init__(self, cases: list[Case], command: str, kind: type[Any]) -> None:
+        self._cases, self._kind = iter(enumerate(cases, 1)), kind
         self._command = command
         self._lock = threading.Lock()
         self.total: Counter[str] = Counter()
@@ -51,13 +55,13 @@ class Matrix:
 
     def work(self) -> None:
         """One worker: a tree at a time, until no case is left."""
-        tree: OrderTree | None = None
+        tree: Any = None
         used = 0
         for number, case in self._taken():
             if tree is None or number % FRESH_EVERY == 0 or used >= CASES_A_TREE_MAX:
                 if tree:
                     tree.end()
-                tree, used = fresh_tree(), 0
+                tree, used = fresh_tree(self._kind), 0
             outcome = judged(tree, case, used + 1)
             used += 1
             self._note(number, case, outcome)
@@ -96,14 +100,15 @@ class Matrix:
                     print(f"    {line}")
                 print(f"    again: {self._command} --case {case.name}", flush=True)
             elif not outcome.struck:
-                print(f"missed {number} {case.name}: its step or its call never came", flush=True)
+                print(f"missed {number} {case.name}: its step or its call never came")
+                print("    " + "\n    ".join(outcome.told), flush=True)
             elif verdict.waiting:
                 print(f"waits {number} {case.name}: {verdict.waiting[0]}", flush=True)
             elif number % 50 == 0:
                 print(f"... {number} cases", flush=True)
 
 
-def judged(tree: OrderTree, case: Case, number: int) -> Outcome:
+def judged(tree: Any, case: Case, number: int) -> Outcome:
     """A case that the bench itself could not bring to its end proves nothing, so it has failed."""
     try:
         return run_case(tree, case, number)
@@ -122,13 +127,13 @@ def words(verdict: Verdict) -> list[str]:
     return [f"{word}: {text}" for word, texts in groups for text in texts]
 
 
-def fresh_tree() -> OrderTree:
-    """A tree in a folder of its own; one whose port another took meanwhile is made again."""
+def fresh_tree(kind: type[Any]) -> Any:
+    """A tree of that kind in a folder of its own; one whose port another took is made again."""
     left = STARTS_MAX
     while True:
         tree, left = None, left - 1
         try:
-            tree = OrderTree(Path(tempfile.mkdtemp(prefix="tomic-kill-")))
+            tree = kind(Path(tempfile.mkdtemp(prefix="tomic-kill-")))
             tree.start()
             return tree
         except (AssertionError, RuntimeError):
@@ -144,16 +149,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the order of the cases")
     parser.add_argument("--faults", action="store_true", help="the broker's faults, no kills")
     parser.add_argument("--pairs", action="store_true", help="a kill and a fault in each case")
-    parser.add_argument("--trees", type=int, default=3, help="how many run side by side")
+    parser.add_argument("--whole", action="store_true", help="the default tree, each process once")
+    parser.add_argument("--trees", type=int, default=TREES, help="how many run side by side")
     parser.add_argument("--case", action="append", default=[], help="only this one, by its name")
     given = parser.parse_args()
     cases = [case_named(name) for name in given.case]
     if not cases:
-        cases = pair_cases() if given.pairs else fault_cases() if given.faults else kills()
+        parts = ((given.whole, whole_cases), (given.pairs, pair_cases), (given.faults, fault_cases))
+        cases = next((part() for wanted, part in parts if wanted), kills())
         random.Random(given.seed).shuffle(cases)
         if given.cases:
             cases = [cases[number % len(cases)] for number in range(given.cases)]
-    matrix = Matrix(cases, "python bench/kill_matrix.py")
+    command = "python bench/kill_matrix.py" + " --whole" * given.whole
+    matrix = Matrix(cases, command, WholeTree if given.whole else OrderTree)
     began = time.monotonic()
     workers = [threading.Thread(target=matrix.work) for _ in range(min(given.trees, len(cases)))]
     with contextlib.suppress(KeyboardInterrupt):

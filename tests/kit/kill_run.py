@@ -65,43 +65,39 @@ class CaseRun:
     def __init__(self, tree: OrderTree, case: Case, number: int) -> None:
         self._tree, self._case, self._number = tree, case, number
         self._strategy_id = ""
-        self._names = set(tree.pids())
         self._pressure = Pressure()
 
     def run(self) -> Outcome:
         """The whole of it; the tree is whole again at the end, or the verdict says otherwise."""
         began = time.monotonic()
         case, tree = self._case, self._tree
+        if tree.MAY_REST:
+            tree.wait_ready_to_trade()
+        self._wait(self._is_whole, WHOLE_WITHIN_S)
         self._arm()
         self._throw()
         if case.point in FORBIDDEN:
             self._forbid()
-        number = FENCED_NUMBER if case.point == FENCED else 0
-        self._strategy_id = tree.propose(self._number, case.strategy, case.lots, number)
-        entered = self._wait(self._has_entered, tree.ENTERS_WITHIN_S)
-        self._wait(self._is_guarded, GUARDED_WITHIN_S)
-        if self._entry_stands() or not entered:
-            tree.close(self._strategy_id, self._number)
-        self._wait(self._has_ended, ENDS_WITHIN_S)
+        for _ in range(tree.ENTRIES_MAX):
+            entered = self._open_and_close()
+            if self._has_struck():
+                break
         felt = self._fault_struck()
         self._calm()  # the judge reads the broker's books as they are
         self._wait(lambda: judge(self._books()).is_good, AGREE_WITHIN_S, every_s=JUDGE_EVERY_S)
         whole = self._wait(self._is_whole, WHOLE_WITHIN_S)
-        struck = felt and (
-            case.victim == NOBODY or crash_points.has_struck(tree.data_dir, case.point)
-        )
+        struck = felt and self._has_struck()
         crash_points.disarm(tree.data_dir)
         books = self._books()
         verdict = judge(books)
         if not entered and not tree.MAY_REST:
             verdict.lost.append(f"the entry came to no end within {tree.ENTERS_WITHIN_S:g} s")
         if case.point in FORBIDDEN:
-            struck = True
             taken = [row["tag"] for row in books.orders if row["broker_order_id"]]
             verdict.unguarded += [f"{tag} was sent though {case.point}" for tag in taken]
         if not whole:
-            verdict.lost.append(f"the tree is not whole: {self._names - set(tree.pids())} are away")
-        told = [] if verdict.is_good else self._told()
+            verdict.lost.append(f"the tree is not whole: {tree.NAMES - set(tree.pids())} are away")
+        told = [] if verdict.is_good and struck else self._told()
         killed = bool(tree.rows("SELECT 1 FROM latches WHERE name = 'kill' AND engaged"))
         return Outcome(
             verdict=verdict,
@@ -118,6 +114,23 @@ class CaseRun:
             told=told,
             naked_s=naked_s(books.their_orders, books.their_trades),
         )
+
+    def _open_and_close(self) -> bool:
+        """One structure's life; False when its entry came to no end by itself."""
+        case, tree = self._case, self._tree
+        number = FENCED_NUMBER if case.point == FENCED else 0
+        self._strategy_id = tree.propose(self._number, case.strategy, case.lots, number)
+        entered = self._wait(self._has_entered, tree.ENTERS_WITHIN_S)
+        self._wait(self._is_guarded, GUARDED_WITHIN_S)
+        if self._entry_stands() or not entered:
+            tree.close(self._strategy_id, self._number)
+        self._wait(self._has_ended, ENDS_WITHIN_S)
+        return entered
+
+    def _has_struck(self) -> bool:
+        case = self._case
+        is_kill = case.victim != NOBODY and case.point not in FORBIDDEN
+        return not is_kill or crash_points.has_struck(self._tree.data_dir, case.point)
 
     # -- the blow --
 
@@ -230,7 +243,7 @@ class CaseRun:
         return not open_still and (bool(closes) or not stood)
 
     def _is_whole(self) -> bool:
-        return self._names <= set(self._tree.pids())
+        return set(self._tree.pids()) >= self._tree.NAMES
 
     # -- what everybody says --
 
@@ -274,8 +287,9 @@ class CaseRun:
         ]
 
     def _told(self) -> list[str]:
-        """Our rows of the structure, and the last that its actors said."""
-        lines = [
+        """Our rows of the structure, and what was said of it."""
+        lines = [f"answer {self._tree.answer(self._strategy_id)!r}"]
+        lines += [
             f"{row['event_type']} {row['status']} {row['error_code']} {row['last_error']}"
             for row in self._commands()
         ]

@@ -35,7 +35,7 @@ from persistence.database import open_engine
 from persistence.lease import LeaseStore
 from tests.kit.crashing_actors import IN_PLACE_OF
 from tests.kit.default_system import API_KEY, ROOT, wait_for
-from tests.kit.kill_cases import EXCHANGE, GROUP, SMALL, tree_of, victims_of
+from tests.kit.kill_cases import EVERYTHING, EXCHANGE, GROUP, SMALL, tree_of, victims_of
 from tests.kit.order_driver import INBOX, UNDERLYING
 from tests.kit.risk_makers import a_resolved_leg, a_signal, a_structure, an_intent
 from tests.kit.running_tree import members_of, session_of
@@ -43,14 +43,16 @@ from tests.kit.running_tree import members_of, session_of
 BROKER = "alpha"
 READY_WITHIN_S = 60.0
 Row = dict[str, Any]
-TOPOLOGY, NAME_BYTES = SMALL, 15
+NAME_BYTES = 15
 
 
 class OrderTree:
     """One broker, one launcher, one data folder."""
 
+    NAMES = frozenset((*victims_of(tree_of(SMALL)), EXCHANGE)) - {EVERYTHING}
     ENTERS_WITHIN_S = 120.0
     MAY_REST = False  # legs are priced so that they are met at once
+    ENTRIES_MAX = 1
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data_dir = folder, folder / "var"
@@ -66,7 +68,7 @@ class OrderTree:
         (folder / "broker").mkdir()
         self._words = words
         self._exchange = self._start_exchange()
-        text = TOPOLOGY.read_text(encoding="utf-8")
+        text = SMALL.read_text(encoding="utf-8")
         text = text.replace("5500", str(self.rest_port)).replace("8865", str(free_port()))
         for path, kind in IN_PLACE_OF.items():
             text = text.replace(f"{path}", f"{kind.__module__}.{kind.__name__}")
@@ -74,7 +76,7 @@ class OrderTree:
         (folder / "env").touch()
         self.process: subprocess.Popen[bytes] | None = None
         # The system lists processes by the first letters of their names.
-        self._names = {name[:NAME_BYTES]: name for name in victims_of(tree_of(TOPOLOGY))}
+        self._names = {name[:NAME_BYTES]: name for name in self.NAMES}
         self.expiry = self._front_expiry()
 
     # -- life --

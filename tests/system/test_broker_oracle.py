@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.broker_oracle import Books, judge
 from tests.kit.naked_time import naked_s
+from tests.kit.pressure import Pressure
 
 PUT, LOWER_PUT = "NIFTY08DEC2624500PE", "NIFTY08DEC2624300PE"
 Row = dict[str, Any]
@@ -225,3 +226,28 @@ def test_a_buying_order_that_the_broker_rejected_guards_nothing() -> None:
     )  # fmt: skip
     refused["order_status"] = "rejected"
     assert naked_s([sold, refused, bought], [short, cover]) == 7
+
+
+def test_what_the_machine_made_everybody_wait_is_not_held_against_a_stop_but_it_must_come() -> None:
+    def felt_s(from_ns: int, to_ns: int) -> float:
+        return (to_ns - from_ns) / 1e9 / 2  # half of the time nobody had a processor
+
+    slow = replace(a_stopped_short(stopped_s=15), felt_s=felt_s)
+    assert judge(slow).is_good
+    later = replace(a_stopped_short(stopped_s=16), felt_s=felt_s)
+    assert judge(later).unguarded == [f"{PUT} was sold naked and no stop was sent in time"]
+    books = a_closed_spread()
+    never = replace(books, their_trades=books.their_trades[1:2], felt_s=felt_s)
+    assert judge(never).unguarded
+
+
+def test_at_least_a_fifth_of_the_time_is_felt_however_late_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited = iter([10.0, 19.5])
+    monkeypatch.setattr("tests.kit.pressure.waited_s", lambda: next(waited))
+    moments = iter([0, 10 * 10**9])
+    monkeypatch.setattr("tests.kit.pressure.time.time_ns", lambda: next(moments))
+    pressure = Pressure()
+    pressure.sample()
+    assert pressure.felt_s(0, 10 * 10**9) == 2.0
