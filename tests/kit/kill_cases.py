@@ -136,10 +136,10 @@ def kills() -> list[Case]:
 
 
 def whole_cases() -> list[Case]:
-    """Every process of the default tree once, each at another step of a spread."""
+    """Every process of the default tree once, each at another step of a condor."""
     points = [point for point in POINTS if point not in (HALF_SENT, "marked_sending")]
     return [
-        Case(points[place * 7 % len(points)], 1, victim, "SIGKILL", SPREAD)
+        Case(points[place * 7 % len(points)], 1, victim, "SIGKILL", CONDOR)
         for place, victim in enumerate(victims_of(tree_of(WHOLE)))
     ]
 

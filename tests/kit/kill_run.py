@@ -40,6 +40,7 @@ ENDS_WITHIN_S = 120.0  # as all of these: without what the machine made everybod
 AGREE_WITHIN_S = 45.0  # mail that was dropped on its way comes again after 20 s
 GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a missing stop
 WHOLE_WITHIN_S = 30.0
+READY_WITHIN_S = 120.0
 FORBIDDEN = (LATCHED, FENCED)
 FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
@@ -72,7 +73,7 @@ class CaseRun:
         began = time.monotonic()
         case, tree = self._case, self._tree
         if tree.MAY_REST:
-            tree.wait_ready_to_trade()
+            self._wait(lambda: tree.is_ready_to_trade(tree.readiness()), READY_WITHIN_S)
         self._wait(self._is_whole, WHOLE_WITHIN_S)
         self._arm()
         self._throw()

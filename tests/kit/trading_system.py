@@ -159,19 +159,30 @@ class TradingSystem(DefaultSystem):
 
     def wait_ready_to_trade(self) -> None:
         """Until a signal would pass: regime and prices are known, the books were compared."""
-
         seen: Row = {}
 
         def ready() -> bool:
-            seen["gate"] = self.part("breaker_gate").get("mode")
-            seen["regime"] = self.part("regime_agent").get("version", 0)
-            seen["feed"] = self.part("feed_selector").get("state")
-            fresh = self.part("freshness_keeper")
-            seen["quotes"], seen["entry gate"] = self.quoted(fresh), fresh.get("entry_gate")
-            told = (seen["gate"], seen["feed"], seen["quotes"], seen["entry gate"])
-            return told == ("active", "live", "all", "") and seen["regime"] > 0
+            seen.update(self.readiness())
+            return self.is_ready_to_trade(seen)
 
         wait_for(ready, lambda: f"the system is ready to trade: {seen}", READY_WITHIN_S)
+
+    def readiness(self) -> Row:
+        """What a signal needs, as the parts of the tree tell it now."""
+        fresh = self.part("freshness_keeper")
+        return {
+            "gate": self.part("breaker_gate").get("mode"),
+            "regime": self.part("regime_agent").get("version", 0),
+            "feed": self.part("feed_selector").get("state"),
+            "quotes": self.quoted(fresh),
+            "entry gate": fresh.get("entry_gate"),
+        }
+
+    @staticmethod
+    def is_ready_to_trade(seen: Row) -> bool:
+        """True when a signal would pass, by what `readiness` gave."""
+        told = (seen["gate"], seen["feed"], seen["quotes"], seen["entry gate"])
+        return told == ("active", "live", "all", "") and seen["regime"] > 0
 
     @staticmethod
     def quoted(ages_s: Row) -> str:

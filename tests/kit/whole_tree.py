@@ -27,7 +27,7 @@ from tests.kit.crashing_actors import IN_PLACE_OF
 from tests.kit.kill_cases import EVERYTHING, GROUP, WHOLE, tree_of, victims_of
 from tests.kit.pressure import Deadline
 from tests.kit.running_tree import session_of
-from tests.kit.trading_system import BETWEEN_SIGNALS_S, TradingSystem
+from tests.kit.trading_system import BETWEEN_SIGNALS_S, TradingSystem, condor
 
 # Restarts are not held back and orders not counted: a matrix makes in a minute what a year makes.
 ROOM = {
@@ -147,14 +147,9 @@ class WholeTree(TradingSystem):
 
     def _post_signal(self, strategy: StrategyType) -> str:
         """Its correlation id; the key makes one signal of what is posted twice."""
-        body = {
-            "instrument": "NIFTY", "strategy_type": strategy.value, "direction": "SELL", "dte": 30,
-            "legs": [
-                {"option_type": "PE", "direction": "BUY", "wing_points": 200},
-                {"option_type": "PE", "direction": "SELL", "delta_target": 0.25},
-            ],
-            "idempotency_key": secrets.token_hex(8),
-        }  # fmt: skip
+        if strategy is not StrategyType.IRON_CONDOR:
+            raise ValueError(f"the market of the sandbox is no place for a {strategy}")
+        body = condor(idempotency_key=secrets.token_hex(8))
 
         def posted() -> str:
             status, answer = self.post("/tomic/signals", body)

@@ -18,9 +18,9 @@ from tests.kit.whole_tree import WholeTree
 
 pytestmark = pytest.mark.timeout(400)
 CASES = [
-    "answer_unwritten.1/sandbox_exchange/SIGKILL/BULL_PUT_SPREAD",
-    "legs_handed.1/chain_keeper/SIGKILL/BULL_PUT_SPREAD",
-    "fill_untold.1/group/SIGKILL/BULL_PUT_SPREAD",
+    "answer_unwritten.1/sandbox_exchange/SIGKILL/IRON_CONDOR",
+    "legs_handed.1/chain_keeper/SIGKILL/IRON_CONDOR",
+    "fill_untold.1/group/SIGKILL/IRON_CONDOR",
 ]
 
 
