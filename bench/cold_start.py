@@ -90,7 +90,10 @@ def assert_books_agree(system: TradingSystem) -> None:
             held[row["symbol"]] = held.get(row["symbol"], 0) + units
         return {symbol: units for symbol, units in held.items() if units}
 
-    wait_for(lambda: ours() == system.broker_holds(), "our book is the broker's")
+    wait_for(
+        lambda: ours() == system.broker_holds(),
+        lambda: f"our book {ours()} is the broker's {system.broker_holds()}; {system.output()}",
+    )
     assert system.part("reconciler").get("differences", []) == []
 
 

@@ -274,6 +274,12 @@ class JournalStore:
             )
         return True
 
+    def standing_trades(self) -> list[str]:
+        """Strategies whose trade has not ended, oldest first."""
+        query = select(EntryRow.strategy_id).where(EntryRow.exit_ns.is_(None)).order_by(EntryRow.id)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
     def add_execution(self, strategy_id: str, slippage_ticks: float, latency_ms: float) -> None:
         """The worst slippage and latency of a structure's fills so far."""
         with self._writing() as connection:

@@ -6,16 +6,13 @@ between tells it twice rather than never, under the same ids.
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from actors.actor import Context
 from actors.execution.entry_desk import opened_intent
-from domain.charges import order_charges, rates_on
-from domain.clock import exchange_time, seconds
+from domain.clock import seconds
 from domain.execution.closing import is_flat
+from domain.execution.results import result_of
 from domain.intents import Refusal
-from domain.orders import EXIT_WORDS, CommandRow, CommandStatus, OrderRow, Purpose
-from domain.prices import money
+from domain.orders import CommandRow, CommandStatus, Purpose
 from messages.trading import (
     CommandEnded,
     FillsRecorded,
@@ -115,51 +112,18 @@ class Teller:
             return
         if not self._is_new(("closed", command.command_id)):
             return
-        gross, charges = self._result(orders)
-        reason, detail = self._reason(command, orders)
+        texts = {row.command_id: row.reason for row in self._store.commands_of(command.strategy_id)}
+        result = result_of(command, orders, texts)
         self._store.drop_guards(command.strategy_id, self._context.now_ns())
         self._context.announce(
             StructureClosed(
                 strategy_id=command.strategy_id,
                 strategy_tag=command.strategy_tag,
-                reason=reason,
-                gross=gross,
-                charges=charges,
-                net=gross - charges,
+                reason=result.reason,
+                gross=result.gross,
+                charges=result.charges,
+                net=result.net,
                 stood=command.status is CommandStatus.DONE,
-                detail=detail,
+                detail=result.detail,
             )
         )
-
-    def _result(self, orders: list[OrderRow]) -> tuple[Decimal, Decimal]:
-        """(gross, charges) of a flat strategy, rupees."""
-        gross, charges = Decimal(0), Decimal(0)
-        for row in orders:
-            if row.filled_quantity:
-                gross -= row.average_price * row.signed_filled
-                if row.purpose is not Purpose.CORRECTION:
-                    rates = rates_on(exchange_time(row.created_ns).date())
-                    cost = order_charges(row.action, row.filled_quantity, row.average_price, rates)
-                    charges += cost.total
-        return money(gross), charges
-
-    def _reason(self, command: CommandRow, orders: list[OrderRow]) -> tuple[str, str]:
-        """(word, what else is known): a stop's, else that of the close that traded last.
-
-        What a person wrote is `manual`; an entry that was taken back ended by the kill switch, or
-        by what the broker or the market did to its legs.
-        """
-        filled = [row for row in orders if row.filled_quantity]
-        if any(row.purpose is Purpose.STOP for row in filled):
-            return "sl_hit", ""
-        closing = [row.command_id for row in filled if row.purpose is Purpose.CLOSE]
-        texts = {row.command_id: row.reason for row in self._store.commands_of(command.strategy_id)}
-        if closing and closing[-1] in texts:
-            text = texts[closing[-1]]
-            return (text, "") if text in EXIT_WORDS else ("manual", text)
-        if command.status is CommandStatus.DONE:
-            return "external", ""
-        if command.error_code == "KILLED":
-            return "kill", command.last_error
-        refused = (f"{row.symbol}: {row.error_message}" for row in orders if row.error_message)
-        return "external", next(refused, command.last_error)

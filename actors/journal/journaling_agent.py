@@ -15,6 +15,7 @@ from typing import Any
 from actors.actor import Actor
 from actors.journal.write_queue import WriteQueue
 from domain.clock import exchange_time, iso_utc
+from domain.execution.results import Result, result_of
 from domain.intents import SizedIntent
 from domain.journal.performance import (
     ClosedTrade,
@@ -35,6 +36,7 @@ from persistence.orders import OrderStore
 
 RISK, ENGINE = "risk_agent", "strategy_engine"
 SEGMENT = "NFO"
+CATCH_UP_EVERY_S = 30.0
 
 
 class JournalingAgent(Actor):
@@ -46,6 +48,8 @@ class JournalingAgent(Actor):
         self._orders = OrderStore(open_engine(runtime.database_url))
         self._writes = WriteQueue(self.context)
         self._report()
+        self._writes.put(self._catch_up)
+        self.context.every(CATCH_UP_EVERY_S, lambda: self._writes.put(self._catch_up))
 
     def on_order_filled(self, message: OrderFilled) -> None:
         strategy_id = message.fill.strategy_id
@@ -70,17 +74,33 @@ class JournalingAgent(Actor):
             self._report()
 
     def _close(self, message: StructureClosed) -> None:
-        exit_price = self._write(message.strategy_id)
-        amounts = {"gross": message.gross, "charges": message.charges, "net": message.net}
-        self._store.close_entry(
-            message.strategy_id,
-            at_ns=message.at_ns,
-            reason=message.reason,
-            detail=message.detail,
-            exit_price=exit_price,
-            amounts=amounts,
-        )
+        result = Result(message.gross, message.charges, message.reason, message.detail)
+        self._end(message.strategy_id, result, message.at_ns)
         self._report()
+
+    def _catch_up(self) -> None:
+        """Trades whose end was told and did not come here: it died in the hands of two lives."""
+        late = self._store.standing_trades()
+        for strategy_id in late:
+            commands = self._orders.commands_of(strategy_id)
+            entry = next((row for row in commands if not row.is_exit and row.closed_ns), None)
+            if entry is not None:
+                reasons = {row.command_id: row.reason for row in commands}
+                orders = self._orders.orders_of_strategy(strategy_id)
+                self._end(strategy_id, result_of(entry, orders, reasons), entry.closed_ns)
+        if len(self._store.standing_trades()) < len(late):
+            self._report()
+
+    def _end(self, strategy_id: str, result: Result, at_ns: int) -> None:
+        exit_price = self._write(strategy_id)
+        self._store.close_entry(
+            strategy_id,
+            at_ns=at_ns,
+            reason=result.reason,
+            detail=result.detail,
+            exit_price=exit_price,
+            amounts={"gross": result.gross, "charges": result.charges, "net": result.net},
+        )
 
     def _write(self, strategy_id: str) -> float | None:
         """The row as it stands now; gives what was paid or got after the entry, per unit."""

@@ -178,3 +178,19 @@ def test_drawdown_goes_by_the_order_of_closing_not_of_entering(desk: Desk) -> No
     context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
     JournalingAgent(context, None).start()
     assert context.reports[-1]["metrics"]["max_drawdown_pct"] == pytest.approx(10.0)
+
+
+def test_a_trade_whose_end_was_told_and_never_came_is_ended_from_the_order_tables(desk) -> None:
+    whole = trade(desk)
+    closed = [row for row in desk.store.commands_of(whole["strategy_id"]) if not row.is_exit]
+    desk.store.mark(closed[0].command_id, closed_ns=whole["exit_ns"])
+    engine = open_engine(desk.runtime.journal_url)
+    JournalBase.metadata.drop_all(engine)
+    JournalBase.metadata.create_all(engine)
+    heard = [one for one in desk.heard if isinstance(one, OrderFilled)]
+    (row,) = journal(desk, *heard)
+    assert row["exit_ns"] is None
+    (row,) = journal(desk, heard[-1])  # a new life
+    assert {name: row[name] for name in WRITTEN_AT_ITS_END if name != "id"} == {
+        name: whole[name] for name in WRITTEN_AT_ITS_END if name != "id"
+    }
