@@ -36,13 +36,15 @@ check: install-test
 	$(MAKE) test
 
 bench: install-test
-	@for file in supervision order_path decode bars greeks chains price_table feed_sockets tick_path shards decisions; do $(BIN)/python bench/$$file.py || exit 1; done
+	@for file in supervision cold_start order_path decode bars greeks chains price_table feed_sockets tick_path shards decisions; do $(BIN)/python bench/$$file.py || exit 1; done
 
-# Every step of an order's life with every victim, then the broker's faults, then both together.
+# Every step of an order's life with every victim, the broker's faults, both together, then every
+# process of the default tree.
 bench-kill: install-test
 	@$(BIN)/python bench/kill_matrix.py
 	@$(BIN)/python bench/kill_matrix.py --faults
 	@$(BIN)/python bench/kill_matrix.py --pairs --cases 200
+	@$(BIN)/python bench/kill_matrix.py --whole
 
 docs: install
 	@$(BIN)/python -c 'from pathlib import Path; from launch.configuration import write_texts; write_texts(Path())'

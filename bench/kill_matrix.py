@@ -17,6 +17,7 @@ or doubled or a short stood unguarded.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
 import tempfile
@@ -39,7 +40,7 @@ from tests.kit.whole_tree import WholeTree
 FRESH_EVERY = 10
 CASES_A_TREE_MAX = 60
 STARTS_MAX = 3
-TREES = 6  # a case mostly waits: for a book to be read, for a tree to be made again
+TREES_A_CORE = 4  # a case mostly waits: for a book to be read, for a tree to be made again
 
 
 class Matrix:
@@ -150,7 +151,12 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="the broker's faults, no kills")
     parser.add_argument("--pairs", action="store_true", help="a kill and a fault in each case")
     parser.add_argument("--whole", action="store_true", help="the default tree, each process once")
-    parser.add_argument("--trees", type=int, default=TREES, help="how many run side by side")
+    parser.add_argument(
+        "--trees",
+        type=int,
+        default=0,
+        help="how many run side by side; as the cores allow when left out",
+    )
     parser.add_argument("--case", action="append", default=[], help="only this one, by its name")
     given = parser.parse_args()
     cases = [case_named(name) for name in given.case]
@@ -163,7 +169,8 @@ def main() -> int:
     command = "python bench/kill_matrix.py" + " --whole" * given.whole
     matrix = Matrix(cases, command, WholeTree if given.whole else OrderTree)
     began = time.monotonic()
-    workers = [threading.Thread(target=matrix.work) for _ in range(min(given.trees, len(cases)))]
+    trees = given.trees or TREES_A_CORE * len(os.sched_getaffinity(0)) // (2 if given.whole else 1)
+    workers = [threading.Thread(target=matrix.work) for _ in range(min(trees, len(cases)))]
     with contextlib.suppress(KeyboardInterrupt):
         for worker in workers:
             worker.start()

@@ -43,6 +43,8 @@ PLACING_FAULTS = (
 ANY_CALL = ("late_fill", "duplicate_fill", "partial_fill")  # they strike no call, but a fill
 READING_FAULTS = ("connection_reset", "http_429", "http_500", "http_502", "empty_answer", "delay")
 READS = ("orderbook", "positionbook", "funds", "analyzer")
+READ_BY_A_NEW_LIFE = READS[1:]  # else once a minute, which is longer than a case
+READERS = "account_sync.alpha+broker_session.alpha"
 ORDERS_OF = {SPREAD: 4, CONDOR: 8, STRANGLE: 6}
 
 
@@ -164,9 +166,11 @@ def faults() -> Iterator[Fault]:
 
 
 def fault_cases() -> list[Case]:
-    """Every fault with every structure that reaches it."""
+    """Every fault with every structure that reaches it; who reads has a new life where he must."""
     return [
-        Case("nowhere", 1, NOBODY, "nothing", strategy, fault)
+        Case("legs_handed", 1, READERS, "SIGKILL", strategy, fault)
+        if fault.endpoint in READ_BY_A_NEW_LIFE
+        else Case("nowhere", 1, NOBODY, "nothing", strategy, fault)
         for fault in faults()
         for strategy, orders in ORDERS_OF.items()
         if fault.terms != "nth" or fault.value <= orders
@@ -182,6 +186,8 @@ def pair_cases() -> list[Case]:
     for place, case in enumerate(fault_cases()):
         point = points[place * 7 % len(points)]  # 7 and the number of points share no divisor
         victim, blow = victims[place % len(victims)]
+        if case.victim == READERS:
+            victim, blow = f"{ITSELF}+{READERS}", "SIGKILL"
         nth = place % POINTS[point] + 1
         cases.append(Case(point, nth, victim, blow, case.strategy, case.fault))
     return cases

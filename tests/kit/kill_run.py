@@ -42,6 +42,7 @@ GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a 
 WHOLE_WITHIN_S = 30.0
 READY_WITHIN_S = 120.0
 FORBIDDEN = (LATCHED, FENCED)
+ATTEMPT = 100_000  # more than a tree has cases
 FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
 Row = dict[str, Any]
@@ -79,8 +80,8 @@ class CaseRun:
         self._throw()
         if case.point in FORBIDDEN:
             self._forbid()
-        for _ in range(tree.ENTRIES_MAX):
-            entered = self._open_and_close()
+        for attempt in range(tree.ENTRIES_MAX):
+            entered = self._open_and_close(self._number + attempt * ATTEMPT)
             if self._has_struck():
                 break
         felt = self._fault_struck()
@@ -116,15 +117,15 @@ class CaseRun:
             naked_s=naked_s(books.their_orders, books.their_trades),
         )
 
-    def _open_and_close(self) -> bool:
+    def _open_and_close(self, number: int) -> bool:
         """One structure's life; False when its entry came to no end by itself."""
         case, tree = self._case, self._tree
-        number = FENCED_NUMBER if case.point == FENCED else 0
-        self._strategy_id = tree.propose(self._number, case.strategy, case.lots, number)
+        fence = FENCED_NUMBER if case.point == FENCED else 0
+        self._strategy_id = tree.propose(number, case.strategy, case.lots, fence)
         entered = self._wait(self._has_entered, tree.ENTERS_WITHIN_S)
         self._wait(self._is_guarded, GUARDED_WITHIN_S)
         if self._entry_stands() or not entered:
-            tree.close(self._strategy_id, self._number)
+            tree.close(self._strategy_id, number)
         self._wait(self._has_ended, ENDS_WITHIN_S)
         return entered
 

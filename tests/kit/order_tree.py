@@ -52,7 +52,7 @@ class OrderTree:
     NAMES = frozenset((*victims_of(tree_of(SMALL)), EXCHANGE)) - {EVERYTHING}
     ENTERS_WITHIN_S = 120.0
     MAY_REST = False  # legs are priced so that they are met at once
-    ENTRIES_MAX = 1
+    ENTRIES_MAX = 2  # fills that come together are one step, and a step may be the third
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data_dir = folder, folder / "var"
