@@ -237,12 +237,15 @@ class CaseRun:
         }
 
     def _has_ended(self) -> bool:
-        """Nothing of it is open, and if it stood, its close is written."""
+        """Nothing of it is open, and if it stood, its close is written and told: before that the
+        next structure is one too many."""
         commands = self._commands()
-        stood = any(row["status"] == "DONE" and row["event_type"] == ENTRY for row in commands)
+        entries = [row for row in commands if row["event_type"] == ENTRY]
+        stood = any(row["status"] == "DONE" for row in entries)
+        told = all(row["closed_ns"] for row in entries if row["status"] == "DONE")
         closes = [row for row in commands if row["event_type"] != ENTRY]
         open_still = any(row["status"] in OPEN for row in commands)
-        return not open_still and (bool(closes) or not stood)
+        return not open_still and told and (bool(closes) or not stood)
 
     def _is_whole(self) -> bool:
         return set(self._tree.pids()) >= self._tree.NAMES

@@ -2,12 +2,14 @@
 in its inbox, and tells execution what the market's own actors would.
 
 The inbox is a folder of JSON files, so that nothing asked for is lost with this actor's life: each
-life tells each file once, and the keys in it make it one order.
+life tells each file once, a close again and again as the position manager does, and the keys in it
+make it one order.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -24,15 +26,16 @@ INBOX = "inbox"
 LOOK_EVERY_S = 0.05
 MARK_EVERY_S = 0.5
 MARK_LASTS_S = 5.0
+CLOSE_AGAIN_S = 10.0
 UNDERLYING = "NIFTY"
 
 
 class OrderDriver(Actor):
-    """State: the files of the inbox that this life has told."""
+    """State: the files of the inbox that this life has told, and when each is due again."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
-        self._told: set[str] = set()
+        self._again_ns: dict[str, int] = {}  # by the name of the file
         self._symbols: set[str] = set()
         self._inbox = context.runtime.data_dir / INBOX
 
@@ -69,11 +72,13 @@ class OrderDriver(Actor):
         self.context.announce(RegimeChanged(regime=regime))
 
     def _look(self) -> None:
+        now_ns = self.context.monotonic_ns()
         for path in sorted(self._inbox.glob("*.json")):
-            if path.name in self._told:
+            if now_ns < self._again_ns.get(path.name, 0):
                 continue
-            self._told.add(path.name)
             wish = json.loads(path.read_text())
+            again_ns = now_ns + seconds(CLOSE_AGAIN_S) if "close" in wish else sys.maxsize
+            self._again_ns[path.name] = again_ns
             if "intent" in wish:
                 intent: SizedIntent = from_plain(SizedIntent, wish["intent"])
                 self._symbols = {leg.symbol for leg in intent.structure.legs}
