@@ -10,9 +10,9 @@ from actors.actor import Context
 from actors.execution.entry_desk import opened_intent
 from domain.clock import seconds
 from domain.execution.closing import is_flat
-from domain.execution.results import result_of
 from domain.intents import Refusal
 from domain.orders import CommandRow, CommandStatus, Purpose
+from domain.results import result_of
 from messages.trading import (
     CommandEnded,
     FillsRecorded,

@@ -15,7 +15,6 @@ from typing import Any
 from actors.actor import Actor
 from actors.journal.write_queue import WriteQueue
 from domain.clock import exchange_time, iso_utc
-from domain.execution.results import Result, result_of
 from domain.intents import SizedIntent
 from domain.journal.performance import (
     ClosedTrade,
@@ -27,6 +26,7 @@ from domain.journal.performance import (
     strategy_of,
 )
 from domain.journal.trade import trade_row
+from domain.results import Result, result_of
 from messages.codec import from_plain
 from messages.lifecycle import NodeRestarted
 from messages.trading import OddsMeasured, OrderFilled, StructureClosed, StructureOpened
