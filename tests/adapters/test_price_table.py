@@ -354,6 +354,7 @@ class DiesHalfway:
 
 
 def die_halfway(path):
+    price_table.CODE = None  # of this process: where Python writes the slots, it can stop halfway
     writer = PriceWriter(path)
     writer._columns.slots = DiesHalfway(writer._columns.slots)
     for number in (1, 2):
