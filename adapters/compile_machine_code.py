@@ -14,7 +14,7 @@ from pathlib import Path
 from adapters.machine_code import LIBRARY
 from adapters.openalgo.frames import EARLIEST_NS, FUTURE_MAX_NS, PRICE_MAX
 from adapters.packets import WORDS, word_of
-from adapters.price_table import LISTINGS_MAX
+from adapters.price_table import LISTINGS_MAX, READS_MAX
 from adapters.smartapi.mapping import TOKEN_DIGITS_MAX
 from adapters.token_table import PAGE_BITS, SEGMENTS_MAX
 
@@ -40,7 +40,7 @@ def words() -> list[str]:
         "WORDS": WORDS, "SEGMENTS_MAX": SEGMENTS_MAX, "PAGE_BITS": PAGE_BITS,
         "TOKEN_DIGITS_MAX": TOKEN_DIGITS_MAX, "EARLIEST_NS": f"{EARLIEST_NS}ll",
         "FUTURE_MAX_NS": f"{FUTURE_MAX_NS}ll", "PRICE_MAX": float(PRICE_MAX),
-        "LISTINGS_MAX": LISTINGS_MAX,
+        "LISTINGS_MAX": LISTINGS_MAX, "READS_MAX": READS_MAX,
     }  # fmt: skip
     return [f"-D{name}={number}" for name, number in numbers.items()]
 

@@ -355,6 +355,10 @@ int64_t ticks_of(const int64_t *rows, int64_t count, Tick *ticks, const uint8_t 
 
 /* -- the last-price table: adapters.price_table, one tick after another -- */
 
+static const Tick unseen = {.ltp = __builtin_nan(""), .bid = __builtin_nan(""),
+    .ask = __builtin_nan(""), .iv = __builtin_nan(""), .bid_quantity = -1, .ask_quantity = -1,
+    .volume = -1, .open_interest = -1};
+
 static void keep(Tick *tick, const Tick *stood) {
     if (!(tick->ltp > 0)) {
         tick->mode = stood->mode;
@@ -377,13 +381,25 @@ int64_t write_prices(const Tick *ticks, int64_t count, const int32_t *row_of, in
         if (ticks[place].listing >= LISTINGS_MAX || !row_of[ticks[place].listing]) return ODD;
     for (int64_t place = 0; place < count; place++) {
         int64_t row = row_of[ticks[place].listing] - 1, version = versions[row];
-        static const Tick unseen = {.ltp = __builtin_nan(""), .bid = __builtin_nan(""),
-            .ask = __builtin_nan(""), .iv = __builtin_nan(""), .bid_quantity = -1,
-            .ask_quantity = -1, .volume = -1, .open_interest = -1};
         Tick tick = ticks[place];
         keep(&tick, version ? slots + 2 * row + (version & 1) : &unseen);
         slots[2 * row + ((version + 1) & 1)] = tick;
         __atomic_store_n(versions + row, version + 1, __ATOMIC_RELEASE);
+    }
+    return count;
+}
+
+int64_t read_prices(const int64_t *rows, int64_t count, const int64_t *versions, const Tick *slots,
+                    Tick *ticks) {
+    for (int64_t place = 0; place < count; place++) {
+        const int64_t *at = versions + rows[place];
+        for (int tries = 0;; tries++) {
+            if (tries == READS_MAX) return ODD;
+            int64_t version = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+            ticks[place] = version ? slots[2 * rows[place] + (version & 1)] : unseen;
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            if (__atomic_load_n(at, __ATOMIC_RELAXED) == version) break;
+        }
     }
     return count;
 }

@@ -28,18 +28,19 @@ FUNCTIONS = {
     "dhan": (_AT, _AT, _AT, _AT, _NUMBER, _NUMBER, _NUMBER),
     "ticks_of": (_AT, _NUMBER, _AT, _AT),
     "write_prices": (_AT, _NUMBER, _AT, _AT, _AT),
+    "read_prices": (_AT, _NUMBER, _AT, _AT, _AT),
 }
 
 
 def load(path: Path = LIBRARY) -> ctypes.CDLL | None:
-    """The library; None where there is none for this machine."""
+    """The library; None where there is none for this machine, or an older one."""
     try:
         library = ctypes.CDLL(str(path))
-    except OSError:
+        for name, arguments in FUNCTIONS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = ctypes.c_int64, arguments
+    except (OSError, AttributeError):
         return None
-    for name, arguments in FUNCTIONS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = ctypes.c_int64, arguments
     return library
 
 

@@ -199,6 +199,7 @@ class PriceReader:
         # Plain memory views: an item of theirs costs half of a numpy scalar.
         self._row_of = memoryview(self._columns.row_of)
         self._versions = memoryview(self._columns.versions)
+        self._addresses = [address(self._columns.versions), address(self._columns.slots)]
 
     def read(self, listing: int) -> Price | None:
         """The newest row of a listing; None when it never ticked.
@@ -243,6 +244,13 @@ class PriceReader:
 
     def _copy(self, rows: np.ndarray) -> np.ndarray:
         columns = self._columns
+        if CODE is not None:
+            wanted, copied = np.ascontiguousarray(rows, np.int64), np.empty(len(rows), TICK_DTYPE)
+            if (
+                CODE.read_prices(address(wanted), len(wanted), *self._addresses, address(copied))
+                != ODD
+            ):
+                return copied
         versions = columns.versions[rows]
         ticks = columns.read(rows, versions)
         for _ in range(READS_MAX):

@@ -147,8 +147,9 @@ def test_rows_are_found_alike(broker: str, table: Callable) -> None:
 
 def test_the_library_was_made_from_the_source_beside_it() -> None:
     """`make machine-code` makes it anew; on another machine there is none."""
-    if machine_code.CODE is None:
+    if not machine_code.LIBRARY.exists():
         pytest.skip("no library is shipped for this machine")
+    assert machine_code.CODE is not None
     stamp = ctypes.c_char * 65
     made_from = stamp.in_dll(machine_code.CODE, "machine_code_source").value.decode()
     assert made_from == fingerprint()
