@@ -6,6 +6,9 @@ The broker is the sandbox in a process of its own, reached through a relay that 
 first byte of a placing call arrives. On the way lie the injection's row, leg resolution, the margin
 query, sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker,
 and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs here.
+N signals are one run, of five; the figures are the runs' medians, and beside them the worst of all.
+The first signal of the tree's life is told apart. Nobody looks while an order is on its way: who
+asks takes part in what is measured.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.kit import machine, options, quantile, table, tell
+from bench.kit import REPEATS, machine, options, quantile, table, tell
 from launch.build import free_port
 from tests.kit.default_system import ROOT, default_system, wait_for
 from tests.kit.trading_system import (
@@ -35,6 +39,7 @@ from tests.kit.trading_system import (
 )
 
 PLACING = b"/placeorder"
+GOAL_P99_MS = 20
 
 
 class Relay:
@@ -89,14 +94,14 @@ def is_up(port: int) -> bool:
 
 def measure(system: TradingSystem, relay: Relay, signals: int) -> list[float]:
     """Milliseconds of each entry; each structure is closed again before the next."""
-    took = []
+    took: list[float] = []
     pause = threading.Event()
     while len(took) < signals:
         before = len(relay.placed_ns)
         began_ns = time.time_ns()
         correlation_id = system.inject(condor())
-        word = wait_for(lambda: system.trace(correlation_id).get("evaluation"), "risk's word")  # noqa: B023
         pause.wait(BETWEEN_SIGNALS_S)
+        word = wait_for(lambda: system.trace(correlation_id).get("evaluation"), "risk's word")  # noqa: B023
         if word["result"] != "enqueued":
             continue
         wait_for(lambda: len(relay.placed_ns) > before, "an order arrives")  # noqa: B023
@@ -123,10 +128,27 @@ def relay_cost_ms(relay: Relay) -> float:
     return statistics.median(took)
 
 
+def show(first_ms: float, runs: list[list[float]], bare_ms: float) -> dict[str, Any]:
+    """The figures, printed as a table."""
+    figures = {
+        "signals": sum(len(run) for run in runs),
+        "p50_ms": statistics.median(statistics.median(run) for run in runs),
+        "p99_ms": statistics.median(quantile(run, 0.99) for run in runs),
+        "worst_ms": max(max(run) for run in runs),
+        "first_ms": first_ms,
+        "relay_alone_ms": bare_ms,
+        "goal_p99_ms": GOAL_P99_MS,
+    }
+    head = ("signals", "p50 ms", "p99 ms", "worst ms", "first of life ms", "relay alone ms", "goal")
+    row = [f"{value:.1f}" if isinstance(value, float) else str(value) for value in figures.values()]
+    table("Signal injected to first byte at the broker, sandbox", [head, tuple(row)])
+    return {**figures, "runs_ms": runs}
+
+
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--signals", type=int, default=15)
-    asked = parser.parse_args()
+    parser.add_argument("--signals", type=int, default=5, help="of one run of five")
+    arguments = parser.parse_args()
     key = secrets.token_hex(32)
     rest, websocket = free_port(), free_port()
     exchange = start_exchange(key, rest, websocket)
@@ -143,24 +165,15 @@ def main() -> None:
         with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
             system.start()
             system.wait_ready_to_trade()
-            took = measure(system, relay, asked.signals)
-        bare = relay_cost_ms(relay)
+            first_ms = measure(system, relay, 1)[0]
+            runs = [measure(system, relay, arguments.signals) for _ in range(REPEATS)]
+        bare_ms = relay_cost_ms(relay)
     finally:
         relay.close()
         exchange.terminate()
         exchange.wait(10)
-    table(
-        "Signal injected to first byte at the broker, sandbox",
-        [
-            ("signals", "p50 ms", "p99 ms", "worst ms", "relay alone ms", "goal p99 ms"),
-            (
-                str(len(took)), f"{statistics.median(took):.1f}", f"{quantile(took, 0.99):.1f}",
-                f"{max(took):.1f}", f"{bare:.1f}", "20",
-            ),
-        ],
-    )  # fmt: skip
-    figures = {"signals": len(took), "took_ms": took, "relay_alone_ms": bare}
-    tell(figures, machine("thespian", "pyzmq", "sqlalchemy"), asked.json)
+    figures = show(first_ms, runs, bare_ms)
+    tell(figures, machine("thespian", "sqlalchemy", "requests", "uvicorn"), arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ only one wins. A write that cannot be made durable raises StorageFailure.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Engine, Table, insert, select, true, update
+from sqlalchemy import Engine, bindparam, delete, insert, select, true, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -25,14 +25,52 @@ from domain.orders import (
 )
 from persistence.lease import Fence
 from persistence.order_tables import COMMANDS, ORDERS
+from persistence.readings import Noun, Reading, values_of
 
-Noun = TypeVar("Noun")
-_OPEN_COMMANDS = (
+_ALIVE = (
     CommandStatus.PENDING,
     CommandStatus.AWAITING_APPROVAL,
     CommandStatus.PROCESSING,
     CommandStatus.UNKNOWN_OUTCOME,
 )
+_C = COMMANDS.c
+_IS_ENTRY = _C.event_type == ENTRY_COMMAND
+_IS_DEAD = _C.status == CommandStatus.DEAD_LETTER
+_HAS_ENDED = _C.status.not_in(_ALIVE)
+_TRADED = (
+    select(ORDERS.c.id)
+    .where((ORDERS.c.strategy_id == _C.strategy_id) & (ORDERS.c.filled_quantity > 0))
+    .exists()
+)
+_HAS_KEY = _C.idempotency_key == bindparam("key")
+_OF_SIGNAL = (_C.correlation_id == bindparam("correlation_id")) & _IS_ENTRY
+
+
+def _reading(condition: Any, *order: Any, limit: Any = None) -> Reading[CommandRow]:
+    return Reading(COMMANDS, CommandRow, condition, *order, limit=limit)
+
+
+_NUMBERED = _reading(_C.command_id == bindparam("number"))
+_CLOSE_KEYED, _ENTRY_KEYED = _reading(_HAS_KEY), _reading(_HAS_KEY | _OF_SIGNAL)
+_OPEN = _reading(_C.status.in_(_ALIVE), _C.event_type, _C.priority.desc(), _C.command_id)
+_ENDED_UNTOLD = _reading(_HAS_ENDED & _C.told.is_(False))
+_STANDING = _reading(_IS_ENTRY & (_C.status == CommandStatus.DONE) & (_C.closed_ns == 0))
+_UNSETTLED = _reading(_IS_ENTRY & _HAS_ENDED & (_C.closed_ns == 0) & _TRADED)
+_ENTRIES_SINCE = _reading(_IS_ENTRY & (_C.created_ns >= bindparam("since_ns")))
+_OF_STRATEGY = _reading(_C.strategy_id == bindparam("strategy_id"))
+_NEWEST = _reading(true(), _C.command_id.desc(), limit=bindparam("limit"))
+_DEAD = _reading(_IS_DEAD)
+
+_IS_NUMBER = _C.command_id == bindparam("of_number")
+_NEW = insert(COMMANDS).returning(_C.command_id)
+_MOVE = update(COMMANDS).where(
+    _IS_NUMBER,
+    _C.status == bindparam("from_status"),
+    _C.owner_token == bindparam("of_owner"),
+)
+_MARK = update(COMMANDS).where(_IS_NUMBER)
+_DELETE_DEAD = delete(COMMANDS).where(_IS_NUMBER, _IS_DEAD)
+_NEW_ORDERS = insert(ORDERS)
 
 
 class CommandStore:
@@ -40,6 +78,38 @@ class CommandStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._open: Connection | None = None
+        self._waiting: list[Callable[[], None]] = []
+
+    # -- one transaction --
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside stands on disk at the end, or nothing of it; what is read
+        inside is as if it stood. Inside another one it is a part of that."""
+        if self._open is not None:
+            yield
+            return
+        try:
+            with self._writing() as self._open:
+                yield
+        except BaseException:
+            self._waiting.clear()
+            raise
+        finally:
+            self._open = None
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+    def when_durable(self, call: Callable[[], None]) -> None:
+        """Calls once all that was written so far is on disk: never, if it could not be."""
+        if self._open is None:
+            call()
+        else:
+            self._waiting.append(call)
+
+    # -- commands --
 
     def record(
         self, command: CommandRow, orders: Sequence[OrderRow], fence: Fence | None = None
@@ -49,18 +119,21 @@ class CommandStore:
         A key (or an entry's correlation id) that is known already gives the first row and True,
         and writes nothing. Raises LeaseLost when the fence no longer holds.
         """
+        first = self._first_of(command)
+        if first is not None:
+            return first, True
         try:
             with self._writing() as connection:
+                values = values_of(command)
+                del values["command_id"]  # the database gives it
+                number = int(connection.execute(_NEW, values).scalar_one())
                 if fence:
                     fence.check(connection)
-                values = values_of(command, without=("command_id",))
-                query = insert(COMMANDS).values(values).returning(COMMANDS.c.command_id)
-                number = int(connection.execute(query).scalar_one())
                 if orders:
                     rows = [
                         values_of(dataclasses.replace(row, command_id=number)) for row in orders
                     ]
-                    connection.execute(insert(ORDERS), rows)
+                    connection.execute(_NEW_ORDERS, rows)
         except IntegrityError:
             first = self._first_of(command)
             if first is None:
@@ -70,57 +143,39 @@ class CommandStore:
 
     def command(self, command_id: int) -> CommandRow | None:
         """One command, or None."""
-        return self._one(COMMANDS, CommandRow, COMMANDS.c.command_id == command_id)
+        return next(iter(self._rows(_NUMBERED, number=command_id)), None)
 
     def open_commands(self) -> list[CommandRow]:
         """All that are not ended, closes first, then by age."""
-        order = (COMMANDS.c.event_type, COMMANDS.c.priority.desc(), COMMANDS.c.command_id)
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.status.in_(_OPEN_COMMANDS), order=order)
+        return self._rows(_OPEN)
 
     def ended_untold(self) -> list[CommandRow]:
         """Ended commands whose end has not been announced."""
-        ended = COMMANDS.c.status.not_in(_OPEN_COMMANDS) & COMMANDS.c.told.is_(False)
-        return self._all(COMMANDS, CommandRow, ended)
+        return self._rows(_ENDED_UNTOLD)
 
     def standing_entries(self) -> list[CommandRow]:
         """Entries that opened a structure which nobody has seen closed."""
-        standing = (
-            (COMMANDS.c.event_type == ENTRY_COMMAND)
-            & (COMMANDS.c.status == CommandStatus.DONE)
-            & (COMMANDS.c.closed_ns == 0)
-        )
-        return self._all(COMMANDS, CommandRow, standing)
+        return self._rows(_STANDING)
 
     def unsettled_entries(self) -> list[CommandRow]:
         """Ended entries of which something filled and whose result nobody has been told."""
-        traded = select(ORDERS.c.id).where(
-            (ORDERS.c.strategy_id == COMMANDS.c.strategy_id) & (ORDERS.c.filled_quantity > 0)
-        )
-        unsettled = (
-            (COMMANDS.c.event_type == ENTRY_COMMAND)
-            & COMMANDS.c.status.not_in(_OPEN_COMMANDS)
-            & (COMMANDS.c.closed_ns == 0)
-            & traded.exists()
-        )
-        return self._all(COMMANDS, CommandRow, unsettled)
+        return self._rows(_UNSETTLED)
 
     def entries_since(self, since_ns: int) -> list[CommandRow]:
         """Entries made at or after a moment, whatever became of them, oldest first."""
-        lately = (COMMANDS.c.event_type == ENTRY_COMMAND) & (COMMANDS.c.created_ns >= since_ns)
-        return self._all(COMMANDS, CommandRow, lately)
+        return self._rows(_ENTRIES_SINCE, since_ns=since_ns)
 
     def commands_of(self, strategy_id: str) -> list[CommandRow]:
         """All commands of one strategy, oldest first."""
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.strategy_id == strategy_id)
+        return self._rows(_OF_STRATEGY, strategy_id=strategy_id)
 
     def recent_commands(self, limit: int) -> list[CommandRow]:
         """The newest commands, newest first; for pages."""
-        order = (COMMANDS.c.command_id.desc(),)
-        return self._all(COMMANDS, CommandRow, true(), order=order, limit=limit)
+        return self._rows(_NEWEST, limit=limit)
 
     def dead_letters(self) -> list[CommandRow]:
         """Commands that wait for an operator."""
-        return self._all(COMMANDS, CommandRow, COMMANDS.c.status == CommandStatus.DEAD_LETTER)
+        return self._rows(_DEAD)
 
     def move(self, command: CommandRow, status: CommandStatus, **changes: Any) -> CommandRow | None:
         """From the state (and owner) in `command`; None when it is not so any more.
@@ -128,72 +183,57 @@ class CommandStore:
         Raises IllegalTransition for a step that `tables.md` 2 does not know.
         """
         check_command_transition(command.status, status)
-        as_read = (
-            (COMMANDS.c.command_id == command.command_id)
-            & (COMMANDS.c.status == command.status)
-            & (COMMANDS.c.owner_token == command.owner_token)
-        )
+        as_read = {
+            "of_number": command.command_id,
+            "from_status": command.status,
+            "of_owner": command.owner_token,
+        }
+        values = {"status": status, **changes, **as_read}
         with self._writing() as connection:
-            query = update(COMMANDS).where(as_read).values(status=status, **changes)
-            changed = connection.execute(query).rowcount
+            changed = connection.execute(_MOVE, values).rowcount
         return dataclasses.replace(command, status=status, **changes) if changed else None
 
     def mark(self, command_id: int, **changes: Any) -> None:
         """Sets columns that no state hangs on (told, closed_ns, abort_requested)."""
         with self._writing() as connection:
-            connection.execute(
-                update(COMMANDS).where(COMMANDS.c.command_id == command_id).values(**changes)
-            )
+            connection.execute(_MARK, {"of_number": command_id, **changes})
 
     def delete_dead_letter(self, command_id: int) -> bool:
         """Removes a dead letter; its orders stay. False when it is none."""
-        is_dead = (COMMANDS.c.command_id == command_id) & (
-            COMMANDS.c.status == CommandStatus.DEAD_LETTER
-        )
         with self._writing() as connection:
-            return bool(connection.execute(COMMANDS.delete().where(is_dead)).rowcount)
+            return bool(connection.execute(_DELETE_DEAD, {"of_number": command_id}).rowcount)
 
     def _first_of(self, command: CommandRow) -> CommandRow | None:
-        same = COMMANDS.c.idempotency_key == command.idempotency_key
-        if not command.is_exit:
-            same |= (COMMANDS.c.correlation_id == command.correlation_id) & (
-                COMMANDS.c.event_type == ENTRY_COMMAND
-            )
-        return self._one(COMMANDS, CommandRow, same)
+        key = command.idempotency_key
+        if command.is_exit:
+            known = self._rows(_CLOSE_KEYED, key=key)
+        else:
+            known = self._rows(_ENTRY_KEYED, key=key, correlation_id=command.correlation_id)
+        return next(iter(known), None)
+
+    # -- what all order tables share --
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
-                yield connection
+            if self._open is not None:
+                yield self._open
+            else:
+                with self._engine.begin() as connection:
+                    yield connection
         except IntegrityError:
             raise
         except DBAPIError as fault:
             raise StorageFailure(f"order tables cannot be written: {fault.orig}") from fault
 
-    def _one(self, table: Table, noun: type[Noun], condition: Any) -> Noun | None:
-        rows = self._all(table, noun, condition, limit=1)
-        return rows[0] if rows else None
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        if self._open is not None:
+            yield self._open
+        else:
+            with self._engine.connect() as connection:
+                yield connection
 
-    def _all(
-        self,
-        table: Table,
-        noun: type[Noun],
-        condition: Any,
-        *,
-        order: Sequence[Any] = (),
-        limit: int | None = None,
-    ) -> list[Noun]:
-        names = [field.name for field in dataclasses.fields(noun)]  # type: ignore[arg-type]
-        query = select(*(table.c[name] for name in names)).where(condition).limit(limit)
-        query = query.order_by(*(order or (table.primary_key.columns[0],)))
-        with self._engine.connect() as connection:
-            return [noun(*row) for row in connection.execute(query)]
-
-
-def values_of(noun: Any, without: Sequence[str] = ()) -> dict[str, Any]:
-    return {
-        field.name: getattr(noun, field.name)
-        for field in dataclasses.fields(noun)
-        if field.name not in without
-    }
+    def _rows(self, reading: Reading[Noun], **values: Any) -> list[Noun]:
+        with self._reading() as connection:
+            return reading.rows(connection, **values)

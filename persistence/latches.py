@@ -27,9 +27,10 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from persistence.database import MainBase
 from persistence.statement import Statement, transaction
@@ -128,6 +129,25 @@ _LATCHES_OF = Statement(
 )
 _NEW_LATCH = Statement(insert(_LATCHES))
 _NO_LATCH = Statement(delete(_LATCHES).where(_LATCHES.c.name == _ONE))
+_INJECTIONS = cast(Table, InjectionRow.__table__)
+_ENTRIES = cast(Table, EntryNumberRow.__table__)
+_I, _E = _INJECTIONS.c, _ENTRIES.c
+
+# Made once: to build a statement anew takes longer than to run it.
+_NEW_INJECTION, _NEW_ENTRY = insert(_INJECTIONS), insert(_ENTRIES)
+_INJECTION_OF = select(_INJECTIONS).where(_I.correlation_id == bindparam("of_id"))
+_OPEN_INJECTIONS = (
+    select(_INJECTIONS).where(_I.result.is_(None)).order_by(_I.at_ns, _I.correlation_id)
+)
+_END_INJECTION = update(_INJECTIONS).where(
+    _I.correlation_id == bindparam("of_id"), _I.result.is_(None)
+)
+_ENTRY_OF = select(_ENTRIES).where(_E.correlation_id == bindparam("of_id"))
+_LAST_NUMBER = select(func.max(_E.number)).where(
+    _E.strategy_tag == bindparam("tag"), _E.day == bindparam("of_day")
+)
+_END_ENTRY = update(_ENTRIES).where(_E.strategy_id == bindparam("of_id")).values(ended=True)
+_OPEN_ENTRIES = select(_ENTRIES).where(_E.ended.is_(False)).order_by(_E.at_ns, _E.strategy_id)
 
 
 def read_latch(engine: Engine, name: str) -> Latch | None:
@@ -166,17 +186,17 @@ def delete_latch(engine: Engine, name: str) -> None:
 def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, bool]:
     """(the row that stands, True when it is new). An earlier row of the same key, or of the same
     correlation id, stands; the caller compares the payloads."""
-    row = InjectionRow(
-        correlation_id=injection.correlation_id,
-        idempotency_key=injection.idempotency_key or None,
-        payload=_dump(injection.payload),
-        signal=_dump(injection.signal),
-        result=None,
-        at_ns=injection.at_ns,
-    )
+    values = {
+        "correlation_id": injection.correlation_id,
+        "idempotency_key": injection.idempotency_key or None,
+        "payload": _dump(injection.payload),
+        "signal": _dump(injection.signal),
+        "result": None,
+        "at_ns": injection.at_ns,
+    }
     try:
-        with Session(engine) as session, session.begin():
-            session.add(row)
+        with engine.begin() as connection:
+            connection.execute(_NEW_INJECTION, values)
         return injection, True
     except IntegrityError:
         standing = _find_injection(engine, injection)
@@ -187,27 +207,22 @@ def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, b
 
 def end_injection(engine: Engine, correlation_id: str, result: Mapping[str, Any]) -> bool:
     """Writes the result once; False when no such injection stands or it was ended before."""
-    with Session(engine) as session, session.begin():
-        row = session.get(InjectionRow, correlation_id)
-        if row is None or row.result is not None:
-            return False
-        row.result = _dump(result)
-        return True
+    values = {"of_id": correlation_id, "result": _dump(result)}
+    with engine.begin() as connection:
+        return bool(connection.execute(_END_INJECTION, values).rowcount)
 
 
 def open_injections(engine: Engine) -> list[Injection]:
     """Injections without a result, oldest first."""
-    query = select(InjectionRow).where(InjectionRow.result.is_(None))
-    with Session(engine) as session:
-        rows = session.scalars(query.order_by(InjectionRow.at_ns, InjectionRow.correlation_id))
-        return [_injection(row) for row in rows]
+    with engine.connect() as connection:
+        return [_injection(row) for row in connection.execute(_OPEN_INJECTIONS)]
 
 
 def read_injection(engine: Engine, correlation_id: str) -> Injection | None:
     """The injection of that id, or None (for `GET /signals/{correlation_id}`)."""
-    with Session(engine) as session:
-        row = session.get(InjectionRow, correlation_id)
-        return _injection(row) if row else None
+    with engine.connect() as connection:
+        row = connection.execute(_INJECTION_OF, {"of_id": correlation_id}).first()
+    return _injection(row) if row else None
 
 
 def number_entry(
@@ -221,51 +236,47 @@ def number_entry(
 ) -> EntryNumber:
     """The entry's `{tag}_{day}_{n}`: the next n of the day, or what this correlation id got
     before."""
-    with Session(engine) as session, session.begin():
-        row = session.get(EntryNumberRow, correlation_id)
-        if row is None:
-            same_day = (EntryNumberRow.strategy_tag == tag) & (EntryNumberRow.day == day)
-            last = session.scalar(select(func.max(EntryNumberRow.number)).where(same_day)) or 0
-            row = EntryNumberRow(
-                correlation_id=correlation_id,
-                strategy_tag=tag,
-                day=day,
-                number=last + 1,
-                strategy_id=f"{tag}_{day}_{last + 1}",
-                body=_dump(body),
-                at_ns=at_ns,
-                ended=False,
-            )
-            session.add(row)
-        return _entry(row)
+    with engine.begin() as connection:
+        row = connection.execute(_ENTRY_OF, {"of_id": correlation_id}).first()
+        if row:
+            return _entry(row)
+        last = connection.execute(_LAST_NUMBER, {"tag": tag, "of_day": day}).scalar() or 0
+        number = EntryNumber(correlation_id, f"{tag}_{day}_{last + 1}", body, at_ns, ended=False)
+        values = {
+            "correlation_id": correlation_id,
+            "strategy_tag": tag,
+            "day": day,
+            "number": last + 1,
+            "strategy_id": number.strategy_id,
+            "body": _dump(body),
+            "at_ns": at_ns,
+            "ended": False,
+        }
+        connection.execute(_NEW_ENTRY, values)
+    return number
 
 
 def end_entry(engine: Engine, strategy_id: str) -> None:
     """Nothing of that entry is on its way or open any more."""
-    with Session(engine) as session, session.begin():
-        query = select(EntryNumberRow).where(EntryNumberRow.strategy_id == strategy_id)
-        row = session.scalar(query)
-        if row:
-            row.ended = True
+    with engine.begin() as connection:
+        connection.execute(_END_ENTRY, {"of_id": strategy_id})
 
 
 def open_entries(engine: Engine) -> list[EntryNumber]:
     """Entries on their way or open, oldest first."""
-    query = select(EntryNumberRow).where(EntryNumberRow.ended.is_(False))
-    with Session(engine) as session:
-        rows = session.scalars(query.order_by(EntryNumberRow.at_ns, EntryNumberRow.strategy_id))
-        return [_entry(row) for row in rows]
+    with engine.connect() as connection:
+        return [_entry(row) for row in connection.execute(_OPEN_ENTRIES)]
 
 
 def _find_injection(engine: Engine, injection: Injection) -> Injection | None:
-    matches = InjectionRow.correlation_id == injection.correlation_id
+    matches = _I.correlation_id == injection.correlation_id
     if injection.idempotency_key:
-        matches |= InjectionRow.idempotency_key == injection.idempotency_key
-    with Session(engine) as session:
-        # The key decides: a repeated key comes with a new correlation id.
-        order = (InjectionRow.idempotency_key == injection.idempotency_key).desc()
-        row = session.scalars(select(InjectionRow).where(matches).order_by(order)).first()
-        return _injection(row) if row else None
+        matches |= _I.idempotency_key == injection.idempotency_key
+    # The key decides: a repeated key comes with a new correlation id.
+    order = (_I.idempotency_key == injection.idempotency_key).desc()
+    with engine.connect() as connection:
+        row = connection.execute(select(_INJECTIONS).where(matches).order_by(order)).first()
+    return _injection(row) if row else None
 
 
 def _latch(row: Any) -> Latch:
@@ -280,7 +291,7 @@ def _latch(row: Any) -> Latch:
     )
 
 
-def _injection(row: InjectionRow) -> Injection:
+def _injection(row: Any) -> Injection:
     result = json.loads(row.result) if row.result is not None else None
     return Injection(
         row.correlation_id,
@@ -292,7 +303,7 @@ def _injection(row: InjectionRow) -> Injection:
     )
 
 
-def _entry(row: EntryNumberRow) -> EntryNumber:
+def _entry(row: Any) -> EntryNumber:
     return EntryNumber(
         row.correlation_id, row.strategy_id, json.loads(row.body), row.at_ns, row.ended
     )

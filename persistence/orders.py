@@ -7,11 +7,10 @@ A write that cannot be made durable raises StorageFailure, and then nothing may 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from domain.order_changes import BookChange, RecordedFill, SendingAnswer
@@ -24,8 +23,9 @@ from domain.orders import (
     Purpose,
     check_transition,
 )
-from persistence.commands import CommandStore, values_of
+from persistence.commands import CommandStore
 from persistence.order_tables import ATTEMPTS, COMMANDS, FILLS, GUARDS, ORDERS
+from persistence.readings import Reading, columns_of, values_of
 
 _LIVE = [
     status for status in OrderStatus if status is not OrderStatus.WAITING and status not in TERMINAL
@@ -36,6 +36,52 @@ _HAPPENED = (
 )  # fmt: skip
 _DUE = (COMMANDS.c.valid_until_ns, COMMANDS.c.lease_expires_ns, COMMANDS.c.next_retry_ns)
 _REFUSED = (OrderStatus.REJECTED, OrderStatus.FAILED)
+_C = ORDERS.c
+
+
+def _reading(condition: Any, *order: Any, limit: Any = None) -> Reading[OrderRow]:
+    return Reading(ORDERS, OrderRow, condition, *order, limit=limit)
+
+
+_OF_BROKER = _C.broker_name == bindparam("broker_name")
+_IS_LIVE = _C.status.in_(_LIVE)
+_KEYED = _reading(_C.client_order_id.in_(bindparam("keys", expanding=True)))
+_OF_COMMAND = _reading(_C.command_id == bindparam("command_id"))
+_OF_STRATEGY = _reading(_C.strategy_id == bindparam("strategy_id"))
+_UNFINISHED, _UNFINISHED_THERE = _reading(_IS_LIVE), _reading(_IS_LIVE & _OF_BROKER)
+_AT_BROKER = _reading(_OF_BROKER & _C.broker_order_id.in_(bindparam("ids", expanding=True)))
+_CHANGED = _reading(_OF_BROKER & (_C.updated_ns >= bindparam("since_ns")))
+_ANSWERED_STOPS = _reading(
+    (_C.status.in_(_REFUSED) | (_C.broker_order_id != ""))
+    & (_C.purpose == Purpose.STOP)
+    & (_C.created_ns > bindparam("since_ns"))
+    & _OF_BROKER,
+    _C.id.desc(),
+    limit=bindparam("limit"),
+)
+
+_IS_ORDER = _C.client_order_id == bindparam("of_key")
+_CHANGE = update(ORDERS).where(_IS_ORDER, _C.status == bindparam("from_status"))
+_FILL_UP = _CHANGE.where(_C.filled_quantity == bindparam("from_filled"))
+_BEGIN = (
+    update(ORDERS)
+    .where(
+        _C.client_order_id.in_(bindparam("keys", expanding=True)),
+        _C.status == OrderStatus.WAITING,
+    )
+    .values(
+        status=OrderStatus.SENDING,
+        sends=_C.sends + 1,
+        sent_ns=bindparam("now_ns"),
+        updated_ns=bindparam("now_ns"),
+    )
+    .returning(_C.id, *columns_of(ORDERS, OrderRow))
+)
+_NEW, _NEW_ATTEMPT = insert(ORDERS), insert(ATTEMPTS)
+_NEW_FILL = insert(FILLS).returning(FILLS.c.fill_id)
+_UNTOLD_FILLS = select(FILLS).where(FILLS.c.told.is_(False)).order_by(FILLS.c.fill_id)
+_TOLD = update(FILLS).where(FILLS.c.fill_id.in_(bindparam("ids", expanding=True)))
+_FILLS_OF = Reading(FILLS, Fill, FILLS.c.strategy_id == bindparam("strategy_id"))
 
 
 class OrderStore(CommandStore):
@@ -46,87 +92,69 @@ class OrderStore(CommandStore):
     def add_orders(self, orders: Sequence[OrderRow]) -> None:
         """New rows, WAITING. A key that stands already is left as it is: it is the same order."""
         with self._writing() as connection:
-            for row in orders:
-                known = select(ORDERS.c.id).where(ORDERS.c.client_order_id == row.client_order_id)
-                if connection.execute(known).first() is None:
-                    connection.execute(insert(ORDERS).values(values_of(row)))
+            known = {row.client_order_id for row in self.orders_named(_keys(orders))}
+            fresh = [values_of(row) for row in orders if row.client_order_id not in known]
+            if fresh:
+                connection.execute(_NEW, fresh)
 
     def order(self, client_order_id: str) -> OrderRow | None:
         """One order by its key, or None."""
-        return self._one(ORDERS, OrderRow, ORDERS.c.client_order_id == client_order_id)
+        return next(iter(self.orders_named([client_order_id])), None)
 
     def orders_named(self, client_order_ids: Sequence[str]) -> list[OrderRow]:
         """Orders by their keys, in the order they were made."""
-        return self._all(ORDERS, OrderRow, ORDERS.c.client_order_id.in_(client_order_ids))
+        return self._rows(_KEYED, keys=client_order_ids)
 
     def orders_of(self, command_id: int) -> list[OrderRow]:
         """Orders of one command, in the order they were made."""
-        return self._all(ORDERS, OrderRow, ORDERS.c.command_id == command_id, order=(ORDERS.c.id,))
+        return self._rows(_OF_COMMAND, command_id=command_id)
 
     def orders_of_strategy(self, strategy_id: str) -> list[OrderRow]:
         """All orders of one strategy, corrections too."""
-        of_it = ORDERS.c.strategy_id == strategy_id
-        return self._all(ORDERS, OrderRow, of_it, order=(ORDERS.c.id,))
+        return self._rows(_OF_STRATEGY, strategy_id=strategy_id)
 
     def unfinished(self, broker_name: str = "") -> list[OrderRow]:
         """Orders that are SENDING or at the broker and not final; of all brokers without a name."""
-        live: Any = ORDERS.c.status.in_(_LIVE)
         if broker_name:
-            live &= ORDERS.c.broker_name == broker_name
-        return self._all(ORDERS, OrderRow, live, order=(ORDERS.c.id,))
+            return self._rows(_UNFINISHED_THERE, broker_name=broker_name)
+        return self._rows(_UNFINISHED)
 
     def by_broker_ids(self, broker_name: str, order_ids: Sequence[str]) -> list[OrderRow]:
         """Orders of ours that a broker's book names."""
         rows: list[OrderRow] = []
         for first in range(0, len(order_ids), 500):
-            some = ORDERS.c.broker_order_id.in_(order_ids[first : first + 500])
-            rows += self._all(ORDERS, OrderRow, (ORDERS.c.broker_name == broker_name) & some)
+            some = order_ids[first : first + 500]
+            rows += self._rows(_AT_BROKER, broker_name=broker_name, ids=some)
         return rows
 
     def changed_since(self, broker_name: str, since_ns: int) -> list[OrderRow]:
         """Orders of a broker that moved at or after a moment."""
-        recent = (ORDERS.c.broker_name == broker_name) & (ORDERS.c.updated_ns >= since_ns)
-        return self._all(ORDERS, OrderRow, recent)
+        return self._rows(_CHANGED, broker_name=broker_name, since_ns=since_ns)
 
     def answered_stops(self, broker_name: str, since_ns: int, limit: int) -> list[OrderRow]:
         """Stops made after a moment that a broker took or refused, newest first."""
-        answered = ORDERS.c.status.in_(_REFUSED) | (ORDERS.c.broker_order_id != "")
-        stops = (ORDERS.c.purpose == Purpose.STOP) & (ORDERS.c.created_ns > since_ns)
-        of_broker = ORDERS.c.broker_name == broker_name
-        order = (ORDERS.c.id.desc(),)
-        return self._all(ORDERS, OrderRow, answered & stops & of_broker, order=order, limit=limit)
+        return self._rows(_ANSWERED_STOPS, broker_name=broker_name, since_ns=since_ns, limit=limit)
 
     def change_waiting(self, client_order_id: str, **changes: Any) -> bool:
         """Changes an order that has not left; False when an executor has it already."""
-        still = (ORDERS.c.client_order_id == client_order_id) & (
-            ORDERS.c.status == OrderStatus.WAITING
-        )
-        if "status" in changes:
-            check_transition(OrderStatus.WAITING, changes["status"])
-        with self._writing() as connection:
-            return bool(connection.execute(update(ORDERS).where(still).values(**changes)).rowcount)
+        return self._change(client_order_id, OrderStatus.WAITING, changes)
 
     def change_order(self, row: OrderRow, **changes: Any) -> bool:
         """Changes an order that still stands as in `row`; False when it moved on."""
-        check_transition(row.status, changes.get("status", row.status))
-        as_read = (ORDERS.c.client_order_id == row.client_order_id) & (
-            ORDERS.c.status == row.status
-        )
+        return self._change(row.client_order_id, row.status, changes)
+
+    def _change(self, key: str, status: OrderStatus, changes: Mapping[str, Any]) -> bool:
+        check_transition(status, changes.get("status", status))
+        values = {**changes, "of_key": key, "from_status": status}
         with self._writing() as connection:
-            return bool(
-                connection.execute(update(ORDERS).where(as_read).values(**changes)).rowcount
-            )
+            return bool(connection.execute(_CHANGE, values).rowcount)
 
     def begin_sending(self, client_order_ids: Sequence[str], now_ns: int) -> list[OrderRow]:
         """WAITING -> SENDING, on disk before the first byte; those that may be sent, in the order
         they were made."""
-        mine = ORDERS.c.client_order_id.in_(client_order_ids)
-        changes = {"sent_ns": now_ns, "updated_ns": now_ns, "sends": ORDERS.c.sends + 1}
         with self._writing() as connection:
-            going = update(ORDERS).where(mine, ORDERS.c.status == OrderStatus.WAITING)
-            query = going.values(status=OrderStatus.SENDING, **changes)
-            found = connection.execute(query.returning(ORDERS.c.id)).scalars().all()
-        return self._all(ORDERS, OrderRow, ORDERS.c.id.in_(found)) if found else []
+            going = connection.execute(_BEGIN, {"keys": client_order_ids, "now_ns": now_ns})
+            return [OrderRow(*row[1:]) for row in sorted(going, key=lambda row: int(row[0]))]
 
     def record_answers(self, answers: Sequence[SendingAnswer], now_ns: int) -> None:
         """The broker's answers and the attempts, together. Only rows that are SENDING change.
@@ -154,11 +182,12 @@ class OrderStore(CommandStore):
                         "error_message": f"id {answer.broker_order_id} belongs to another order",
                     }
                 check_transition(OrderStatus.SENDING, values["status"])
-                sending = (ORDERS.c.client_order_id == answer.client_order_id) & (
-                    ORDERS.c.status == OrderStatus.SENDING
-                )
-                connection.execute(update(ORDERS).where(sending).values(**values))
-                connection.execute(insert(ATTEMPTS).values(_attempt(answer, now_ns)))
+                values |= {
+                    "of_key": answer.client_order_id,
+                    "from_status": OrderStatus.SENDING,
+                }
+                connection.execute(_CHANGE, values)
+                connection.execute(_NEW_ATTEMPT, _attempt(answer, now_ns))
 
     def record_book(self, changes: Sequence[BookChange], now_ns: int) -> int:
         """What a broker's book said, with the fills it brings, in one transaction.
@@ -170,12 +199,10 @@ class OrderStore(CommandStore):
         with self._writing() as connection:
             for change in changes:
                 row = change.row
-                as_read = (
-                    (ORDERS.c.client_order_id == row.client_order_id)
-                    & (ORDERS.c.status == row.status)
-                    & (ORDERS.c.filled_quantity == row.filled_quantity)
-                )
                 values = {
+                    "of_key": row.client_order_id,
+                    "from_status": row.status,
+                    "from_filled": row.filled_quantity,
                     "status": change.status,
                     "filled_quantity": change.filled_quantity,
                     "average_price": change.average_price,
@@ -184,11 +211,11 @@ class OrderStore(CommandStore):
                     "error_message": change.error_message or row.error_message,
                     "updated_ns": now_ns,
                 }
-                if not connection.execute(update(ORDERS).where(as_read).values(**values)).rowcount:
+                if not connection.execute(_FILL_UP, values).rowcount:
                     continue
                 if change.increase > 0:
-                    row_id = insert(FILLS).values(_fill(change, now_ns)).returning(FILLS.c.fill_id)
-                    newest = max(newest, int(connection.execute(row_id).scalar_one()))
+                    row_id = connection.execute(_NEW_FILL, _fill(change, now_ns)).scalar_one()
+                    newest = max(newest, int(row_id))
         return newest
 
     # -- a clock that was set back --
@@ -227,23 +254,17 @@ class OrderStore(CommandStore):
 
     def untold_fills(self) -> list[RecordedFill]:
         """Fills on disk that have not been announced, oldest first."""
-        query = select(FILLS).where(FILLS.c.told.is_(False)).order_by(FILLS.c.fill_id)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [_recorded(row) for row in rows]
+        with self._reading() as connection:
+            return [_recorded(row) for row in connection.execute(_UNTOLD_FILLS).mappings()]
 
     def mark_told(self, fill_ids: Iterable[int]) -> None:
         """These fills have been announced."""
         with self._writing() as connection:
-            connection.execute(
-                update(FILLS).where(FILLS.c.fill_id.in_(list(fill_ids))).values(told=True)
-            )
+            connection.execute(_TOLD, {"ids": list(fill_ids), "told": True})
 
     def fills_of_strategy(self, strategy_id: str) -> list[Fill]:
         """All fills of a strategy, oldest first."""
-        query = select(FILLS).where(FILLS.c.strategy_id == strategy_id).order_by(FILLS.c.fill_id)
-        with self._engine.connect() as connection:
-            return [_recorded(row).fill for row in connection.execute(query).mappings()]
+        return self._rows(_FILLS_OF, strategy_id=strategy_id)
 
     # -- guards --
 
@@ -267,7 +288,7 @@ class OrderStore(CommandStore):
     def armed_guards(self, strategy_id: str) -> set[int]:
         """Leg numbers of a strategy whose guard stands."""
         standing = (GUARDS.c.strategy_id == strategy_id) & (GUARDS.c.dropped_ns == 0)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return set(connection.execute(select(GUARDS.c.leg_no).where(standing)).scalars())
 
     def drop_guards(self, strategy_id: str, now_ns: int) -> None:
@@ -287,6 +308,10 @@ class OrderStore(CommandStore):
             & (ORDERS.c.broker_name == own.scalar_subquery())
         )
         return connection.execute(other).first() is not None
+
+
+def _keys(orders: Iterable[OrderRow]) -> list[str]:
+    return [row.client_order_id for row in orders]
 
 
 def _attempt(answer: SendingAnswer, now_ns: int) -> dict[str, Any]:
@@ -321,9 +346,8 @@ def _fill(change: BookChange, now_ns: int) -> dict[str, Any]:
 
 
 def _recorded(row: Any) -> RecordedFill:
-    names = [field.name for field in dataclasses.fields(Fill)]
     return RecordedFill(
-        fill=Fill(**{name: row[name] for name in names}),
+        fill=Fill(**{column.name: row[column.name] for column in columns_of(FILLS, Fill)}),
         broker_name=row["broker_name"],
         command_id=row["command_id"],
         latency_ms=row["latency_ms"],

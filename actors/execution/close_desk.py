@@ -106,19 +106,17 @@ class CloseDesk:
         """The gate is told, so that it counts the orders; nobody waits for its answer."""
         now_ns = self._context.now_ns()
         legs = holdings(self._store.orders_of_strategy(command.strategy_id))
-        self._context.tell(
-            "breaker_gate",
-            ClearOrder(
-                command_id=command.command_id,
-                broker=command.broker_name,
-                underlying=command.underlying,
-                notional=Decimal(0),
-                margin=Decimal(0),
-                leg_orders=sum(1 for units in legs.values() if units),
-                is_exit=True,
-                reply_to=self._context.name,
-            ),
+        word = ClearOrder(
+            command_id=command.command_id,
+            broker=command.broker_name,
+            underlying=command.underlying,
+            notional=Decimal(0),
+            margin=Decimal(0),
+            leg_orders=sum(1 for units in legs.values() if units),
+            is_exit=True,
+            reply_to=self._context.name,
         )
+        self._store.when_durable(lambda: self._context.tell("breaker_gate", word))
         return self._store.move(
             command,
             CommandStatus.PROCESSING,

@@ -59,15 +59,16 @@ class EntryDesk:
 
     # -- the row --
 
-    def propose(self, intent: SizedIntent, broker_name: str) -> None:
-        """Writes the command with all its orders, then says so; a known key finds the first.
+    def propose(self, intent: SizedIntent, broker_name: str) -> bool:
+        """Writes the command with all its orders and begins it, then says so; a known key finds the
+        first. True when its question is at the gate.
 
         What cannot be written is refused, and nothing of it will ever be sent.
         """
         fault = check_intent(intent)
         if fault:
             self._answer(intent, 0, refusal=Refusal(fault.code, fault.text))
-            return
+            return False
         command = entry_command(
             intent,
             json.dumps(to_plain(intent)),
@@ -78,15 +79,19 @@ class EntryDesk:
         try:
             number = intent.fencing_number
             fence = Fence(self._context.runtime.installation, number) if number else None
-            row, duplicate = self._store.record(command, entry_orders(intent, command), fence)
+            with self._store.together():
+                row, duplicate = self._store.record(command, entry_orders(intent, command), fence)
+                self._answer(intent, row.command_id, duplicate=duplicate)
+                if not duplicate:
+                    self._begin(row, intent)
         except LeaseLost as lost:
             self._answer(intent, 0, refusal=Refusal(lost.code, str(lost)))
-            return
+            return False
         except StorageFailure as failure:
             self._context.alert("CRITICAL", f"an order was refused: {failure}", "storage")
             self._answer(intent, 0, refusal=Refusal("STORAGE", str(failure)))
-            return
-        self._answer(intent, row.command_id, duplicate=duplicate)
+            return False
+        return row.command_id in self._asked
 
     def take_back(self) -> None:
         """A new life begins: what its predecessor was working on is this one's at once."""
@@ -119,7 +124,7 @@ class EntryDesk:
         """Does what is next for this command; returns the phase its orders are in, if any."""
         match command.status:
             case CommandStatus.PENDING:
-                self._begin(command)
+                self._begin(command, intent_of(command))
             case CommandStatus.AWAITING_APPROVAL:
                 if self._context.now_ns() > command.next_retry_ns:
                     self.fail(command, "APPROVAL_EXPIRED", "nobody approved it within 60 s")
@@ -128,10 +133,15 @@ class EntryDesk:
         return ""
 
     def cleared(self, command_id: int) -> None:
-        """The gate let it pass; from here it may be sent."""
+        """The gate let it pass: what goes first is sent."""
         command = self._asked_about(command_id)
-        if command:
-            self._store.move(command, command.status, cleared_ns=self._context.now_ns())
+        if command is None:
+            return
+        with self._store.together():
+            now_ns = self._context.now_ns()
+            cleared = self._store.move(command, command.status, cleared_ns=now_ns)
+            if cleared:
+                self._go_on(cleared)
 
     def denied(self, message: OrderDenied) -> None:
         """The gate said no, or not yet."""
@@ -185,7 +195,7 @@ class EntryDesk:
 
     # -- steps --
 
-    def _begin(self, command: CommandRow) -> None:
+    def _begin(self, command: CommandRow, intent: SizedIntent) -> None:
         now_ns = self._context.now_ns()
         if command.valid_until_ns and now_ns > command.valid_until_ns:
             why = command.last_error or "it waited too long"
@@ -196,7 +206,6 @@ class EntryDesk:
             return
         if command.next_retry_ns > now_ns:
             return
-        intent = intent_of(command)
         refusal = self._checks.refused(command, intent, now_ns)
         if refusal:
             self.fail(command, refusal.code, refusal.text)
@@ -208,11 +217,8 @@ class EntryDesk:
         if self._settings.mode == "semi_auto" and not command.approved_by:
             due_ns = now_ns + seconds(APPROVAL_S)
             self._store.move(command, CommandStatus.AWAITING_APPROVAL, next_retry_ns=due_ns)
-            self._context.alert(
-                "SIGNAL",
-                f"{command.strategy_id} waits for approval",
-                f"approve:{command.command_id}",
-            )
+            text, key = f"{command.strategy_id} waits for approval", f"approve:{command.command_id}"
+            self._store.when_durable(lambda: self._context.alert("SIGNAL", text, key))
             return
         leased = self._store.move(
             command,
@@ -226,7 +232,7 @@ class EntryDesk:
             self._ask(leased, intent)
 
     def _ask(self, command: CommandRow, intent: SizedIntent) -> None:
-        self._asked[command.command_id] = self._context.monotonic_ns()
+        asked_ns, number = self._context.monotonic_ns(), command.command_id
         legs = intent.structure.legs
         sides = (
             (
@@ -238,19 +244,22 @@ class EntryDesk:
             )
             for leg in legs
         )
-        self._context.tell(
-            GATE,
-            ClearOrder(
-                command_id=command.command_id,
-                broker=command.broker_name,
-                underlying=command.underlying,
-                notional=structure_notional(sides),
-                margin=intent.margin_required,
-                leg_orders=len(self._orders(command)),
-                is_exit=False,
-                reply_to=self._context.name,
-            ),
+        question = ClearOrder(
+            command_id=number,
+            broker=command.broker_name,
+            underlying=command.underlying,
+            notional=structure_notional(sides),
+            margin=intent.margin_required,
+            leg_orders=len(self._orders(command)),
+            is_exit=False,
+            reply_to=self._context.name,
         )
+
+        def ask() -> None:
+            self._asked[number] = asked_ns
+            self._context.tell(GATE, question)
+
+        self._store.when_durable(ask)
 
     def _go_on(self, command: CommandRow) -> str:
         now_ns = self._context.now_ns()
@@ -266,9 +275,9 @@ class EntryDesk:
                 self._store.move(command, command.status, lease_expires_ns=self._lease()) or command
             )
         intent = intent_of(command)
-        orders = self._orders(command)
         # A close does not wait for an unknown entry: what it took off is not unwound once more.
         whole = self._store.orders_of_strategy(command.strategy_id)
+        orders = _since_made(command, whole)
         closing = [row for row in whole if row.purpose is Purpose.CLOSE]
         for row in closing:
             if row.status is OrderStatus.WAITING:
@@ -335,20 +344,16 @@ class EntryDesk:
         return any(row.status is not OrderStatus.WAITING for row in self._orders(command))
 
     def _orders(self, command: CommandRow) -> list[OrderRow]:
-        """Its orders since it was made, or since a person had it tried again."""
-        rows = self._store.orders_of(command.command_id)
-        return [row for row in rows if row.created_ns >= command.created_ns]
+        return _since_made(command, self._store.orders_of(command.command_id))
 
     def _answer(self, intent: SizedIntent, command_id: int, **fields: Any) -> None:
-        self._context.tell(
-            RISK,
-            ProposalRecorded(
-                correlation_id=intent.correlation_id,
-                command_id=command_id,
-                strategy_id=intent.strategy_id,
-                **fields,
-            ),
+        answer = ProposalRecorded(
+            correlation_id=intent.correlation_id,
+            command_id=command_id,
+            strategy_id=intent.strategy_id,
+            **fields,
         )
+        self._store.when_durable(lambda: self._context.tell(RISK, answer))
 
     @property
     def token(self) -> str:
@@ -357,6 +362,12 @@ class EntryDesk:
 
     def _lease(self) -> int:
         return self._context.now_ns() + seconds(LEASE_S)
+
+
+def _since_made(command: CommandRow, rows: Sequence[OrderRow]) -> list[OrderRow]:
+    """Its orders since it was made, or since a person had it tried again."""
+    number, since_ns = command.command_id, command.created_ns
+    return [row for row in rows if row.command_id == number and row.created_ns >= since_ns]
 
 
 def opened_intent(command: CommandRow, orders: Sequence[OrderRow]) -> SizedIntent:

@@ -126,11 +126,14 @@ class ExecutionAgent(Actor):
     # -- entries --
 
     def on_order_proposed(self, message: OrderProposed) -> None:
-        self._entries.propose(message.intent, self.settings.broker)
-        self._look()
+        if self._entries.propose(message.intent, self.settings.broker):
+            self._look_soon()
+        else:
+            self._look()
 
     def on_order_cleared(self, message: OrderCleared) -> None:
-        self._then_look(lambda: self._entries.cleared(message.command_id))
+        self._safely(lambda: self._entries.cleared(message.command_id))
+        self._look_soon()
 
     def on_order_denied(self, message: OrderDenied) -> None:
         self._then_look(lambda: self._entries.denied(message))
@@ -256,6 +259,12 @@ class ExecutionAgent(Actor):
         self._safely(action)
         self._look()
 
+    def _look_soon(self) -> None:
+        """What was done had nothing to do with the rest: that need not be looked at before it
+        leaves."""
+        if self._timer is None:
+            self._timer = self.context.after(LOOK_EVERY_S, self._look)
+
     def _look(self) -> None:
         """Works on everything open, and looks again soon while something is."""
         busy = self._safely(self._work)
@@ -267,14 +276,15 @@ class ExecutionAgent(Actor):
         commands = self._store.open_commands()
         closing = {command.strategy_id for command in commands if command.is_exit}
         for command in commands:
-            if command.is_exit:
-                self._closes.work_on(command, commands)
-            elif command.status is not CommandStatus.UNKNOWN_OUTCOME or (
-                command.strategy_id not in closing
-            ):
-                phase = self._entries.work_on(command)
-                if phase == "OPENING":
-                    self._guards.keep(command)
+            with self._store.together():
+                if command.is_exit:
+                    self._closes.work_on(command, commands)
+                elif command.status is not CommandStatus.UNKNOWN_OUTCOME or (
+                    command.strategy_id not in closing
+                ):
+                    phase = self._entries.work_on(command)
+                    if phase == "OPENING":
+                        self._guards.keep(command)
         self.context.send_now()
         telling = self._teller.tell()
         for command in self._store.standing_entries():

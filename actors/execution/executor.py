@@ -19,7 +19,7 @@ from domain.errors import BrokerFailure, NotSent, StorageFailure
 from domain.execution.commands import request_of
 from domain.execution.outcomes import Outcome, not_proven, outcome_of
 from domain.execution.sending import NOT_MARKED_YET, may_leave
-from domain.orders import OrderRow, OrderStatus
+from domain.orders import CommandRow, OrderRow, OrderStatus
 from domain.readings import FreshnessMark
 from messages.books import BrokerConnectionChanged
 from messages.market import FreshnessMarked
@@ -114,8 +114,13 @@ class Executor(Actor):
         """Marks what may leave as SENDING, together, then hands it to the worker."""
         now_ns = self.context.now_ns()
         try:
-            rows = [row for row in self._store.orders_named(keys) if self._may_go(row, is_exit)]
-            going = [row.client_order_id for row in rows]
+            rows = self._store.orders_named(keys)
+            commands = {number: self._store.command(number) for number in _commands_of(rows)}
+            going = [
+                row.client_order_id
+                for row in rows
+                if self._may_go(row, commands[row.command_id], is_exit)
+            ]
             sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"an order was not sent: {failure}", "storage")
@@ -127,8 +132,7 @@ class Executor(Actor):
                 lane=EXITS if is_exit else ENTRIES,
             )
 
-    def _may_go(self, row: OrderRow, is_exit: bool) -> bool:
-        command = self._store.command(row.command_id)
+    def _may_go(self, row: OrderRow, command: CommandRow | None, is_exit: bool) -> bool:
         if command is None or row.status is not OrderStatus.WAITING:
             return False
         now_ns, key = self.context.now_ns(), row.client_order_id
@@ -222,6 +226,10 @@ class Executor(Actor):
                 command_id=row.command_id,
             )
         )
+
+
+def _commands_of(rows: Sequence[OrderRow]) -> set[int]:
+    return {row.command_id for row in rows}
 
 
 def _outcome(row: OrderRow, placed: PlacedOrder | None, failure: BrokerFailure | None) -> Outcome:

@@ -18,6 +18,7 @@ from domain.execution.flattening import OrderDraft, Step
 from domain.execution.pricing import Quote
 from domain.orders import CommandRow, OrderRow, OrderStatus, Purpose
 from domain.prices import to_price
+from messages.base import Message
 from messages.trading import CancelOrder, PlaceOrders
 from persistence.orders import OrderStore
 
@@ -51,7 +52,7 @@ class OrderDesk:
                     broker_order_id=row.broker_order_id,
                     reason=step.phase.lower(),
                 )
-                self._context.tell(executor, message)
+                self._tell(executor, message)
         for protective in (True, False):
             drafts = [draft for draft in step.send if draft.protective is protective]
             rows = [row for draft in drafts for row in self._rows(draft, command, template)]
@@ -94,6 +95,8 @@ class OrderDesk:
 
     def _not_twice(self, draft: OrderDraft, command: CommandRow, shape: OrderRow) -> OrderDraft:
         """An exit after one that was never found, cut to what the broker still shows."""
+        if draft.purpose is Purpose.ENTRY:
+            return draft
         lost = [
             row.updated_ns
             for row in self._store.orders_of_strategy(command.strategy_id)
@@ -101,7 +104,7 @@ class OrderDesk:
             and row.error_kind == "never_arrived"
             and (row.leg_no, row.action) == (draft.leg_no, draft.action)
         ]
-        if draft.purpose is Purpose.ENTRY or not lost:
+        if not lost:
             return draft
         units = self.standing.reducible(shape, draft.action, max(lost))
         return replace(draft, quantity=min(draft.quantity, units))
@@ -125,17 +128,22 @@ class OrderDesk:
     def _hand_over(self, rows: list[OrderRow], command: CommandRow, protective: bool) -> None:
         if not rows:
             return
-        now_ns = self._context.monotonic_ns()
-        for row in rows:
-            self._handed[row.client_order_id] = now_ns
-        self._context.tell(
-            f"executor.{rows[0].broker_name}",
-            PlaceOrders(
-                command_id=command.command_id,
-                requests=tuple(request_of(row) for row in rows),
-                is_exit=protective,
-            ),
+        handed_ns = self._context.monotonic_ns()
+        message = PlaceOrders(
+            command_id=command.command_id,
+            requests=tuple(request_of(row) for row in rows),
+            is_exit=protective,
         )
+
+        def handed() -> None:
+            self._handed.update({row.client_order_id: handed_ns for row in rows})
+
+        self._store.when_durable(handed)
+        self._tell(f"executor.{rows[0].broker_name}", message)
+
+    def _tell(self, executor: str, message: Message) -> None:
+        """An executor goes by the rows, so they stand on disk before it hears of them."""
+        self._store.when_durable(lambda: self._context.tell(executor, message))
 
     def _is_handed(self, row: OrderRow) -> bool:
         at_ns = self._handed.get(row.client_order_id)

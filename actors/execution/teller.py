@@ -48,14 +48,16 @@ class Teller:
         now_ns, left_ns = self._context.now_ns(), self._context.monotonic_ns()
         left = [fact for fact, at_ns in self._told.items() if left_ns - at_ns >= seconds(LEFT_S)]
         fills = [number for kind, number in left if kind == "fill"]
-        if fills:
-            self._store.mark_told(fills)
-        for kind, number in left:
-            if kind == "end":
-                self._store.mark(number, told=True)
-            elif kind == "closed":
-                self._store.mark(number, closed_ns=now_ns)
-            del self._told[(kind, number)]
+        with self._store.together():
+            if fills:
+                self._store.mark_told(fills)
+            for kind, number in left:
+                if kind == "end":
+                    self._store.mark(number, told=True)
+                elif kind == "closed":
+                    self._store.mark(number, closed_ns=now_ns)
+        for fact in left:
+            del self._told[fact]
 
     def _is_new(self, fact: Fact) -> bool:
         if fact in self._told:

@@ -33,6 +33,7 @@ from messages.trading import (
     OrderCleared,
     OrderFilled,
     PlaceOrders,
+    ProposalRecorded,
     StructureClosed,
     StructureOpened,
 )
@@ -82,9 +83,9 @@ def asks_for(is_exit: bool) -> Condition:
 
 AGENT_SEAMS = (
     Seam("before_row", OrderStore, "record", when=recording(False)),
-    Seam("row_written", OrderStore, "record", True, recording(False)),
+    Seam("row_written", HostContext, "tell", when=telling(ProposalRecorded)),
     Seam("lease_taken", HostContext, "tell", when=telling(ClearOrder, False)),
-    Seam("clearance_heard", EntryDesk, "cleared", True),
+    Seam("clearance_heard", EntryDesk, "cleared"),
     Seam("legs_handed", HostContext, "tell", when=telling(PlaceOrders, False)),
     Seam("fill_unwritten", OrderStore, "record_book", when=brings_fill),
     Seam("fill_unfolded", OrderStore, "record_book", True, brings_fill),

@@ -137,3 +137,56 @@ def test_closes_are_worked_on_before_entries(store, command) -> None:
     close = close_command(command, "c", reason="x", by="x", now_ns=NOW, urgent=False)
     store.record(close, [])
     assert [row.is_exit for row in store.open_commands()] == [True, False]
+
+
+def test_what_is_written_together_stands_together_and_is_read_inside(store) -> None:
+    with store.together():
+        command, _ = record(store, 1)
+        store.move(command, CommandStatus.PROCESSING, owner_token="one")
+        assert [row.status for row in store.open_commands()] == [CommandStatus.PROCESSING]
+        assert OrderStore(store._engine).open_commands() == []
+    assert [row.owner_token for row in OrderStore(store._engine).open_commands()] == ["one"]
+
+
+def test_of_what_is_written_together_nothing_stands_when_a_part_fails(store) -> None:
+    def record_and_end() -> None:
+        with store.together():
+            command, _ = record(store, 1)
+            store.move(command, CommandStatus.DONE)
+
+    with pytest.raises(IllegalTransition):
+        record_and_end()
+    assert store.open_commands() == []
+    assert record(store, 1)[1] is False
+
+
+def test_what_waits_for_the_disk_is_called_after_the_whole_write(store) -> None:
+    seen = []
+
+    def look() -> None:
+        seen.append(len(OrderStore(store._engine).open_commands()))
+
+    store.when_durable(look)
+    with store.together():
+        with store.together():
+            record(store, 1)
+            store.when_durable(look)
+        record(store, 2)
+        assert seen == [0]
+    assert seen == [0, 2]
+
+
+def test_what_waits_for_the_disk_is_never_called_when_it_failed(store) -> None:
+    seen: list[int] = []
+
+    def record_and_fail() -> None:
+        with store.together():
+            record(store, 1)
+            store.when_durable(lambda: seen.append(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        record_and_fail()
+    with store.together():
+        record(store, 2)
+    assert seen == []

@@ -6,12 +6,14 @@ import sqlite3
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
 
-from domain.errors import NotSent, OutcomeUnknown
+from domain.errors import NotSent, OutcomeUnknown, StorageFailure
 from domain.intents import StrategyType
 from domain.orders import OrderStatus
 from messages.lifecycle import NodeRestarted
 from messages.trading import (
+    ClearOrder,
     CloseStructure,
     CommandEnded,
     OrderFilled,
@@ -117,7 +119,10 @@ def test_a_death_at_any_write_leaves_one_structure_and_one_order_a_leg(
     sent = [r.client_order_id for r in desk.broker.requests]
     assert len(sent) == len(set(sent)), "an order was sent twice"
     assert net in (SPREAD_NET, {}), "a short stands alone, or a hedge is left over"
-    assert desk.statuses() == (["DONE"] if net else ["FAILED"])
+    # The row and its lease are one write: a death in it leaves no row, and nothing was sent.
+    unwritten = (name, method, which) == (AGENT, "move", 1)
+    assert desk.statuses() == (["DONE"] if net else [] if unwritten else ["FAILED"])
+    assert not (unwritten and sent)
     held = desk.announced(PositionChanged)[-1].book.open_positions
     assert {row.symbol: row.signed_quantity for row in held} == net
 
@@ -297,8 +302,6 @@ def test_a_full_disk_refuses_the_proposal_and_places_nothing(desk) -> None:
 
 
 def test_an_executor_whose_disk_is_full_sends_nothing(desk) -> None:
-    from domain.errors import StorageFailure
-
     def full(*args, **kwargs):
         raise StorageFailure("disk is full")
 
@@ -311,8 +314,6 @@ def test_an_executor_whose_disk_is_full_sends_nothing(desk) -> None:
 
 
 def test_an_answer_that_cannot_be_recorded_is_kept_until_it_can(desk) -> None:
-    from domain.errors import StorageFailure
-
     store = desk.actors[EXECUTOR]._store
     real, failures = store.record_answers, [1, 1]
 
@@ -473,7 +474,6 @@ def test_a_short_without_cover_is_bought_back_after_five_seconds(desk) -> None:
 
 
 def test_a_close_that_cannot_be_written_is_tried_until_it_can(desk) -> None:
-    from domain.errors import StorageFailure
 
     intent = make_intent()
     desk.propose(intent)
@@ -493,3 +493,30 @@ def test_a_close_that_cannot_be_written_is_tried_until_it_can(desk) -> None:
     assert desk.broker.net() == SPREAD_NET
     desk.run(8)
     assert desk.broker.net() == {}
+
+
+def test_a_row_whose_lease_cannot_be_written_is_not_recorded_and_the_gate_not_asked(desk) -> None:
+    def full(*_args, **_kwargs):
+        raise StorageFailure("disk full")
+
+    desk.actors[AGENT]._store.move = full
+    desk.propose(make_intent())
+
+    assert desk.statuses() == []
+    assert [m.refusal.code for _, m in desk.told if isinstance(m, ProposalRecorded)] == ["STORAGE"]
+    assert not [m for _, m in desk.told if isinstance(m, ClearOrder)]
+
+
+def test_an_entry_goes_to_the_gate_after_one_write_and_to_its_executor_after_another(desk) -> None:
+    writes, seen = [], {}
+    event.listen(desk.actors[AGENT]._store._engine, "commit", writes.append)
+    tell = desk.contexts[AGENT].tell
+
+    def telling(target, message) -> None:
+        seen.setdefault(type(message), len(writes))
+        tell(target, message)
+
+    desk.contexts[AGENT].tell = telling
+    desk.propose(make_intent(StrategyType.IRON_CONDOR, CONDOR))
+
+    assert (seen[ClearOrder], seen[PlaceOrders]) == (1, 2)
