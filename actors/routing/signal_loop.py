@@ -245,6 +245,8 @@ class SignalLoop(Actor):
         scan = self._scans.get(message.cycle)
         if scan is None or scan.is_routed or message.source in scan.heard:
             return
+        if message.source not in self.settings.scanners:  # every agent hears the question
+            return
         scan.heard.add(message.source)
         scan.result = scan.result.with_answer(message.signals, message.notes, message.inputs)
         if scan.heard >= set(self.settings.scanners):

@@ -151,13 +151,13 @@ def test_a_start_says_which_keys_are_set_in_vain(
     topology: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MULTI_BROKER_ZERODA_URL", "http://desk.example:5002")
-    monkeypatch.setenv("TOMIC_DITM_OFFSET", "ITM2")
+    monkeypatch.setenv("TOMIC_ZMQ_PORT", "5555")
     notes = build(topology).notes
     assert notes == (
         "MULTI_BROKER_ZERODA_URL is no key and has no effect; "
         "did you mean MULTI_BROKER_ZERODHA_URL?",
-        "TOMIC_DITM_OFFSET has no effect yet: "
-        "strike of a deep in-the-money option when no greeks are known",
+        "TOMIC_ZMQ_PORT has no effect yet: it waits for a tree over several machines "
+        "(a port for the data bus, which uses local sockets on one machine)",
     )
 
 

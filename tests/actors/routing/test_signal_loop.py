@@ -243,6 +243,17 @@ def test_loop_waits_for_all_its_scanners(make):
     assert len(context.told_to("conflict_router")[-1].signals) == 2
 
 
+def test_an_agent_that_is_no_scanner_adds_nothing(make):
+    loop, context = make(LoopSettings(scanners=("volatility_agent", "sniper_agent")))
+    open_guards(loop, context)
+    context.advance(2)
+    context.deliver(loop, scanned(1, a_signal(1), source="strategy_engine"))
+    context.deliver(loop, scanned(1, a_signal(2, "BANKNIFTY"), source="volatility_agent"))
+    context.deliver(loop, scanned(1, source="sniper_agent"))
+    (signal,) = context.told_to("conflict_router")[-1].signals
+    assert signal.instrument == "BANKNIFTY"
+
+
 def test_accepted_signal_rests_for_the_cooldown_and_a_refused_one_does_not(make):
     loop, context = make()
     cycle = after_grace(loop, context)
