@@ -83,6 +83,11 @@ class Runtime:
         """This machine and data folder, as the owner of the control lease."""
         return f"{platform.node()}:{self.data_dir}"
 
+    @property
+    def on_paper(self) -> bool:
+        """True while no order of ours can be one of real money."""
+        return self.sandbox or self.settings.mode == "sandbox"
+
     def broker(self, name: str) -> BrokerEndpoint:
         """Where its orders, books and money are; `keys[name]` opens it. KeyError for a name that
         stands in no `brokers:` row."""

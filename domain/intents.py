@@ -297,3 +297,4 @@ class RouteDecision:
     code: str
     reason: str
     priority: float
+    at_ns: int = 0

@@ -11,6 +11,7 @@ from domain.intents import Refusal, RouteDecision, Signal, SizedIntent, SizingSt
 from domain.orders import Fill, Purpose
 from domain.positions import BookSnapshot
 from domain.readings import Correlation, Regime, StrategyOdds
+from domain.track_record import TrackRecord
 from messages.base import Message, Overflow
 
 
@@ -38,6 +39,13 @@ class OddsMeasured(Message):
     odds: tuple[StrategyOdds, ...]
     closed_trades: int = 0
     monthly_profit: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackRecordTold(Message):
+    """By the journaling agent: what trading on paper has proven, and the phase of live trading."""
+
+    record: TrackRecord
 
 
 @dataclass(frozen=True, kw_only=True)

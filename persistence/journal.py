@@ -107,6 +107,7 @@ class EntryRow(JournalBase):
     fill_rate: Mapped[float]
     entry_ns: Mapped[int] = mapped_column(BigInteger)
     exit_ns: Mapped[int | None] = mapped_column(BigInteger)
+    paper: Mapped[bool | None]  # NULL: from before anybody asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,12 @@ class JournalStore:
             query = query.limit(limit)
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+    def first_live_entry_ns(self) -> int:
+        """When the first trade of real money began; 0 when there is none."""
+        query = select(func.min(EntryRow.entry_ns)).where(EntryRow.paper.is_(False))
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from persistence.database import open_engine
 from persistence.journal import JournalStore
 from persistence.market import MarketStore
+from persistence.metrics import MetricStore
 from persistence.positions import PositionStore
 from persistence.views import CommandViews, FactViews
 from web_status import errors
@@ -71,6 +72,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.state.positions = PositionStore(main)
     journal = open_engine(runtime.journal_url)
     app.state.journal = JournalStore(journal)
+    app.state.metrics = MetricStore(journal)
     app.state.facts = FactViews(journal)
     app.state.positions_asked_ns = 0  # monotonic; 0 is never
     app.state.market = MarketStore(open_engine(runtime.market_url))

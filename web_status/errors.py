@@ -15,10 +15,18 @@ from starlette.responses import JSONResponse
 class ApiFault(Exception):
     """Raised by a route to answer with an error; the text is for people."""
 
-    def __init__(self, http_status: int, code: str, message: str, details: list[Any] | None = None):
+    def __init__(
+        self,
+        http_status: int,
+        code: str,
+        message: str,
+        details: list[Any] | None = None,
+        *,
+        retry_after_s: int = 1,
+    ):
         super().__init__(message)
         self.http_status, self.code, self.message = http_status, code, message
-        self.details = details
+        self.details, self.retry_after_s = details, retry_after_s
 
 
 def envelope(fault: ApiFault) -> JSONResponse:
@@ -26,7 +34,7 @@ def envelope(fault: ApiFault) -> JSONResponse:
     body: dict[str, Any] = {"status": "error", "code": fault.code, "message": fault.message}
     if fault.details:
         body["details"] = fault.details
-    headers = {"Retry-After": "1"} if fault.http_status == 429 else None
+    headers = {"Retry-After": str(fault.retry_after_s)} if fault.http_status == 429 else None
     return JSONResponse(body, fault.http_status, headers)
 
 

@@ -245,6 +245,25 @@ class Queue(Shape):
     unknown: int
 
 
+class MinuteFigures(Shape):
+    """One minute in which something happened (`tomic.md` 9.5); `at` is its begin, UTC."""
+
+    at: str
+    orders_placed: int
+    orders_filled: int
+    orders_rejected: int
+    latency_avg_ms: float | None
+    latency_p99_ms: float | None
+    stale_blocks: int
+    failovers: int
+    unhedged_incidents: int
+    dead_letters: int
+    lease_reclaims: int
+    breaker_trips: int
+    slippage_ticks: float | None
+    fill_rate: float | None
+
+
 class MetricsData(Shape):
     """`tomic.md` 13.3. `freshness` holds pcr, gex, max_pain, iv, vix, quote:SYM and option:SYM."""
 
@@ -254,6 +273,7 @@ class MetricsData(Shape):
     market_bridge: Bridge
     orders: OrderFigures
     queue: Queue
+    minutes: list[MinuteFigures]
 
 
 class MetricsAnswer(Shape):
@@ -300,47 +320,50 @@ class PositionsAnswer(Shape):
     sync: SyncState
 
 
+class Trade(Shape):
+    """A trade with its context (`tomic.md` 9.5); rupees after charges, None is what nobody knows,
+    or can know before its close."""
+
+    id: int
+    event_id: str
+    correlation_id: str
+    strategy_id: str
+    strategy_tag: str
+    instrument: str
+    exchange: str
+    direction: Literal["BUY", "SELL"]
+    quantity: int
+    entry_price: float | None
+    entry_reason: str
+    entry_reason_meta: Row
+    exit_price: float | None
+    pnl: float | None
+    hold_duration_s: int | None
+    exit_reason: str | None
+    regime_phase: str
+    regime_score: int
+    vix_at_entry: float
+    iv_rank: float | None
+    pcr_at_entry: float | None
+    max_pain_dist: float | None
+    zone_freshness: float | None
+    sizing_chain: list[Row]
+    kelly_value: float | None
+    sector_heat_pct: float | None
+    slippage_ticks: float
+    latency_ms: float
+    fill_rate: float
+    entry_time: str
+    exit_time: str | None
+    reason: str
+    paper: bool | None
+
+
 class JournalAnswer(Shape):
     """Trades, newest first."""
 
     status: Success
-    trades: list[Row]
-
-
-class PerformanceFigures(Shape):
-    """Over closed trades, after charges, rupees; `rolling_` over the last 30, the rest over all."""
-
-    rolling_expectancy: float
-    rolling_win_rate: float
-    rolling_avg_win: float
-    rolling_avg_loss: float
-    expectancy: float
-    win_rate: float
-    avg_win: float
-    avg_loss: float
-    total_trades: int
-    sharpe_ratio: float
-    max_drawdown_pct: float
-    last_updated: str
-
-
-class StrategyFigures(Shape):
-    """One strategy's closed trades."""
-
-    strategy_tag: str
-    trade_count: int
-    wins: int
-    total_pnl: float
-    avg_pnl: float
-    avg_slippage: float
-
-
-class AnalyticsAnswer(Shape):
-    """Performance."""
-
-    status: Presence
-    metrics: PerformanceFigures
-    strategy_breakdown: list[StrategyFigures]
+    trades: list[Trade]
 
 
 class AuditEntry(Shape):

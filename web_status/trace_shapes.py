@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
-
 from web_status.shapes import Presence, Row, Shape, Success
 
 
@@ -158,34 +156,6 @@ class TreeNode(Shape):
     last_heartbeat_age_s: float | None
     effect_if_down: str
     children: list[TreeNode]
-
-
-class QualityData(Shape):
-    """`tomic.md` 13.4; before the first scan only the cache's keys and a message."""
-
-    generated_at: str
-    timestamp_epoch: float
-    runtime_started: bool
-    cached: bool
-    cached_age_s: float
-    source: Literal["loop", "api"] = "loop"
-    startup_guard: Row = Field(default_factory=dict)
-    market_session: Row = Field(default_factory=dict)
-    regime: Row = Field(default_factory=dict)
-    feed: Row = Field(default_factory=dict)
-    coverage: Row = Field(default_factory=dict)
-    router: Row = Field(default_factory=dict)
-    risk: Row = Field(default_factory=dict)
-    agent_inputs: Row = Field(default_factory=dict)
-    diagnostics: Row = Field(default_factory=dict)
-    signals: Row = Field(default_factory=dict)
-
-
-class QualityAnswer(Shape):
-    """What the agents see and why nothing happened."""
-
-    status: Success
-    data: QualityData
 
 
 class PartAnswer(Shape):

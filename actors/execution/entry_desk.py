@@ -43,6 +43,7 @@ from persistence.lease import Fence
 from persistence.orders import OrderStore
 
 GATE, RISK = "breaker_gate", "risk_agent"
+RECLAIMED = "lease:reclaimed"  # of the alert; the minute of metrics counts it
 
 
 class EntryDesk:
@@ -97,10 +98,12 @@ class EntryDesk:
         """A new life begins: what its predecessor was working on is this one's at once."""
         now_ns = self._context.now_ns()
         fresh_start = self._context.life == 1 and self._settings.reject_pending_on_start
+        taken = 0
         for command in self._store.open_commands():
             mine = command.owner_token.startswith(self._owner)
             if command.owner_token and not mine and command.lease_expires_ns > now_ns:
                 continue
+            taken += command.status is not CommandStatus.AWAITING_APPROVAL
             if command.is_exit or self._has_left(command):
                 self._store.move(
                     command,
@@ -117,6 +120,9 @@ class EntryDesk:
             age_s = (now_ns - command.created_ns) / NS_PER_S
             if fresh_start and age_s > self._settings.max_queue_age_s:
                 self.fail(command, "STALE", f"it waited {age_s:.0f} s while nothing ran")
+        if taken:
+            text = f"{taken} commands of an earlier life of execution were taken back"
+            self._context.alert("RISK", text, RECLAIMED)
 
     # -- one look at one command --
 

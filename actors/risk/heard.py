@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from domain.positions import BookSnapshot
 from domain.readings import FreshnessMark, MarginState, Regime, StrategyOdds
+from domain.track_record import TrackRecord
 
 
 @dataclass
@@ -19,3 +20,4 @@ class Heard:
     stopped: str = ""
     correlations: dict[frozenset[str], float] = field(default_factory=dict)
     odds: dict[str, StrategyOdds] = field(default_factory=dict)
+    record: TrackRecord | None = None

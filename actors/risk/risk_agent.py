@@ -1,9 +1,9 @@
 """Risk: sizes a signal or refuses it; every answer has a code and a sentence (`tomic.md` 7).
 
 Hears EvaluateSignal, InjectSignal, what becomes of its orders, and what it must know: regime,
-freshness, margin, the book, the mode, correlations, odds. Tells ResolveLegs to chain_keeper and
-QuoteMargin to account_sync; announces OrderProposed or SignalRefused. Injections and the numbers of
-entries are rows, so that no life forgets them.
+freshness, margin, the book, the mode, correlations, odds, the track record. Tells ResolveLegs to
+chain_keeper, QuoteMargin to account_sync; announces OrderProposed or SignalRefused. Injections and
+the numbers of entries are rows, so that no life forgets them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ from actors.risk.injection_desk import InjectionDesk
 from domain.charges import rates_on
 from domain.clock import exchange_time, seconds
 from domain.gates import naked_policy
-from domain.intents import (
-    Refusal,
-    ResolvedStructure,
-    Signal,
-)
+from domain.intents import Refusal, ResolvedStructure, Signal
 from domain.orders import lot_orders
 from domain.risk.evaluation import (
     BREAKER,
@@ -39,11 +35,8 @@ from domain.risk.evaluation import (
     size_signal,
 )
 from domain.risk.proposal import legs_of, make_intent, product_of, tag_of
-from messages.books import (
-    MarginQuoted,
-    MarginRead,
-    QuoteMargin,
-)
+from domain.track_record import check_promotion
+from messages.books import MarginQuoted, MarginRead, QuoteMargin
 from messages.control import InjectSignal
 from messages.market import FreshnessMarked, LegsResolved, ResolveLegs
 from messages.trading import (
@@ -58,6 +51,7 @@ from messages.trading import (
     RegimeChanged,
     SignalRefused,
     StructureClosed,
+    TrackRecordTold,
     TradingModeChanged,
 )
 from persistence.database import open_engine
@@ -144,6 +138,9 @@ class RiskAgent(Actor):
 
     def on_odds_measured(self, message: OddsMeasured) -> None:
         self._heard.odds = {row.strategy: row for row in message.odds}
+
+    def on_track_record_told(self, message: TrackRecordTold) -> None:
+        self._heard.record = message.record
 
     def on_trading_mode_changed(self, message: TradingModeChanged) -> None:
         """A kill discards what is on its way; nothing old is judged again on resume."""
@@ -294,6 +291,8 @@ class RiskAgent(Actor):
             odds=heard.odds,
             calendars=runtime.calendars,
             events=runtime.events,
+            unproven=check_promotion(runtime.settings.mode, runtime.on_paper, heard.record),
+            phase=heard.record.phase if heard.record and not runtime.on_paper else None,
         )
 
     def _propose(

@@ -67,7 +67,11 @@ class ConflictRouter(Actor):
         rows = self._book.positions + self._book.unmanaged
         exposure = exposure_of(rows, self._margin, self._limits)
         routing = route(
-            message.signals, message.regime.phase, exposure=exposure, limits=self._limits
+            message.signals,
+            message.regime.phase,
+            exposure=exposure,
+            limits=self._limits,
+            now_ns=self.context.now_ns(),
         )
         log, routes = [*self._log, *routing.decisions], self._routes
         if not message.dry:

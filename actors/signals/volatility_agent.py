@@ -277,7 +277,13 @@ class VolatilityAgent(Actor):
                 }
             )
         snapshots = [to_plain(reading) for reading in readings[:READINESS_MAX] if reading.iv > 0]
-        return {"volatility_readiness": readiness, "volatility_snapshots": snapshots}
+        priced = sum(1 for reading in readings if len(self._closes(reading.underlying)))
+        return {
+            "vol_price_underlyings": priced,
+            "vol_iv_underlyings": sum(1 for reading in readings if reading.iv > 0),
+            "volatility_readiness": readiness,
+            "volatility_snapshots": snapshots,
+        }
 
     # -- inputs --
 

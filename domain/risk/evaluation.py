@@ -8,7 +8,7 @@ refusal) or None.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +50,7 @@ from domain.risk.sizing import (
     size_position,
 )
 from domain.risk.validation import check_signal, structure_fault
+from domain.track_record import PhaseIn
 
 INVALID, REGIME, POSITION = "invalid_signal", "blocked_regime", "blocked_position"
 SIZING, FRESHNESS, BREAKER = "rejected_sizing", "blocked_freshness", "blocked_breaker"
@@ -78,7 +79,8 @@ class Approval:
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """All that risk believes at one moment. `correlations` maps pairs of underlyings, `odds`
-    strategies with 30 closed trades."""
+    strategies with 30 closed trades; `unproven` is why nothing is traded live yet, `phase` how much
+    of the capital live trading uses."""
 
     now_ns: int
     capital_cap: Decimal
@@ -96,6 +98,8 @@ class Knowledge:
     odds: Mapping[str, StrategyOdds] = field(default_factory=dict)
     calendars: Mapping[str, ExchangeCalendar] = field(default_factory=dict)
     events: EventCalendar = field(default_factory=EventCalendar)
+    unproven: Refusal | None = None
+    phase: PhaseIn | None = None
 
     def event_near(self, signal: Signal) -> tuple[Event, int] | None:
         """The listed event within a session of now that this signal sells premium into."""
@@ -109,6 +113,8 @@ def check_before_legs(signal: Signal, known: Knowledge) -> Block | None:
     """What needs no contract: validity, regime, positions, a known margin."""
     if known.stopped:
         return Block(BREAKER, Refusal("KILLED", known.stopped))
+    if known.unproven:
+        return Block(BREAKER, known.unproven)
     refusal = check_signal(signal, known.now_ns)
     if refusal:
         return Block(INVALID, refusal)
@@ -175,7 +181,8 @@ def size_signal(
     capital = float(min(known.capital_cap, known.margin.capital))
     if capital <= 0:
         return Block(SIZING, Refusal("NO_CAPITAL", "the account's capital is not above 0"))
-    capital = capital_after_stops(capital, known.stops_in_row)
+    share = known.phase.share if known.phase else 1.0
+    capital = capital_after_stops(capital * share, known.stops_in_row)
     lots_max = plan_ceiling(signal.lots_max, signal.entry_mode, known.regime.vix)
     if known.event_near(signal):
         capital, lots_max = half_size(capital, lots_max)
@@ -203,6 +210,10 @@ def size_signal(
         max_abs_inr=_cap(signal, "max_abs_inr"),
     )
     sizing = size_position(inputs)
+    if known.phase and share < 1:
+        first, *others = sizing.steps
+        text = f"{first.reason}; {share:.0%} of the capital, {known.phase.reason}"
+        sizing = replace(sizing, steps=(replace(first, reason=text), *others))
     if sizing.refusal:
         return Block(SIZING, sizing.refusal, sizing.steps)
     return Approval(sizing, loss.per_unit, loss.basis)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from domain.clock import iso_utc
 from domain.instruments import INDEX_PREFIXES, OPTION_KINDS, SECTOR_INDEX, underlying_of
 from domain.intents import Bias, Refusal, RouteDecision, Signal, StrategyType
 from domain.positions import Position
@@ -85,7 +86,12 @@ def priority_of(signal: Signal, phase: Phase) -> float:
 
 
 def route(
-    signals: Sequence[Signal], phase: Phase, *, exposure: Exposure, limits: RoutingLimits
+    signals: Sequence[Signal],
+    phase: Phase,
+    *,
+    exposure: Exposure,
+    limits: RoutingLimits,
+    now_ns: int,
 ) -> Routing:
     """Decides every underlying, in alphabetical order (6.1); a hedge stands beside them all."""
     groups: dict[str, list[Signal]] = {}
@@ -93,7 +99,7 @@ def route(
     for signal in signals:
         if signal not in hedges:
             groups.setdefault(signal.instrument.upper(), []).append(signal)
-    accepted = [(one, _decision(INSURANCE, [one], phase)) for one in hedges]
+    accepted = [(one, replace(_decision(INSURANCE, [one], phase), at_ns=now_ns)) for one in hedges]
     decisions = [decision for _, decision in accepted]
     set_aside: list[tuple[Signal, Refusal]] = []
     for underlying in sorted(groups):
@@ -102,7 +108,7 @@ def route(
         verdict = _within_limits(
             verdict, underlying, exposure, limits=limits, taken=len(accepted) - len(hedges)
         )
-        decision = _decision(verdict, group, phase)
+        decision = replace(_decision(verdict, group, phase), at_ns=now_ns)
         decisions.append(decision)
         if verdict.action == ACCEPT and verdict.winner:
             accepted.append((verdict.winner, decision))
@@ -188,6 +194,7 @@ def decision_row(decision: RouteDecision) -> dict[str, Any]:
         "reason": decision.reason,
         "reason_code": decision.code,
         "priority_score": round(decision.priority, 2),
+        "at": iso_utc(decision.at_ns),
     }
 
 

@@ -11,7 +11,15 @@ from domain.clock import NS_PER_S, exchange_time, iso_utc, zone_named
 from domain.intents import Refusal, RouteDecision, Signal
 from domain.positions import BookSnapshot
 from domain.readings import Regime
-from domain.routing.conflicts import ACCEPT, DEFER, REJECT, SNIPER, decision_row, priority_of
+from domain.routing.conflicts import (
+    ACCEPT,
+    DEFER,
+    REJECT,
+    SNIPER,
+    VOLATILITY,
+    decision_row,
+    priority_of,
+)
 from domain.routing.cycle import Guards, dedupe_key
 
 REASONS_MAX = 12
@@ -156,8 +164,8 @@ def quality_snapshot(result: CycleResult, guards: Guards, view: LoopView) -> dic
         "feed": _feed(view.feed, now_ns),
         "coverage": {
             "sniper_instruments": result.inputs.get("sniper_instruments", 0),
-            "vol_price_underlyings": sum(1 for row in readiness if row["price_bars"]),
-            "vol_iv_underlyings": sum(1 for row in readiness if row["has_iv"]),
+            "vol_price_underlyings": result.inputs.get("vol_price_underlyings", 0),
+            "vol_iv_underlyings": result.inputs.get("vol_iv_underlyings", 0),
             "open_positions": view.position_count,
         },
         "router": dict(result.diagnostics),
@@ -280,7 +288,7 @@ def _feed_reasons(feed: FeedView) -> list[str]:
 
 def _signals(result: CycleResult, regime: Regime) -> dict[str, Any]:
     snipers = [one for one in result.signals if one.source == SNIPER]
-    others = [one for one in result.signals if one.source != SNIPER]
+    others = [one for one in result.signals if one.source == VOLATILITY]
     actions = Counter(row.action for row in result.decisions)
     routed = [(one, priority_of(one, regime.phase)) for one in result.accepted]
     accept_rate = 100.0 * actions[ACCEPT] / len(result.decisions) if result.decisions else 0.0

@@ -15,6 +15,7 @@ import persistence.journal
 import persistence.latches
 import persistence.lease
 import persistence.market
+import persistence.metrics
 import persistence.orders
 import persistence.positions
 import persistence.settings  # noqa: F401 - each declares its tables

@@ -16,18 +16,18 @@ from pydantic import BaseModel
 
 from tests.kit.default_system import API_KEY
 from tests.kit.trading_system import TradingSystem, wait_for
-from web_status import plan_shapes, shapes, trace_shapes
+from web_status import performance_shapes, plan_shapes, quality_shapes, shapes, trace_shapes
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("quiet")]
 
 READS: list[tuple[str, type[BaseModel]]] = [
     ("/tomic/status", shapes.StatusAnswer),
     ("/tomic/metrics", shapes.MetricsAnswer),
-    ("/tomic/signals/quality", trace_shapes.QualityAnswer),
-    ("/tomic/signals/quality?run_scan=false", trace_shapes.QualityAnswer),
+    ("/tomic/signals/quality", quality_shapes.QualityAnswer),
+    ("/tomic/signals/quality?run_scan=false", quality_shapes.QualityAnswer),
     ("/tomic/positions", shapes.PositionsAnswer),
     ("/tomic/journal", shapes.JournalAnswer),
-    ("/tomic/analytics", shapes.AnalyticsAnswer),
+    ("/tomic/analytics", performance_shapes.AnalyticsAnswer),
     ("/tomic/audit?limit=1000", shapes.AuditAnswer),
     ("/tomic/market-context", plan_shapes.ContextAnswer),
     ("/tomic/plan", plan_shapes.PlanAnswer),

@@ -26,7 +26,8 @@ router = APIRouter(tags=["control"])
 ANSWER_WITHIN_S = 6.0
 INJECTIONS_PER_MINUTE = 10
 BODY_BYTES_MAX = 64_000
-NS_PER_MINUTE = 60_000_000_000
+NS_PER_S = 1_000_000_000
+NS_PER_MINUTE = 60 * NS_PER_S
 HTTP_ACCEPTED = 202
 STAMPED = ("instrument", "source", "correlation_id")  # of an injected signal, by us
 SIGNAL_BODY = {
@@ -155,7 +156,9 @@ def _limit_injections(request: Request) -> None:
     while times and times[0] <= now_ns - NS_PER_MINUTE:
         times.popleft()
     if len(times) >= INJECTIONS_PER_MINUTE:
-        raise ApiFault(429, "RATE_LIMIT", f"more than {INJECTIONS_PER_MINUTE} signals a minute")
+        text = f"more than {INJECTIONS_PER_MINUTE} signals a minute"
+        wait_s = -((now_ns - times[0] - NS_PER_MINUTE) // NS_PER_S)
+        raise ApiFault(429, "RATE_LIMIT", text, retry_after_s=wait_s)
     times.append(now_ns)
 
 

@@ -14,8 +14,8 @@ from web_status.api.outcomes import waiting_sentences
 from web_status.api.status import aged, body_of, market_bridge
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway
+from web_status.quality_shapes import QualityAnswer
 from web_status.replies import Reply
-from web_status.trace_shapes import QualityAnswer
 
 router = APIRouter(tags=["signals"])
 CACHED_S = 60.0

@@ -15,12 +15,20 @@ from starlette.responses import Response
 from domain.clock import iso_utc, seconds
 from domain.orders import CommandStatus
 from domain.positions import Position
+from domain.track_record import (
+    PaperRecord,
+    PhaseIn,
+    TrackRecord,
+    check_promotion,
+    missing_proof,
+)
 from web_status.api.status import body_of
 from web_status.gateway import Gateway
 from web_status.masking import masked
+from web_status.performance_shapes import AnalyticsAnswer
 from web_status.plan_shapes import UniverseAnswer
 from web_status.replies import Reply
-from web_status.shapes import AnalyticsAnswer, AuditAnswer, JournalAnswer, PositionsAnswer
+from web_status.shapes import AuditAnswer, JournalAnswer, PositionsAnswer
 from web_status.trace_shapes import ApprovalsAnswer, CommandsAnswer, DeadLettersAnswer
 
 router = APIRouter(tags=["records"])
@@ -193,8 +201,25 @@ def get_analytics(request: Request) -> Response:
             "status": "success" if body else "unavailable",
             "metrics": body.get("metrics", {}),
             "strategy_breakdown": body.get("strategy_breakdown", []),
+            "track_record": _track_record(request, body),
         }
     )
+
+
+def _track_record(request: Request, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What trading has proven, and why nothing is entered live yet (code and sentence)."""
+    told = body.get("track_record")
+    if told is None:
+        return None
+    record = TrackRecord(PaperRecord(**told["paper"]), PhaseIn(**told["phase"]))
+    runtime = request.app.state.runtime
+    refusal = check_promotion(runtime.settings.mode, runtime.on_paper, record)
+    return {
+        **told,
+        "on_paper": runtime.on_paper,
+        "missing": list(missing_proof(record.paper)),
+        "refusal": {"code": refusal.code, "message": refusal.text} if refusal else None,
+    }
 
 
 @router.get("/audit", responses={200: {"model": AuditAnswer}})

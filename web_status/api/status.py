@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.clock import iso_utc
+from domain.clock import NS_PER_MINUTE, iso_utc
 from domain.orders import CommandStatus
 from web_status.errors import ApiFault
 from web_status.gateway import Gateway, Part
@@ -22,6 +22,7 @@ from web_status.trace_shapes import PartAnswer, TreeNode
 
 router = APIRouter(tags=["status"])
 PART_FRESH_S = 15.0
+MINUTES_SHOWN, MINUTES_MAX = 60, 1440
 SHORT_NAMES = {"execution_agent": "execution", "journaling_agent": "journaling"}
 NO_PLANS: dict[str, Any] = {"date": "", "plans": []}
 
@@ -141,9 +142,12 @@ def _agents(gateway: Gateway) -> dict[str, Any]:
 
 
 @router.get("/metrics", responses={200: {"model": MetricsAnswer}})
-def get_metrics(request: Request) -> Response:
-    """Figures of breakers, freshness, feeds, orders and actors; Prometheus text when asked for
-    it.
+def get_metrics(
+    request: Request,
+    minutes: int = Query(MINUTES_SHOWN, ge=0, le=MINUTES_MAX, description="how far back"),
+) -> Response:
+    """Figures of breakers, freshness, feeds, orders and actors, and by the minute; Prometheus text
+    when asked for it, without the minutes.
     """
     gateway: Gateway = request.app.state.gateway
     parts, tree, now_ns = gateway.parts(), gateway.tree(), gateway.monotonic_ns()
@@ -169,6 +173,9 @@ def get_metrics(request: Request) -> Response:
     if "text/plain" in accepted or "openmetrics" in accepted:
         text, content_type = exposition(data, tree.body if tree else {})
         return Response(text, media_type=content_type)
+    since_ns = gateway.now_ns() - minutes * NS_PER_MINUTE
+    rows = request.app.state.metrics.minutes(since_ns) if minutes else []
+    data["minutes"] = [{"at": iso_utc(row.pop("minute_ns")), **row} for row in rows]
     return Reply({"status": "success", "data": data})
 
 

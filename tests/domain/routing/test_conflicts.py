@@ -94,8 +94,11 @@ def test_priority_is_base_plus_a_fifth_of_the_score(one, phase, expected):
     assert priority_of(one, phase) == pytest.approx(expected)
 
 
+NOW = 1_795_149_900_000_000_000  # 2026-11-20 10:15 IST
+
+
 def run(signals, phase=P.CONGESTION, exposure=None, limits=LIMITS):
-    return route(signals, phase, exposure=exposure or Exposure(), limits=limits)
+    return route(signals, phase, exposure=exposure or Exposure(), limits=limits, now_ns=NOW)
 
 
 def test_volatility_index_is_never_traded():

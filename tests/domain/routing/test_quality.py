@@ -61,7 +61,7 @@ def test_nothing_to_say_when_all_is_well():
 def test_reasons_come_in_the_order_of_the_way():
     guards = replace(READY, started_ns=0, session=SessionView(reason="weekend"))
     feed = replace(LIVE, state="down", reason="socket closed", listings=0)
-    inputs = {"volatility_readiness": [
+    inputs = {"vol_price_underlyings": 1, "vol_iv_underlyings": 0, "volatility_readiness": [
         {"underlying": "NIFTY", "price_bars": 12, "has_iv": False, "hv_ready_31": False}
     ]}  # fmt: skip
     result = CycleResult(
