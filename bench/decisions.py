@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,26 +26,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from loguru import logger
 
 import persistence.order_tables  # noqa: F401  its tables are read by the sniper
+from actors.market.market_context_agent import ContextSettings, MarketContextAgent
+from actors.routing.conflict_router import ConflictRouter, RouterSettings
+from actors.routing.strategy_engine import StrategyEngine
 from actors.signals.regime_agent import RegimeAgent
 from actors.signals.sniper_agent import SniperAgent, SniperSettings
 from actors.signals.volatility_agent import VolatilityAgent, VolatilitySettings
 from bench.kit import machine, options, quantile, table, tell
 from domain.clock import NS_PER_MINUTE
 from domain.instruments import Kind, Listing
+from domain.intents import DailyPlan, StrategyType
 from domain.prices import BAR_DTYPE
-from domain.readings import ChainSummary, Phase, Regime
+from domain.readings import ChainSummary, Phase, Regime, VixRegime
 from domain.settings import Settings
-from messages.market import ChainSummarised
-from messages.trading import ScanRequested
+from messages.market import ChainSummarised, SessionOpened
+from messages.plans import PlanChanged
+from messages.trading import RouteSignals, ScanRequested
 from persistence.database import MainBase, MarketBase, open_engine
 from persistence.instruments import InstrumentStore
 from tests.kit.daily_bars import generated
 from tests.kit.recording_context import START_NS, RecordingContext, make_runtime
+from tests.kit.risk_makers import PUT_SPREAD_LEGS, a_signal
 
 UNDERLYINGS, OPTIONS, MINUTES = 50, 2_000, 375
 TODAY = date(2026, 11, 20)
 QUARTER_NS = 15 * NS_PER_MINUTE
 GOAL_MS = 5.0
+SESSION = SessionOpened(
+    day=TODAY, opens_ns=START_NS, closes_ns=START_NS + MINUTES * NS_PER_MINUTE,
+    intraday_exit_ns=0, square_off_ns=0,
+)  # fmt: skip
 BULLISH = Regime(version=1, phase=Phase.BULLISH, vix=16.0, vix_flags=(), as_of_ns=START_NS)
 
 
@@ -155,6 +166,67 @@ def run_regime(runtime: Any, ids: dict[str, int], times: Times) -> None:
         context.clear()
 
 
+def run_market_context(runtime: Any, ids: dict[str, int], times: Times) -> None:
+    """Minutes of bars and of chains; a look is what the agent does each five seconds."""
+    context = RecordingContext("market_context_agent", runtime, now_ns=START_NS)
+    agent = MarketContextAgent(context, ContextSettings())
+    agent.start()
+    context.deliver(agent, SESSION)
+    context.feed("bars.1D", history(ids))
+    prices = np.full(UNDERLYINGS, 1_000.0)
+    for minute in range(MINUTES):
+        start_ns = START_NS + (minute - 1) * NS_PER_MINUTE
+        bars = closed(ids, prices + minute, start_ns)
+        times.of("market context, bars", lambda bars=bars: context.feed("bars.1m", bars))
+        for name in ids:
+            summary = replace(a_summary(name, 7), as_of_ns=context.now_ns(), spot=1_000.0 + minute)
+            context.deliver(agent, ChainSummarised(summary=summary))
+        times.of("market context, look", lambda: context.advance(5.0))
+        context.advance(55.0)
+        context.clear()
+
+
+def run_strategy_engine(runtime: Any, ids: dict[str, int], times: Times) -> None:
+    """Scans with a plan an underlying, all due each quarter of an hour."""
+    context = RecordingContext("strategy_engine", runtime, now_ns=START_NS)
+    agent = StrategyEngine(context, None)
+    for name in ids:
+        context.deliver(agent, PlanChanged(plan=a_plan(name)))
+    for cycle in range(MINUTES):
+        asked = ScanRequested(cycle=cycle, regime=BULLISH)
+        times.of("strategy engine, scan", lambda asked=asked: context.deliver(agent, asked))
+        context.advance(60.0)
+        context.clear()
+
+
+def run_router(runtime: Any, ids: dict[str, int], times: Times) -> None:
+    """A signal of the sniper and one of volatility on each underlying."""
+    context = RecordingContext("conflict_router", runtime, now_ns=START_NS)
+    agent = ConflictRouter(context, RouterSettings())
+    signals = tuple(
+        a_signal(kind, (), instrument=name, source=source, correlation_id=f"{source}:{name}")
+        for name in ids
+        for kind, source in (
+            (StrategyType.DITM_CALL, "SNIPER"), (StrategyType.BULL_PUT_SPREAD, "VOLATILITY"),
+        )
+    )  # fmt: skip
+    for cycle in range(MINUTES):
+        asked = RouteSignals(cycle=cycle, signals=signals, regime=BULLISH)
+        times.of("router, cycle", lambda asked=asked: context.deliver(agent, asked))
+        context.clear()
+
+
+def a_plan(name: str) -> DailyPlan:
+    """A put spread for today."""
+    return DailyPlan(
+        plan_id=f"plan:{name}", day=TODAY, instrument=name, strategy=StrategyType.BULL_PUT_SPREAD,
+        entry_mode="morning_plan", vix_at_plan=16.0, vix_regime=VixRegime.NORMAL,
+        regime_at_plan="BULLISH", pcr_at_plan=1.0, short_delta=0.25, wing_delta=0.10,
+        legs=PUT_SPREAD_LEGS, lots=1, strength=50.0, rationale="", made_ns=START_NS,
+        valid_until_ns=START_NS + MINUTES * NS_PER_MINUTE,
+    )  # fmt: skip
+
+
 def main() -> None:
     """Runs the agents and prints their table."""
     given = options(__doc__).parse_args()
@@ -162,7 +234,10 @@ def main() -> None:
     times = Times()
     with tempfile.TemporaryDirectory() as folder:
         runtime, ids = a_runtime(Path(folder))
-        for run in (run_sniper, run_volatility, run_regime):
+        for run in (
+            run_sniper, run_volatility, run_regime, run_market_context, run_strategy_engine,
+            run_router,
+        ):  # fmt: skip
             run(runtime, ids, times)
     rows = [("step", "times", "p50 ms", "p99 ms", "goal p99 ms")]
     for name, taken in times.taken.items():

@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -42,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UNDERLYING, SEGMENT = "NIFTY", "NFO"
 FIRST_DAY = date(2026, 8, 3)
 ENDS_WITHIN_S = 1800
-CODES_SHOWN = 4
+CODES_SHOWN, REASONS_SHOWN = 4, 5
 
 
 @dataclass
@@ -54,6 +55,8 @@ class Tally:
     opened: int = 0
     closed: int = 0
     codes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    took_s: list[float] = field(default_factory=list)
     net: list[Decimal] = field(default_factory=list)  # a session each: closed after costs, and open
     broken: list[str] = field(default_factory=list)
 
@@ -63,7 +66,9 @@ class Tally:
         self.signals += sum(report["signals"].values())
         self.opened += report["structures_opened"]
         self.closed += report["structures_closed"]
-        self.codes.update({code: row["count"] for code, row in report["refusals"].items()})
+        for code, row in report["refusals"].items():
+            self.codes[code] += row["count"]
+            self.examples.setdefault(code, row["example"])
         self.net.append(Decimal(report["net_pnl"]) + Decimal(report["unrealized"]))
         self.broken += broken
 
@@ -72,13 +77,20 @@ class Tally:
         path = list(accumulate(self.net, initial=Decimal(0)))
         return max(high - at for high, at in zip(accumulate(path, max), path, strict=True))
 
+    def why_nothing(self) -> list[str]:
+        """Sentences of what stood most often in the way, when nothing was opened at all."""
+        if self.opened:
+            return []
+        most = self.codes.most_common(REASONS_SHOWN)
+        return [f"{count} times {code}: {self.examples[code]}" for code, count in most]
+
     def row(self, name: str) -> tuple[str, ...]:
         """A line of the table."""
         a_trade = f"{sum(self.net) / self.opened:,.0f}" if self.opened else "-"
         codes = " ".join(f"{code}:{count}" for code, count in self.codes.most_common(CODES_SHOWN))
         return (
             name, str(self.sessions), str(self.signals), f"{self.opened}/{self.closed}", a_trade,
-            f"{self.drawdown():,.0f}", str(len(self.broken)), codes,
+            f"{self.drawdown():,.0f}", str(len(self.broken)), f"{sum(self.took_s):.0f}", codes,
         )  # fmt: skip
 
 
@@ -162,7 +174,9 @@ def main() -> int:
                 folder / "session", UNDERLYING, calendar=calendar, day=day,
                 seed=arguments.seed + number, scenario=name, minutes=arguments.minutes,
             )  # fmt: skip
+            began = time.monotonic()
             report = replay(made.recording, made.history, folder)
+            tallies[name].took_s.append(time.monotonic() - began)
             (data_dir,) = (folder / "var" / "replay").iterdir()
             tallies[name].add(report, broken_rules(data_dir, session))
         print(f"{day} {name}: {report['decisions']} decisions", flush=True)
@@ -173,16 +187,19 @@ def main() -> int:
 def show(tallies: dict[str, Tally], file: Path | None) -> None:
     """The table, each broken rule, and the same as JSON."""
     head = ("scenario", "sessions", "signals", "opened/closed", "rupees a trade", "drawdown",
-            "rules broken", "most refused")  # fmt: skip
+            "rules broken", "seconds", "most refused")  # fmt: skip
     table("Paper month", [head, *(tally.row(name) for name, tally in tallies.items())])
     for name, tally in tallies.items():
         for sentence in tally.broken:
             print(f"  {name}: {sentence}")
+        for sentence in tally.why_nothing():
+            print(f"  {name}, no trade: {sentence}")
     rows = {
         name: {
             "sessions": tally.sessions, "signals": tally.signals, "opened": tally.opened,
             "closed": tally.closed, "refusals": dict(tally.codes),
             "net": [str(value) for value in tally.net], "broken": tally.broken,
+            "took_s": tally.took_s, "why_nothing": tally.why_nothing(),
         }
         for name, tally in tallies.items()
     }  # fmt: skip

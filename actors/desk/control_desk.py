@@ -172,7 +172,8 @@ class ControlDesk(Actor):
     def _close_structure(self, message: DeskRequest) -> None:
         strategy_id = str(message.body["strategy_id"])
         reason = str(message.body.get("reason") or "manual")
-        key = f"{strategy_id}:close:manual"
+        # Who asks again after a close was given up means it; one that is under way goes first.
+        key = f"{strategy_id}:close:manual:{self.context.now_ns()}"
         self._order(
             EXECUTION,
             CloseStructure(strategy_id=strategy_id, reason=reason, key=key, by=message.by),

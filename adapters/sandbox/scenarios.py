@@ -34,6 +34,8 @@ SCENARIOS = {
     "trend": Scenario(settled=0.8, swing=0.0002, drift_a_day=0.012, volatility_index=14.0),
     "chop": Scenario(volatility=0.14, settled=0.6, swing=0.0025, volatility_index=18.5),
     "gap": Scenario(settled=0.8, gap=-0.025, gap_points=4.5),
+    # Fear without a fall: the index of volatility doubles within an hour.
+    "spike": Scenario(settled=0.8, slide=-0.008, slide_points=16.0),
     "crash": Scenario(settled=2.0, slide=-0.06, slide_points=28.0),
 }
 

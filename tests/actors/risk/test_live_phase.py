@@ -1,4 +1,4 @@
-"""On a real broker nothing is entered that is not proven, and with no more than the phase allows."""
+"""On a real broker nothing is entered that is not proven, and no more than the phase allows."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.kit.recording_context import START_NS, RecordingContext
 from tests.kit.risk_makers import LOT, a_condor, a_margin, a_regime, a_signal
 from tests.kit.trading_desk import fresh_mark
 
+CAPITAL = Decimal(4_000_000)
 PROVEN = PaperRecord(days=30, signals=60, trades=40, expectancy=120.0, drawdown=0.04)
 
 
@@ -36,13 +37,13 @@ def judged(runtime):
     agents = []
 
     def judge(mode, *messages):
-        runtime.settings, runtime.on_paper = replace(Settings(), mode=mode), False
+        runtime.settings, runtime.on_paper = Settings(mode=mode, capital=CAPITAL), False
         context = RecordingContext("risk_agent", runtime, life=len(agents) + 1)
         agent = RiskAgent(context, RiskSettings(broker="alpha"))
         agent.start()
         agents.append(agent)
         context.deliver(agent, RegimeChanged(regime=a_regime()))
-        context.deliver(agent, MarginRead(margin=a_margin()))
+        context.deliver(agent, MarginRead(margin=a_margin(free=int(CAPITAL))))
         quotes = {leg.symbol: START_NS for leg in a_condor().legs}
         mark = fresh_mark(START_NS)
         mark = replace(mark, quotes_ns=mark.quotes_ns | quotes)
@@ -81,8 +82,8 @@ def test_the_first_month_sizes_with_a_quarter_of_the_capital_and_says_so(judged)
     quarter = judged("full_auto", record(share=0.25))
     assert isinstance(whole, OrderProposed)
     assert isinstance(quarter, OrderProposed)
-    # 2 % of 10 lakh over a loss of 65 a unit is 307 units, 4 lots; of a quarter 76 units, one lot.
-    assert (whole.intent.quantity, quarter.intent.quantity) == (4 * LOT, LOT)
+    # 20 % of 40 lakh over 25 % x 24,000 x 0.25 is 533 units, 8 lots; of a quarter 133, two lots.
+    assert (whole.intent.quantity, quarter.intent.quantity) == (8 * LOT, 2 * LOT)
     assert "25% of the capital, the first is not over" in quarter.intent.sizing[0].reason
 
 
