@@ -77,14 +77,14 @@ def test_what_is_not_proven_is_refused_with_its_sentence(judged, mode, messages,
     assert ("49 of 50 signals" in refused.refusal.text) == (code == "PAPER_GATE")
 
 
-def test_the_first_month_sizes_with_a_quarter_of_the_capital_and_says_so(judged):
-    whole = judged("full_auto", record())
-    quarter = judged("full_auto", record(share=0.25))
-    assert isinstance(whole, OrderProposed)
-    assert isinstance(quarter, OrderProposed)
+@pytest.mark.parametrize(("share", "lots"), [(1.0, 8), (0.5, 4), (0.25, 2)])
+def test_a_phase_sizes_with_its_share_of_the_capital_and_says_so(judged, share, lots):
+    proposed = judged("full_auto", record(share=share))
+    assert isinstance(proposed, OrderProposed)
     # 20 % of 40 lakh over 25 % x 24,000 x 0.25 is 533 units, 8 lots; of a quarter 133, two lots.
-    assert (whole.intent.quantity, quarter.intent.quantity) == (8 * LOT, 2 * LOT)
-    assert "25% of the capital, the first is not over" in quarter.intent.sizing[0].reason
+    assert proposed.intent.quantity == lots * LOT
+    told = f"{share:.0%} of the capital, the first is not over"
+    assert (told in proposed.intent.sizing[0].reason) == (share < 1)
 
 
 def test_a_person_who_approves_each_entry_needs_no_paper_gate(judged):
