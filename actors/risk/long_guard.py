@@ -75,13 +75,16 @@ class LongGuard:
             return None
         return check_price(self._levels(leg, high), quote.last)
 
-    def silence_verdict(self, leg: Position, quote: LegQuote | None) -> GuardVerdict | None:
-        """What missing ticks say, of the option and of all options."""
+    def silence_verdict(
+        self, leg: Position, quote: LegQuote | None, opens_ns: int
+    ) -> GuardVerdict | None:
+        """What missing ticks say, of the option and of all options; the night before the session
+        opened was no silence."""
         assert self._rules
         now_ns = self._context.now_ns()
         seen_ns = max(quote.traded_ns if quote else 0, leg.entry_ns)
         ages_s = [
-            (now_ns - last_true_ns(at_ns, now_ns, self._stands_ns)) / NS_PER_S
+            (now_ns - last_true_ns(max(at_ns, opens_ns), now_ns, self._stands_ns)) / NS_PER_S
             for at_ns in (seen_ns, self._fed_ns)
         ]
         return check_silence(*ages_s, self._rules)

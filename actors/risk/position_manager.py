@@ -245,7 +245,9 @@ class PositionManager(Actor):
                 text = f"{name} has no executable price: profit and stop are blind"
                 self.context.alert("RISK", text, f"unpriced:{name}")
             return
-        verdict = self._guard.silence_verdict(legs[0], self._quotes.get(legs[0].key))
+        assert self._session
+        quote, opens_ns = self._quotes.get(legs[0].key), self._session.opens_ns
+        verdict = self._guard.silence_verdict(legs[0], quote, opens_ns)
         if verdict is None:
             return
         text = f"{verdict.code}, {legs[0].symbol}: {verdict.reason}"

@@ -143,6 +143,26 @@ def test_when_no_option_ticks_for_a_minute_it_is_sold_at_market(life):
     assert {(row.reason, row.force) for row in closes(context)} == {("feed_lost", True)}
 
 
+def a_session(opens_ns: int, lasts_s: int) -> SessionOpened:
+    return SessionOpened(
+        day=date(2026, 11, 20), opens_ns=opens_ns, closes_ns=opens_ns + lasts_s * SECOND,
+        intraday_exit_ns=0, square_off_ns=0,
+    )  # fmt: skip
+
+
+def test_a_night_is_no_silence(life):
+    manager, context = life()
+    context.deliver(manager, a_session(START_NS, 20))
+    price(context, 100.0)
+    opens_ns = START_NS + 86_400 * SECOND
+    context.advance(86_399)
+    context.deliver(manager, a_session(opens_ns, 20_000))
+    context.advance(45)
+    assert not closes(context)
+    context.advance(30)
+    assert {row.reason for row in closes(context)} == {"feed_lost"}
+
+
 def test_the_report_shows_stop_target_and_trail(life):
     manager, context = life()
     price(context, 120.0)
