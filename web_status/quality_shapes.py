@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from web_status.shapes import Bridge, FeedStatus, Shape, Success
 
 
@@ -81,6 +83,12 @@ class RouterView(Shape):
     sector_heat: dict[str, float]
     blocking_reasons: dict[str, int]
     decisions: list[Decision]
+
+
+class NotRouted(BaseModel):
+    """No cycle has been routed yet."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Step(Shape):
@@ -241,7 +249,7 @@ class QualityData(Shape):
     regime: RegimeView
     feed: Feeds
     coverage: Coverage
-    router: RouterView
+    router: RouterView | NotRouted
     risk: RiskView
     agent_inputs: AgentInputs
     diagnostics: Diagnostics

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
 from tests.kit.fake_gateway import API_KEY, FakeGateway, make_test_app
 from web_status.gateway import Answer
+from web_status.quality_shapes import NotRouted, RouterView
 
 PREFIX = "/tomic"
 # What a caller needs a named key for, by method and path (`tomic.md` 13).
@@ -109,3 +111,16 @@ def test_reading_asks_the_runtime_for_nothing_that_changes_it(app: Any) -> None:
         assert answer.status_code in (200, 404, 503), path
     # A dry scan, and a read of the brokers' books.
     assert {action for action, _, _ in gateway.asked} <= {"scan", "read_positions"}
+
+
+def test_a_router_that_lacks_a_key_is_no_router_that_has_not_begun() -> None:
+    view = {
+        "route_count": 1, "position_count": 0, "max_positions": 10, "sector_limit": 0.2,
+        "sector_heat": {}, "blocking_reasons": {}, "decisions": [],
+    }  # fmt: skip
+    shape = TypeAdapter(RouterView | NotRouted)
+    for name in view:
+        with pytest.raises(ValidationError):
+            shape.validate_python({key: value for key, value in view.items() if key != name})
+    assert isinstance(shape.validate_python({}), NotRouted)
+    assert isinstance(shape.validate_python(view), RouterView)
