@@ -231,13 +231,14 @@ class JournalStore:
 
     def write_entry(self, values: Mapping[str, Any]) -> None:
         """A trade as it stands: the first word on its event makes its row, each later one renews
-        it."""
+        it, but for whether it was on paper: a change of mode does not change what was traded."""
         known = EntryRow.event_id == values["event_id"]
         with self._writing() as connection:
             if connection.execute(select(EntryRow.id).where(known)).first() is None:
                 connection.execute(insert(EntryRow).values(**values))
             else:
-                connection.execute(update(EntryRow).where(known).values(**values))
+                later = {name: value for name, value in values.items() if name != "paper"}
+                connection.execute(update(EntryRow).where(known).values(**later))
 
     def close_entry(
         self,

@@ -123,7 +123,10 @@ def test_signals_count_for_their_day_and_their_mode(begin):
     assert (told(context).paper.days, told(context).paper.signals) == (2, 3)
 
 
-def test_a_trade_is_marked_as_of_paper_or_of_money_and_counts_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("on_paper", [True, False])
+def test_a_trade_is_marked_as_of_paper_or_of_money_and_counts_there(
+    tmp_path, monkeypatch, on_paper
+):
     desk = Desk(tmp_path, monkeypatch)
     JournalBase.metadata.create_all(open_engine(desk.runtime.journal_url))
     intent = make_intent()
@@ -135,8 +138,8 @@ def test_a_trade_is_marked_as_of_paper_or_of_money_and_counts_there(tmp_path, mo
     )
     desk.run(5)
     store = JournalStore(open_engine(desk.runtime.journal_url))
-    for on_paper in (True, False):
-        desk.runtime.on_paper = on_paper
+    for now_on_paper in (on_paper, not on_paper):  # a new life in another mode changes nothing
+        desk.runtime.on_paper = now_on_paper
         context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
         agent = JournalingAgent(context, None)
         agent.start()
