@@ -104,8 +104,8 @@ def trading_days(calendar: ExchangeCalendar, first: date, count: int) -> list[da
     return days
 
 
-def replay(recording: Path, history: Path, folder: Path) -> dict[str, Any]:
-    """The report of one run."""
+def replay(recording: Path, history: Path, folder: Path) -> dict[str, Any] | None:
+    """The report of one run; None for one that did not end in time."""
     environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
     command = [
         sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
@@ -113,9 +113,13 @@ def replay(recording: Path, history: Path, folder: Path) -> dict[str, Any]:
         "--report", str(folder / "report.json"), "--data-dir", str(folder / "var"),
         "--env-file", str(folder / "env"),
     ]  # fmt: skip
-    done = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=ENDS_WITHIN_S
-    )
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True,
+            timeout=ENDS_WITHIN_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None
     if done.returncode:
         raise SystemExit(f"{recording.name} ended with {done.returncode}:\n{done.stdout[-2000:]}")
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
@@ -177,6 +181,9 @@ def main() -> int:
             began = time.monotonic()
             report = replay(made.recording, made.history, folder)
             tallies[name].took_s.append(time.monotonic() - began)
+            if report is None:
+                tallies[name].broken.append(f"{day} did not end within {ENDS_WITHIN_S} s")
+                continue
             (data_dir,) = (folder / "var" / "replay").iterdir()
             tallies[name].add(report, broken_rules(data_dir, session))
         print(f"{day} {name}: {report['decisions']} decisions", flush=True)
