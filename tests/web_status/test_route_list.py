@@ -33,7 +33,7 @@ FREE_FORM = {
     "OrderStory.order", "OrderStory.trigger", "OrderStory.regime", "OrderStory.sizing_chain",
     "OrderStory.fills", "OrderStory.slippage", "PartAnswer.data", "StatusData.market_context",
     "DailyPlans.plans", "WarmStart.sources", "WarmStart.errors", "PositionsAnswer.unmanaged",
-    "Fault.details",
+    "Fault.details", "OutcomesAnswer.items",
 }  # fmt: skip
 
 
