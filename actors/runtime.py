@@ -84,7 +84,7 @@ class Runtime:
         return f"{platform.node()}:{self.data_dir}"
 
     @property
-    def on_paper(self) -> bool:
+    def is_on_paper(self) -> bool:
         """True while no order of ours can be one of real money."""
         return self.sandbox or self.settings.mode == "sandbox"
 

@@ -75,7 +75,7 @@ class JournalingAgent(Actor):
         self._report()
         self._writes.put(self._catch_up)
         self.context.every(CATCH_UP_EVERY_S, lambda: self._writes.put(self._catch_up))
-        if not runtime.on_paper:  # another day may be another month of live trading
+        if not runtime.is_on_paper:  # another day may be another month of live trading
             self.context.every(REPORT_EVERY_S, self._report)
 
     def on_order_filled(self, message: OrderFilled) -> None:
@@ -102,7 +102,7 @@ class JournalingAgent(Actor):
     def on_order_proposed(self, _message: OrderProposed) -> None:
         """A signal that is followed counts for its day."""
         day = exchange_time(self.context.now_ns()).date().isoformat()
-        paper = self.context.runtime.on_paper
+        paper = self.context.runtime.is_on_paper
         self._writes.put(lambda: self._metrics.count_signal(day, paper))
 
     # -- the minute --
@@ -183,7 +183,7 @@ class JournalingAgent(Actor):
             for key in ("entry_reason_meta", "sizing_chain")
         }
         self._store.write_entry(
-            {**row, **plain, "entry_ns": fills[0].at_ns, "paper": self.context.runtime.on_paper}
+            {**row, **plain, "entry_ns": fills[0].at_ns, "paper": self.context.runtime.is_on_paper}
         )
         return exit_price
 

@@ -291,8 +291,8 @@ class RiskAgent(Actor):
             odds=heard.odds,
             calendars=runtime.calendars,
             events=runtime.events,
-            unproven=check_promotion(runtime.settings.mode, runtime.on_paper, heard.record),
-            phase=heard.record.phase if heard.record and not runtime.on_paper else None,
+            unproven=check_promotion(runtime.settings.mode, runtime.is_on_paper, heard.record),
+            phase=heard.record.phase if heard.record and not runtime.is_on_paper else None,
         )
 
     def _propose(

@@ -228,7 +228,7 @@ def make_runtime(data_dir: Path, **overrides: Any) -> Any:
         "keys": {},
     }
     runtime = SimpleNamespace(**(fields | overrides))
-    runtime.on_paper = runtime.sandbox or runtime.settings.mode == "sandbox"
+    runtime.is_on_paper = runtime.sandbox or runtime.settings.mode == "sandbox"
     runtime.installation = f"here:{runtime.data_dir}"
     runtime.feed = lambda name: runtime.broker(name)
     runtime.feed_key = runtime.reading_key = lambda name: runtime.keys.get(name, "")

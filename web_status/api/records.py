@@ -213,10 +213,10 @@ def _track_record(request: Request, body: Mapping[str, Any]) -> dict[str, Any] |
         return None
     record = TrackRecord(PaperRecord(**told["paper"]), PhaseIn(**told["phase"]))
     runtime = request.app.state.runtime
-    refusal = check_promotion(runtime.settings.mode, runtime.on_paper, record)
+    refusal = check_promotion(runtime.settings.mode, runtime.is_on_paper, record)
     return {
         **told,
-        "on_paper": runtime.on_paper,
+        "on_paper": runtime.is_on_paper,
         "missing": list(missing_proof(record.paper)),
         "refusal": {"code": refusal.code, "message": refusal.text} if refusal else None,
     }

@@ -139,7 +139,7 @@ def test_a_trade_is_marked_as_of_paper_or_of_money_and_counts_there(
     desk.run(5)
     store = JournalStore(open_engine(desk.runtime.journal_url))
     for now_on_paper in (on_paper, not on_paper):  # a new life in another mode changes nothing
-        desk.runtime.on_paper = now_on_paper
+        desk.runtime.is_on_paper = now_on_paper
         context = RecordingContext("journaling_agent", desk.runtime, now_ns=desk.now_ns)
         agent = JournalingAgent(context, None)
         agent.start()

@@ -37,7 +37,7 @@ def judged(runtime):
     agents = []
 
     def judge(mode, *messages):
-        runtime.settings, runtime.on_paper = Settings(mode=mode, capital=CAPITAL), False
+        runtime.settings, runtime.is_on_paper = Settings(mode=mode, capital=CAPITAL), False
         context = RecordingContext("risk_agent", runtime, life=len(agents) + 1)
         agent = RiskAgent(context, RiskSettings(broker="alpha"))
         agent.start()

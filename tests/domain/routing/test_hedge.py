@@ -37,8 +37,8 @@ def a_hedge():
 def test_a_hedge_passes_in_every_phase_and_takes_nobodys_place(phase):
     condor = replace(a_signal(), source="VOLATILITY")
     full = Exposure(position_count=9)
-    alone = route([condor], phase, exposure=full, limits=RoutingLimits())
-    both = route([condor, a_hedge()], phase, exposure=full, limits=RoutingLimits())
+    alone = route([condor], phase, exposure=full, limits=RoutingLimits(), now_ns=1)
+    both = route([condor, a_hedge()], phase, exposure=full, limits=RoutingLimits(), now_ns=1)
     assert S.TAIL_HEDGE in [signal.strategy for signal, _ in both.accepted]
     rest = [pair for pair in both.accepted if pair[0].strategy is not S.TAIL_HEDGE]
     assert rest == list(alone.accepted)
@@ -47,5 +47,7 @@ def test_a_hedge_passes_in_every_phase_and_takes_nobodys_place(phase):
 
 def test_a_hedge_passes_when_the_book_is_full():
     full = Exposure(position_count=10, sector_heat={"INDEX": 0.9})
-    (accepted,) = route([a_hedge()], Phase.BLOWOFF, exposure=full, limits=RoutingLimits()).accepted
+    (accepted,) = route(
+        [a_hedge()], Phase.BLOWOFF, exposure=full, limits=RoutingLimits(), now_ns=1
+    ).accepted
     assert (accepted[1].code, accepted[1].action) == ("INSURANCE", "ACCEPT")
