@@ -62,6 +62,9 @@ class Context(Protocol):
         """A fact that still stands, to an actor whose new life has not heard it, if it hears its
         class. No news: nobody else hears it, and it is not recorded again."""
 
+    def has_handled(self, target: str) -> bool:
+        """True when `target` has handled all that this life told it before this event."""
+
     def send_now(self) -> None:
         """What was told so far leaves now, not at the end of this event: others work meanwhile."""
 

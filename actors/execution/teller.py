@@ -1,6 +1,7 @@
 """Tells what stands on disk and has not been told: fills, ended commands, results.
 
-A fact is marked as told a moment after its telling, when the mail has surely left: a crash in
+A fact is marked as told a moment after its telling, and not before the recorder has handled it:
+mail for a recorder that is being restarted waits in this process, and dies with it. A crash in
 between tells it twice rather than never, under the same ids.
 """
 
@@ -23,6 +24,7 @@ from messages.trading import (
 from persistence.orders import OrderStore
 
 LEFT_S = 0.4
+RECORDER = "recorder"
 Fact = tuple[str, int]
 
 
@@ -45,6 +47,8 @@ class Teller:
         return bool(self._told)
 
     def _mark(self) -> None:
+        if not self._context.has_handled(RECORDER):
+            return
         now_ns, left_ns = self._context.now_ns(), self._context.monotonic_ns()
         left = [fact for fact, at_ns in self._told.items() if left_ns - at_ns >= seconds(LEFT_S)]
         fills = [number for kind, number in left if kind == "fill"]

@@ -133,6 +133,9 @@ class HostContext:
         if target in self._shared.hearers.get(type(message).__name__, ()):
             self._post(target, self._stamped(message), announced=True)
 
+    def has_handled(self, target: str) -> bool:
+        return self._postman.has_handled(target)
+
     def _stamped(self, message: Message) -> Message:
         self._count += 1
         mail_id = f"{self.name}:{self.runtime.launch}.{self.life}:{self._count}"

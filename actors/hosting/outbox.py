@@ -110,6 +110,10 @@ class Outbox:
             for done in [number for number in self._in_flight if number <= count]:
                 del self._in_flight[done]
 
+    def is_handled(self, ended: int) -> bool:
+        """True when the target, which has ended letters up to that count, has ended all."""
+        return not self._waiting and all(count <= ended for count in self._in_flight)
+
     def moved(self, life: int, address: Any, begun: int, ended: int) -> None:
         """The target has a new life. What its last one did not end goes again, in order, before the
         rest; a letter that was in hand at too many deaths becomes a dead letter."""

@@ -119,6 +119,14 @@ class Postman:
         """Letters that a node has not yet handled."""
         return len(self._outboxes.get(target, ()))
 
+    def has_handled(self, target: str) -> bool:
+        """True when a node has handled every letter, as the board says: acknowledgements may still
+        be on their way."""
+        outbox = self._outboxes.get(target)
+        if outbox is None:
+            return True
+        return outbox.is_handled(self._board.progress(target, outbox.life, self._name)[1])
+
     def waiting_for_living(self, *, for_good: bool) -> int:
         """Letters not yet handled by targets that can still handle them; one that has not come up
         when the tree stops never will. Nor will a dead sibling before who is restarted with it

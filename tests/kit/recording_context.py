@@ -62,6 +62,7 @@ class RecordingContext:
         self.reports: list[Mapping[str, Any]] = []
         self.alerts: list[AlertRaised] = []
         self.hold_work = False
+        self.busy: set[str] = set()  # who has not handled what it was told
         self.hung_lanes: set[str] = set()
         self.runtime_ends = False
         self._now_ns, self._back_ns = now_ns, 0
@@ -86,6 +87,9 @@ class RecordingContext:
 
     def remind(self, target: str, message: Message) -> None:
         self.tell(target, message)
+
+    def has_handled(self, target: str) -> bool:
+        return target not in self.busy
 
     def send_now(self) -> None:
         """A test collects when it likes."""

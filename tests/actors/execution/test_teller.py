@@ -10,12 +10,15 @@ from domain.errors import BrokerRejected
 from domain.orders import Purpose
 from messages.trading import (
     CloseStructure,
+    CommandEnded,
     OrderFilled,
     StructureClosed,
     StructureOpened,
     TradingModeChanged,
 )
 from tests.kit.trading_desk import Desk, denied, make_intent
+
+AGENT, RECORDER = "execution_agent", "recorder"
 
 
 @pytest.fixture
@@ -102,3 +105,30 @@ def test_a_fill_says_what_its_order_was_for(desk) -> None:
     taken_back(desk)
     purposes = [message.purpose for message in desk.announced(OrderFilled)]
     assert purposes == [Purpose.ENTRY, Purpose.UNWIND]
+
+
+def test_what_died_with_its_sender_before_the_recorder_had_it_is_told_again(desk) -> None:
+    desk.contexts[AGENT].busy.add(RECORDER)
+    desk.propose(make_intent())
+    desk.run(5)
+    fills = [row.fill for row in desk.announced(OrderFilled)]
+    assert fills
+    assert len(desk.announced(CommandEnded)) == 1
+
+    desk.kill(AGENT)
+    desk.begin(AGENT)
+    desk.run(5)
+    assert [row.fill for row in desk.announced(OrderFilled)] == [*fills, *fills]
+    assert len(desk.announced(CommandEnded)) == 2
+    assert desk.store.untold_fills() == []
+    assert desk.store.ended_untold() == []
+
+
+def test_what_the_recorder_has_is_told_once(desk) -> None:
+    desk.propose(make_intent())
+    desk.run(5)
+    fills = [row.fill for row in desk.announced(OrderFilled)]
+    desk.kill(AGENT)
+    desk.begin(AGENT)
+    desk.run(5)
+    assert [row.fill for row in desk.announced(OrderFilled)] == fills

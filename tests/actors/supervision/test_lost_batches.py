@@ -24,7 +24,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_lost_and_unreadable_batches_are_alerted_at_most_once_a_minute(clock: Any) -> None:
     shared: Any = SimpleNamespace(
-        nodes={"reader": SimpleNamespace(instance="")}, runtime=None, stepped=frozenset()
+        nodes={"reader": SimpleNamespace(instance="")},
+        runtime=SimpleNamespace(replay=None),
+        stepped=frozenset(),
     )
     postman: Any = None
     context = HostContext("reader", 1, shared, postman, logger)

@@ -124,6 +124,18 @@ def test_a_letter_that_comes_twice_is_given_once() -> None:
     assert inbox.repeated == 1
 
 
+def test_mail_is_handled_when_nothing_waits_and_the_target_has_ended_all_it_was_handed() -> None:
+    box = outbox()
+    assert box.is_handled(0)
+    box.put(letter("first"))
+    assert not box.is_handled(0)
+    [(count, _)] = box.take(0)
+    assert not box.is_handled(count - 1)
+    assert box.is_handled(count)  # though its acknowledgement is still to come
+    box.put(letter("second"))
+    assert not box.is_handled(count)
+
+
 def test_mail_of_an_earlier_life_of_the_sender_is_refused() -> None:
     inbox = Inbox("target", 1)
     inbox.accept(mail([(50, "new")], 50, sender_life=2))
