@@ -53,7 +53,7 @@ def test_the_list_of_settings_masks_secrets_and_tells_origins() -> None:
     assert listed["TOMIC_CAPITAL"][2] == ".env"
     assert listed["TOMIC_MODE"][2] == "environment"
     assert listed["TOMIC_HTTP_PORT"] == ("5010", "5010", "default", "")
-    assert listed["TOMIC_VIRTUAL_SL_PCT"] == ("0.25", "0.25", "default", "none yet")
+    assert listed["TOMIC_ZMQ_PORT"][3] == "waits for a tree over several machines"
     assert secret not in str(listed)
 
 
