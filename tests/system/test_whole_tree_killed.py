@@ -1,7 +1,7 @@
 """A fixed part of the kill matrix on the default tree as it is shipped: kill -9 at a named step.
 
-`make bench-kill` kills every process of it. Here are the exchange itself, an actor that only feeds
-the order's way, and the whole process group.
+`make bench-kill` kills every process of it. Here are the exchange itself and the whole
+process group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from tests.kit.whole_tree import WholeTree
 pytestmark = pytest.mark.timeout(400)
 CASES = [
     "answer_unwritten.1/sandbox_exchange/SIGKILL/IRON_CONDOR",
-    "legs_handed.1/chain_keeper/SIGKILL/IRON_CONDOR",
     "fill_untold.1/group/SIGKILL/IRON_CONDOR",
 ]
 
