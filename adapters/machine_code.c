@@ -1,4 +1,5 @@
-/* What a socket's owner does to each tick, as machine code: decoding, ticks, the last-price table.
+/* What a socket's owner does to each tick, as machine code (decoding, ticks, the
+   last-price table), and the fold of ticks into bars.
 
    Each function does what its plain sister in Python does, for input in perfect order; the first
    oddity (a cut, an unknown kind, a doubtful value) gives ODD, having touched nothing that lasts,
@@ -13,9 +14,12 @@
 #define NO_ROW 0xFFFFFFFFll
 #define SECOND_NS 1000000000ll
 #define MILLISECOND_NS 1000000ll
+#define MINUTE_NS (60 * SECOND_NS)
+#define UNKNOWN (-1) /* a cumulative volume nobody has told yet */
 #define FINE_BELOW 131072.0    /* as adapters.dhan.prices */
 #define SHORT_BELOW 16777216.0 /* whole below it: a float32 holds each whole number */
 #define DECIMALS_MAX 10
+#define AHEAD 24 /* ticks whose rows are fetched before they are needed */
 #define EXACT_MAX 9007199254740992.0
 #define WHOLE_FROM 4503599627370496.0 /* a double of 2^52 and more has no fraction */
 
@@ -400,6 +404,96 @@ int64_t read_prices(const int64_t *rows, int64_t count, const int64_t *versions,
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
             if (__atomic_load_n(at, __ATOMIC_RELAXED) == version) break;
         }
+    }
+    return count;
+}
+
+/* -- bars of a minute: domain.market.bars, the rules tick by tick -- */
+
+typedef struct { int64_t baseline, newest_ts, previous_ts; double previous_ltp; int64_t previous_cum; } State;
+typedef struct { int64_t count, open_ts, close_ts; double open, high, low, close; int64_t volume; } Bar;
+typedef struct {
+    const int32_t *row_of;
+    int64_t listings;
+    State *state;
+    Bar *minutes[2];
+    int64_t *counts, open_from_ns, next_from_ns, opens_ns, closes_ns, day_starts_ns, due_ns, ahead_max_ns;
+} Bars;
+enum { UNKNOWN_SYMBOL, BAD_PRICE, FUTURE, DUPLICATE, OUT_OF_SESSION, LATE, ACCEPTED, VOLUME_RESET };
+
+static int64_t added(State *state, const Tick *tick, int64_t *counts) {
+    int64_t cum = tick->volume, stood = state->baseline;
+    if (cum < 0) return 0;
+    if (stood == UNKNOWN || (cum < stood && tick->ts_ns >= state->newest_ts)) {
+        state->baseline = cum;
+        counts[VOLUME_RESET] += stood != UNKNOWN;
+        return 0;
+    }
+    if (cum < stood) return 0;
+    state->baseline = cum;
+    return cum - stood;
+}
+
+static void put(Bar *bar, const Tick *tick, int64_t volume) {
+    double ltp = tick->ltp;
+    if (tick->ts_ns < bar->open_ts) bar->open_ts = tick->ts_ns, bar->open = ltp;
+    if (tick->ts_ns >= bar->close_ts) bar->close_ts = tick->ts_ns, bar->close = ltp;
+    if (ltp > bar->high) bar->high = ltp;
+    if (ltp < bar->low) bar->low = ltp;
+    bar->volume += volume;
+    bar->count++;
+}
+
+static int64_t row_in(const Bars *bars, uint32_t listing) {
+    int64_t last = bars->listings - 1;
+    return bars->row_of[listing < last ? listing : last];
+}
+
+static int fold(const Tick *tick, const Bars *bars) {
+    int64_t ts = tick->ts_ns, cum = tick->volume, row = row_in(bars, tick->listing);
+    if (row < 0) return UNKNOWN_SYMBOL;
+    if (!(tick->ltp > 0)) return BAD_PRICE;
+    if (ts > tick->received_ns + bars->ahead_max_ns) return FUTURE;
+    State *state = bars->state + row;
+    if (ts == state->previous_ts && tick->ltp == state->previous_ltp && cum == state->previous_cum)
+        return DUPLICATE;
+    state->previous_ts = ts;
+    state->previous_ltp = tick->ltp;
+    state->previous_cum = cum;
+    if (ts < bars->opens_ns || ts >= bars->closes_ns) {
+        if (ts >= bars->day_starts_ns && ts < bars->opens_ns && cum > state->baseline)
+            state->baseline = cum;
+        return OUT_OF_SESSION;
+    }
+    if (ts < bars->open_from_ns) {
+        if (state->baseline == UNKNOWN && cum >= 0) state->baseline = cum;
+        return LATE;
+    }
+    int64_t volume = added(state, tick, bars->counts);
+    if (ts > state->newest_ts) state->newest_ts = ts;
+    put(bars->minutes[ts >= bars->next_from_ns] + row, tick, volume);
+    return ACCEPTED;
+}
+
+static void touch(const void *record, int64_t size) {
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch((const char *)record + size - 1, 1);
+}
+
+int64_t fold_bars(const Tick *ticks, int64_t count, const Bars *bars) {
+    int64_t newest_ns = INT64_MIN;
+    for (int64_t place = 0; place < count; place++) {
+        __builtin_prefetch(bars->row_of + ticks[place].listing);
+        if (ticks[place].received_ns > newest_ns) newest_ns = ticks[place].received_ns;
+    }
+    if (newest_ns >= bars->due_ns) return ODD;
+    for (int64_t place = 0; place < count; place++) {
+        if (place + AHEAD < count) {
+            int64_t row = row_in(bars, ticks[place + AHEAD].listing);
+            touch(bars->state + row, sizeof(State));
+            touch(bars->minutes[0] + row, sizeof(Bar));
+        }
+        bars->counts[fold(ticks + place, bars)]++;
     }
     return count;
 }

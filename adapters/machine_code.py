@@ -29,6 +29,7 @@ FUNCTIONS = {
     "ticks_of": (_AT, _NUMBER, _AT, _AT),
     "write_prices": (_AT, _NUMBER, _AT, _AT, _AT),
     "read_prices": (_AT, _NUMBER, _AT, _AT, _AT),
+    "fold_bars": (_AT, _NUMBER, _AT),
 }
 
 

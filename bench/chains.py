@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 
 from actors.market.chain_keeper import ChainKeeper, ChainSettings
+from adapters.machine_bars import walker
 from bench.kit import REPEATS, machine, options, table, tell
 from domain.calendar import TradingSession
 from domain.clock import seconds
@@ -126,7 +127,7 @@ def main() -> None:
         keeper.start()
         rows = list(index.by_id.values())
         ticks = ticks_of(rows, NOW_NS)
-        bars = MinuteBars()
+        bars = MinuteBars(walker)
         opens_ns = NOW_NS - seconds(600)
         bars.begin(
             TradingSession(date(2026, 11, 20), opens_ns, NOW_NS + seconds(600), 0, 0), NOW_NS

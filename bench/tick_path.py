@@ -36,6 +36,7 @@ import numpy as np
 import psutil
 from websockets.server import ServerProtocol
 
+from adapters.machine_bars import walker
 from adapters.price_table import PriceReader, table_path
 from adapters.tick_bus import TickPublisher, TickSubscriber
 from bench.kit import REPEATS, machine, options, table, tell
@@ -223,7 +224,7 @@ def source(number: int) -> str:
 def consume(asked: Asked, folder: Path, slow_s: float, stop: Connection) -> None:
     """Folds every tick into minute bars; tells what came, what was lost and how late."""
     now_ns = time.time_ns()
-    bars = MinuteBars()
+    bars = MinuteBars(walker)
     bars.begin(
         TradingSession(date(2026, 11, 20), *(now_ns + hours * HOUR_NS for hours in (-1, 1, 1, 1))),
         now_ns,

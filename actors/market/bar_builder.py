@@ -20,6 +20,7 @@ from actors.market.backfill import Backfill
 from actors.market.following import CanonicalTicks, current_session, read_index
 from actors.market.history_reader import HistoryReader
 from actors.market.warm_windows import WarmWindows
+from adapters.machine_bars import walker
 from adapters.tick_bus import Batch
 from domain.calendar import TradingSession
 from domain.clock import NS_PER_MINUTE, NS_PER_S, exchange_time, iso_utc, seconds
@@ -55,7 +56,7 @@ class BarBuilder(Actor):
         super().__init__(context, settings)
         runtime = context.runtime
         keys = runtime.settings
-        self._bars = MinuteBars()
+        self._bars = MinuteBars(walker)
         self._session: TradingSession | None = None
         self._told_from_ns = self._told_before_ns = 0
         self._index = InstrumentIndex(())
@@ -126,8 +127,10 @@ class BarBuilder(Actor):
             return
         if self._session is None or int(ticks["ts_ns"].max()) >= self._session.closes_ns:
             self._begin_session(is_event=True)
-        ids = np.unique(ticks["listing"])
-        self._bars.add(ids[[id_ in self._index.by_id for id_ in ids.tolist()]], now_ns)
+        strangers = self._bars.strangers(ticks["listing"])
+        if len(strangers):
+            listed = [id_ in self._index.by_id for id_ in strangers.tolist()]
+            self._bars.add(strangers[listed], now_ns)
         self._bars.fold(ticks)
         self._last_tick_ns = now_ns
         own = int(np.isin(ticks["listing"], self._own_ids()).sum())

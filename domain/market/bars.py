@@ -1,14 +1,16 @@
 """Ticks into one-minute bars: the nine rules of `data_pipeline.md` 2, on columns.
 
 `MinuteBars` keeps one dense row a listing. A batch is folded with numpy, in one pass when nothing
-in it is unusual, which a few minima and maxima tell; else each rule marks what it drops. Bars close
-by the clock, two seconds after their minute, and are told once.
+in it is unusual, which a few minima and maxima tell; else each rule marks what it drops. A fold
+that walks the ticks one by one, the rules as they are worded, may be handed in (machine code does
+it fastest); it changes the same columns. Bars close by the clock, two seconds after their minute,
+and are told once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,7 @@ from domain.market.fold_columns import (
     UNKNOWN,
     Groups,
     Ticks,
+    clear,
     empty_bars,
     gather,
     groups_of,
@@ -35,10 +38,15 @@ from domain.prices import BAR_DTYPE
 
 GRACE_NS = seconds(2.0)  # a bar stays open this long after its minute
 AHEAD_MAX_NS = seconds(5.0)  # an exchange time further ahead of its arrival is nonsense
-_COUNTED = (
+COUNTED = (
     "unknown_symbol", "bad_price", "future", "duplicates", "out_of_session", "late_dropped",
-    "accepted",
+    "accepted", "volume_resets",
 )  # fmt: skip
+_RAW_BAR = np.dtype(f"V{BAR_DTYPE.itemsize}")  # bytes are joined faster than fields
+
+Walk = Callable[[np.ndarray], bool]
+Walker = Callable[[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray, list[int]],
+                  Walk]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,22 @@ class ClosedMinutes:
 class MinuteBars:
     """One-minute bars of all listings it was told of, for one session at a time."""
 
-    def __init__(self) -> None:
-        self.counters: Counter[str] = Counter()
+    def __init__(self, walker: Walker | None = None) -> None:
+        """`walker` makes of our columns a fold that walks: rows by listing_id (-1: none; the last
+        is of no listing), STATE_DTYPE by row, OPEN_DTYPE by row of the oldest open minute and of
+        the next, counts in the order of COUNTED, and in ns: where these two minutes begin, open,
+        close and midnight of the session, when a bar falls due, most ahead. What it makes takes
+        a TICK_DTYPE batch, or says False, nothing touched, as when a bar falls due within it.
+        """
         self.closed = ClosedBars()
+        self._walker = walker
+        self._walk: Walk | None = None
+        self._counts = np.zeros(len(COUNTED), np.int64)
         self._rows = ListingRows()
         self._added_ns = np.zeros(0, np.int64)
         self._state = np.zeros(0, STATE_DTYPE)
         self._open: dict[int, np.ndarray] = {}
+        self._spare: list[np.ndarray] = []  # closed ones, empty again
         self._session: TradingSession | None = None
         self._day_starts_ns = 0
         self._closed_before_ns = 0
@@ -77,8 +94,8 @@ class MinuteBars:
         """
         self._session = session
         self.closed.clear()
-        self.counters.clear()
-        self.counters.update(dict.fromkeys(_COUNTED, 0))
+        self._walk = None
+        self._counts[:] = 0
         for kept in (self._open, self._waiting, self._silent, self._outages):
             kept.clear()
         opens_ns = session.opens_ns if session else 0
@@ -93,6 +110,8 @@ class MinuteBars:
         count = self._rows.add(listing_ids)
         if not count:
             return
+        self._walk = None
+        self._spare.clear()
         state = np.zeros(count, STATE_DTYPE)
         before_open = self._session is not None and now_ns < self._session.opens_ns
         state["baseline"] = 0 if before_open else UNKNOWN
@@ -106,11 +125,20 @@ class MinuteBars:
         """listing_ids it keeps bars of."""
         return self._rows.listings
 
+    @property
+    def counters(self) -> Counter[str]:
+        """Ticks of the session by what became of them, and restarts of a feed's count."""
+        return Counter(dict(zip(COUNTED, self._counts.tolist(), strict=True)))
+
+    def strangers(self, listing_ids: np.ndarray) -> np.ndarray:
+        """Those of the listing_ids that were never added, each once."""
+        return np.unique(listing_ids[self._rows.find(listing_ids) < 0])
+
     # -- ticks in, bars out --
 
     def fold(self, ticks: np.ndarray) -> None:
         """Takes a TICK_DTYPE batch in order of arrival; bars that fall due within it are closed."""
-        if not len(ticks):
+        if not len(ticks) or self._walked(ticks):
             return
         received = ticks["received_ns"].copy()
         if _minute(int(np.maximum.reduce(received)) - GRACE_NS) <= self._closed_before_ns:
@@ -121,12 +149,14 @@ class MinuteBars:
         parts = zip(np.split(ticks, edges), np.split(received, edges), strict=True)
         for part, part_received in parts:
             self._close_before(_minute(int(part_received.max()) - GRACE_NS))
-            self._fold_part(part, part_received)
+            if not self._walked(part):
+                self._fold_part(part, part_received)
 
     def close(self, now_ns: int) -> ClosedMinutes:
         """Closes what is due at `now_ns`; hands over all that closed since the last call, once."""
         self._close_before(_minute(now_ns - GRACE_NS))
-        bars = np.concatenate(self._waiting) if self._waiting else np.zeros(0, BAR_DTYPE)
+        raw = [np.zeros(0, _RAW_BAR), *(bars.view(_RAW_BAR) for bars in self._waiting)]
+        bars = np.concatenate(raw).view(BAR_DTYPE)
         told = ClosedMinutes(bars, tuple(self._silent), self._closed_before_ns)
         self._waiting.clear()
         self._silent.clear()
@@ -180,6 +210,21 @@ class MinuteBars:
 
     # -- the rules, in their order --
 
+    def _walked(self, ticks: np.ndarray) -> bool:
+        """Whether the fold that was handed in took the batch."""
+        if self._walker is None:
+            return False
+        if self._walk is None:
+            minute, session = _minute(self._closed_before_ns), self._session
+            following = minute + NS_PER_MINUTE
+            self._walk = self._walker(
+                self._rows.row_of, self._state,
+                (self._open_bars(minute), self._open_bars(following)), self._counts,
+                [minute, following, *((session.opens_ns, session.closes_ns, self._day_starts_ns)
+                 if session else (0, 0, 0)), following + GRACE_NS, AHEAD_MAX_NS],
+            )  # fmt: skip
+        return self._walk(ticks)
+
     def _fold_part(self, columns: np.ndarray, received: np.ndarray) -> None:
         ticks = self._believable(columns, received)
         if not len(ticks.row):
@@ -190,7 +235,7 @@ class MinuteBars:
         state = gather(self._state, mine)
         new = _differ(ticks, groups, state)
         if new is not None:  # what repeats leaves its listing's state as it is
-            self.counters["duplicates"] += len(ticks.row) - len(new)
+            self._add("duplicates", len(ticks.row) - len(new))
             if not len(new):
                 return
             ticks = ticks.pick(new)
@@ -230,12 +275,12 @@ class MinuteBars:
         if session is None or earliest < first_ns or latest >= session.closes_ns:
             self._place_any(ticks, groups, state)
             return
-        self.counters["accepted"] += len(ticks.row)
+        self._add("accepted", len(ticks.row))
         deltas = volumes.growing(ticks, groups, state)
         if deltas is None:
             kinds = np.full(len(ticks.row), volumes.ACCEPTED)
             deltas, resets = volumes.of_any(ticks, groups, state, kinds)
-            self._count_resets(resets)
+            self._add("volume_resets", resets)
         self._put(ticks, groups, deltas, earliest, latest)
 
     def _place_any(self, ticks: Ticks, groups: Groups, state: np.ndarray) -> None:
@@ -251,7 +296,7 @@ class MinuteBars:
             volumes.OUTSIDE,
         )  # fmt: skip
         deltas, resets = volumes.of_any(ticks, groups, state, kinds)
-        self._count_resets(resets)
+        self._add("volume_resets", resets)
         at = np.flatnonzero(accepted)
         if len(at):
             taken = ticks.pick(at)
@@ -273,7 +318,9 @@ class MinuteBars:
     def _open_bars(self, minute: int) -> np.ndarray:
         columns = self._open.get(minute)
         if columns is None:
-            columns = self._open[minute] = empty_bars(len(self._state))
+            # Pages that are used again cost less than new ones, which the kernel clears first.
+            columns = self._spare.pop() if self._spare else empty_bars(len(self._state))
+            self._open[minute] = columns
         return columns
 
     def _in_session(self, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -284,17 +331,13 @@ class MinuteBars:
         inside = (ts >= session.opens_ns) & (ts < session.closes_ns)
         return inside, (ts >= self._day_starts_ns) & (ts < session.opens_ns)
 
-    def _count_resets(self, resets: int) -> None:
-        if resets:
-            self.counters["volume_resets"] += resets
-
     # -- closing --
 
     def _close_before(self, before_ns: int) -> None:
         if before_ns <= self._closed_before_ns:
             return
         session, since_ns = self._session, self._closed_before_ns
-        self._closed_before_ns = before_ns
+        self._closed_before_ns, self._walk = before_ns, None
         if session is None:
             return
         for minute in range(since_ns, min(before_ns, session.closes_ns), NS_PER_MINUTE):
@@ -303,6 +346,8 @@ class MinuteBars:
             if columns is not None:
                 ticked = columns["count"] > 0
                 self._waiting.append(self._bars_of(minute, columns, ticked))
+                clear(columns)
+                self._spare.append(columns)
             silent = self._rows.listings[~ticked & (self._added_ns <= minute)]
             if len(silent):
                 self._silent.append((minute, tuple(silent.tolist())))
@@ -318,7 +363,10 @@ class MinuteBars:
         return bars
 
     def _count(self, name: str, where: np.ndarray) -> None:
-        self.counters[name] += int(np.count_nonzero(where))
+        self._add(name, int(np.count_nonzero(where)))
+
+    def _add(self, name: str, count: int) -> None:
+        self._counts[COUNTED.index(name)] += count
 
 
 def _by_moment(since_ns: Mapping[int, int]) -> list[tuple[int, np.ndarray]]:

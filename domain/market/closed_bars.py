@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.clock import NS_PER_MINUTE
+from domain.market.fold_columns import gather, scatter
 from domain.market.listing_rows import ListingRows
 from domain.market.outages import overlaps
 from domain.prices import BAR_DTYPE
@@ -84,13 +85,13 @@ class ClosedBars:
         """Keeps closed bars of one minute, later than every listing's last, and writes their `vwap`
         column."""
         rows = self._rows_of(bars["listing"])
-        sums = self._sums[rows]
+        sums = gather(self._sums, rows)
         sums["value"] += typical_value(bars)
         sums["volume"] += bars["volume"]
         bars["vwap"] = _vwap(sums["value"], sums["volume"])
         self._store(rows, sums["end"], bars)
         sums["end"] += 1
-        self._sums[rows] = sums
+        scatter(self._sums, rows, sums)
         full = rows[sums["end"] - sums["first"] > BARS_PRUNED_ABOVE]
         if len(full):
             self._prune(full)
@@ -176,8 +177,10 @@ class ClosedBars:
 
     def _store(self, rows: np.ndarray, numbers: np.ndarray, bars: np.ndarray) -> None:
         """Puts the bar of that number in for each row; a row may come with several numbers."""
-        order = np.argsort(numbers, kind="stable")
-        numbers, rows, raw = numbers[order], rows[order], bars.view(_RAW)[order]
+        raw = bars.view(_RAW)
+        if (numbers[1:] < numbers[:-1]).any():
+            order = np.argsort(numbers, kind="stable")
+            numbers, rows, raw = numbers[order], rows[order], raw[order]
         edges = np.flatnonzero(np.diff(numbers)) + 1
         for first, end in zip([0, *edges], [*edges, len(rows)], strict=True):
             if first < end:

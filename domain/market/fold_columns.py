@@ -26,7 +26,7 @@ OPEN_DTYPE = np.dtype(
 )  # fmt: skip
 _LATEST = np.iinfo(np.int64).max
 # Every first tick opens and closes it.
-_EMPTY = np.array((0, _LATEST, -_LATEST, 0.0, -np.inf, np.inf, 0.0, 0), OPEN_DTYPE)
+_EMPTY = np.array([(0, _LATEST, -_LATEST, 0.0, -np.inf, np.inf, 0.0, 0)], OPEN_DTYPE)
 _POSITION_BITS = 32
 
 
@@ -112,7 +112,15 @@ def scatter(table: np.ndarray, rows: np.ndarray, records: np.ndarray) -> None:
 
 def empty_bars(rows: int) -> np.ndarray:
     """Open bars without a tick."""
-    return np.full(rows, _EMPTY)
+    bars = np.empty(rows, OPEN_DTYPE)
+    clear(bars)
+    return bars
+
+
+def clear(bars: np.ndarray) -> None:
+    """Makes open bars anew, without a tick."""
+    raw = f"V{OPEN_DTYPE.itemsize}"
+    bars.view(raw)[:] = _EMPTY.view(raw)
 
 
 def put(table: np.ndarray, ticks: Ticks, groups: Groups, deltas: np.ndarray) -> None:

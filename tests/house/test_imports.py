@@ -41,7 +41,9 @@ NOUNS = (
     "clock", "errors", "instruments", "setting_values", "setting_table", "settings", "calendar",
     "brokers", "prices", "readings", "intents", "orders", "positions",
 )  # fmt: skip
-FRONT_DOOR = ("adapters.ports", "adapters.catalogue", "adapters.tick_bus")
+FRONT_DOOR = (
+    "adapters.ports", "adapters.catalogue", "adapters.tick_bus", "adapters.machine_bars",
+)  # fmt: skip
 
 
 def inside(module: str, package: str) -> bool:
