@@ -46,6 +46,8 @@ READS = ("orderbook", "positionbook", "funds", "analyzer")
 READ_BY_A_NEW_LIFE = READS[1:]  # else once a minute, which is longer than a case
 READERS = "account_sync.alpha+broker_session.alpha"
 ORDERS_OF = {SPREAD: 4, CONDOR: 8, STRANGLE: 6}
+FILLS_OF = {SPREAD: 4, CONDOR: 8, STRANGLE: 4}  # its stops rest, and are cancelled
+CANCELS_OF = {SPREAD: 0, CONDOR: 0, STRANGLE: 2}
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,17 @@ def fault_cases() -> list[Case]:
         if fault.endpoint in READ_BY_A_NEW_LIFE
         else Case("nowhere", 1, NOBODY, "nothing", strategy, fault)
         for fault in faults()
-        for strategy, orders in ORDERS_OF.items()
-        if fault.terms != "nth" or fault.value <= orders
+        for strategy in ORDERS_OF
+        if _reaches(strategy, fault)
     ]
+
+
+def _reaches(strategy: StrategyType, fault: Fault) -> bool:
+    """True when the life of such a structure has what the fault strikes."""
+    if fault.endpoint == "cancelorder":
+        return bool(CANCELS_OF[strategy])
+    struck = FILLS_OF if fault.switch in ANY_CALL else ORDERS_OF
+    return fault.terms != "nth" or fault.value <= struck[strategy]
 
 
 def pair_cases() -> list[Case]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any
 
+from domain.risk.trading_mode import ACTIVE
 from tests.kit import crash_points
 from tests.kit.broker_oracle import Books, Verdict, judge
 from tests.kit.kill_cases import (
@@ -44,6 +45,8 @@ READY_WITHIN_S = 120.0
 FORBIDDEN = (LATCHED, FENCED)
 ATTEMPT = 100_000  # more than a tree has cases
 FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
+# What denies the next entry for a reason of this case: the kill switch, or a breaker that opened.
+STOPPED = "SELECT 1 FROM latches WHERE (name = 'kill' OR name LIKE 'breaker.%') AND engaged"
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
 Row = dict[str, Any]
 
@@ -76,6 +79,7 @@ class CaseRun:
         if tree.MAY_REST:
             self._wait(lambda: tree.is_ready_to_trade(tree.readiness()), READY_WITHIN_S)
         self._wait(self._is_whole, WHOLE_WITHIN_S)
+        self._wait(self._takes_entries, READY_WITHIN_S)
         self._arm()
         self._throw()
         if case.point in FORBIDDEN:
@@ -100,7 +104,7 @@ class CaseRun:
         if not whole:
             verdict.lost.append(f"the tree is not whole: {tree.NAMES - set(tree.pids())} are away")
         told = [] if verdict.is_good and struck else self._told()
-        killed = bool(tree.rows("SELECT 1 FROM latches WHERE name = 'kill' AND engaged"))
+        stopped = bool(tree.rows(STOPPED))
         return Outcome(
             verdict=verdict,
             struck=struck,
@@ -109,7 +113,7 @@ class CaseRun:
             can_go_on=(
                 verdict.is_good
                 and not verdict.waiting
-                and not killed
+                and not stopped
                 and case.victim != CLOCK
                 and case.point != FENCED
             ),
@@ -249,6 +253,12 @@ class CaseRun:
 
     def _is_whole(self) -> bool:
         return set(self._tree.pids()) >= self._tree.NAMES
+
+    def _takes_entries(self) -> bool:
+        """The gate's newest word: after a start the books are compared first."""
+        query = "SELECT body FROM facts WHERE kind = ? ORDER BY id DESC LIMIT 1"
+        rows = self._tree.rows(query, "TradingModeChanged", database="journal.db")
+        return bool(rows) and json.loads(rows[0]["body"])["mode"] == ACTIVE
 
     # -- what everybody says --
 

@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,6 +45,7 @@ BROKER = "alpha"
 READY_WITHIN_S = 60.0
 Row = dict[str, Any]
 NAME_BYTES = 15
+TOO_MANY, PAUSE_S, PAUSES_MAX = 429, 0.2, 25  # the broker takes 50 calls a second from all
 
 
 class OrderTree:
@@ -183,18 +185,26 @@ class OrderTree:
 
     def ask(self, endpoint: str, **body: Any) -> Any:
         """`data` of a read of the broker, or the whole reply where it has none."""
+        status, reply = self._asked(endpoint, body)
+        for _ in range(PAUSES_MAX):
+            if status != TOO_MANY:
+                break
+            threading.Event().wait(PAUSE_S)
+            status, reply = self._asked(endpoint, body)
+        if status != 200:
+            raise OSError(f"{endpoint}: HTTP {status} {reply}")
+        return reply.get("data", reply)
+
+    def _asked(self, endpoint: str, body: Row) -> tuple[int, Row]:
         connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=10)
         try:
             text = json.dumps({"apikey": self.key, **body})
             headers = {"Content-Type": "application/json"}
             connection.request("POST", f"/api/v1/{endpoint}", text, headers)
             answer = connection.getresponse()
-            reply = json.loads(answer.read())
+            return answer.status, json.loads(answer.read())
         finally:
             connection.close()
-        if answer.status != 200:
-            raise OSError(f"{endpoint}: HTTP {answer.status} {reply}")
-        return reply.get("data", reply)
 
     def ask_or_none(self, endpoint: str) -> Any:
         """The same, None while the broker cannot be reached."""
