@@ -145,7 +145,8 @@ class CommandRow:
 
     `leg_no` is -1 for the whole structure, else the one leg a close is about. With `valid_until_ns`
     0 it never expires. `told` is set when its end has been announced, `closed_ns` when its
-    structure's has.
+    structure's has. `cleared_by` is the id of the gate's OrderCleared under which its orders went
+    out, empty for a close.
     """
 
     event_type: str
@@ -176,6 +177,7 @@ class CommandRow:
     reason: str = ""
     told: bool = False
     closed_ns: int = 0
+    cleared_by: str = ""
 
     @property
     def is_exit(self) -> bool:

@@ -287,7 +287,11 @@ class OrderFilled(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandEnded(Message):
-    """A command reached a final state (or waits for a person: UNKNOWN_OUTCOME, DEAD_LETTER)."""
+    """A command reached a final state (or waits for a person: UNKNOWN_OUTCOME, DEAD_LETTER).
+
+    `cleared_by` is the id of the OrderCleared under which its orders went out, from its row: the
+    gate may have died before the recorder heard it.
+    """
 
     command_id: int
     correlation_id: str
@@ -295,6 +299,7 @@ class CommandEnded(Message):
     status: str
     is_exit: bool
     refusal: Refusal | None = None
+    cleared_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

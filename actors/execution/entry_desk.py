@@ -36,6 +36,7 @@ from domain.prices import money
 from messages.codec import to_plain
 from messages.trading import (
     ClearOrder,
+    OrderCleared,
     OrderDenied,
     ProposalRecorded,
 )
@@ -43,6 +44,7 @@ from persistence.lease import Fence
 from persistence.orders import OrderStore
 
 GATE, RISK = "breaker_gate", "risk_agent"
+UNTAKEN = {"owner_token": "", "lease_expires_ns": 0, "cleared_ns": 0, "cleared_by": ""}
 RECLAIMED = "lease:reclaimed"  # of the alert; the minute of metrics counts it
 
 
@@ -113,10 +115,7 @@ class EntryDesk:
                 )
                 continue
             if command.status is CommandStatus.PROCESSING:
-                moved = self._store.move(
-                    command, CommandStatus.PENDING, owner_token="", lease_expires_ns=0, cleared_ns=0
-                )
-                command = moved or command
+                command = self._store.move(command, CommandStatus.PENDING, **UNTAKEN) or command
             age_s = (now_ns - command.created_ns) / NS_PER_S
             if fresh_start and age_s > self._settings.max_queue_age_s:
                 self.fail(command, "STALE", f"it waited {age_s:.0f} s while nothing ran")
@@ -138,14 +137,17 @@ class EntryDesk:
                 return self._go_on(command)
         return ""
 
-    def cleared(self, command_id: int) -> None:
-        """The gate let it pass: what goes first is sent."""
-        command = self._asked_about(command_id)
+    def cleared(self, message: OrderCleared) -> None:
+        """The gate let it pass: what goes first is sent. The row keeps the gate's word, for its own
+        to the journal dies with the gate."""
+        command = self._asked_about(message.command_id)
         if command is None:
             return
         with self._store.together():
             now_ns = self._context.now_ns()
-            cleared = self._store.move(command, command.status, cleared_ns=now_ns)
+            cleared = self._store.move(
+                command, command.status, cleared_ns=now_ns, cleared_by=message.id
+            )
             if cleared:
                 self._go_on(cleared)
 
@@ -229,10 +231,8 @@ class EntryDesk:
         leased = self._store.move(
             command,
             CommandStatus.PROCESSING,
-            owner_token=self.token,
-            lease_expires_ns=self._lease(),
             attempt_count=command.attempt_count + 1,
-            cleared_ns=0,
+            **UNTAKEN | {"owner_token": self.token, "lease_expires_ns": self._lease()},
         )
         if leased:
             self._ask(leased, intent)
@@ -317,9 +317,7 @@ class EntryDesk:
         self._store.move(
             command,
             CommandStatus.PENDING,
-            owner_token="",
-            lease_expires_ns=0,
-            cleared_ns=0,
+            **UNTAKEN,
             next_retry_ns=self._context.now_ns() + seconds(delay_s),
             last_error=f"[deferred] {refusal.code}: {refusal.text}",
         )

@@ -132,7 +132,7 @@ class ExecutionAgent(Actor):
             self._look()
 
     def on_order_cleared(self, message: OrderCleared) -> None:
-        self._safely(lambda: self._entries.cleared(message.command_id))
+        self._safely(lambda: self._entries.cleared(message))
         self._look_soon()
 
     def on_order_denied(self, message: OrderDenied) -> None:

@@ -109,6 +109,7 @@ class Teller:
                 status=command.status.value,
                 is_exit=command.is_exit,
                 refusal=None if done else Refusal(command.error_code or "FAILED", text),
+                cleared_by=command.cleared_by,
             )
         )
 

@@ -42,6 +42,7 @@ AGREE_WITHIN_S = 45.0  # mail that was dropped on its way comes again after 20 s
 GUARDED_WITHIN_S = 8.0  # longer than the judge allows: a close must not hide a missing stop
 WHOLE_WITHIN_S = 30.0
 READY_WITHIN_S = 120.0
+GATE = "breaker_gate"
 FORBIDDEN = (LATCHED, FENCED)
 ATTEMPT = 100_000  # more than a tree has cases
 FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
@@ -284,7 +285,7 @@ class CaseRun:
             fills=tree.rows("SELECT * FROM fills WHERE strategy_id = ?", self._strategy_id),
             our_positions=ours,
             facts=[int(body["fill"]["fill_id"]) for body in facts],
-            cleared={int(body["command_id"]) for body in self._facts("OrderCleared")},
+            cleared=self._cleared(),
             journal=tree.rows(
                 "SELECT * FROM journal_entries WHERE strategy_id = ?",
                 self._strategy_id,
@@ -294,6 +295,17 @@ class CaseRun:
             answered=bool(self._commands()) or bool(tree.answer(self._strategy_id)),
             felt_s=self._pressure.felt_s,
         )
+
+    def _cleared(self) -> set[int]:
+        """The gate's own words in the journal; where the gate died over one, that a command ended
+        under it."""
+        facts = self._facts("OrderCleared")
+        facts += [
+            body
+            for body in self._facts("CommandEnded")
+            if body["cleared_by"].startswith(f"{GATE}:")
+        ]
+        return {int(body["command_id"]) for body in facts}
 
     def _facts(self, kind: str) -> list[Row]:
         query = "SELECT body FROM facts WHERE kind = ?"

@@ -344,6 +344,18 @@ def test_an_order_tells_who_let_it_pass_and_how_it_went(desk: Desk) -> None:
     assert len(story["fills"]) == 1
 
 
+def test_a_gate_that_died_over_its_word_is_known_by_the_commands_row(desk: Desk) -> None:
+    desk.command(
+        1, CommandStatus.DONE, processed_ns=20 * NS, cleared_ns=12 * NS, cleared_by="breaker_gate:1"
+    )
+    desk.order(0, status=OrderStatus.FILLED)
+    story = desk.get("/tomic/orders/S1:entry:0:SELL/why").json()
+    assert [(gate["gate"], gate["verdict"]) for gate in story["gates"]] == [
+        ("signal", "raised"), ("risk", "accepted"), ("breakers", "cleared"),
+    ]  # fmt: skip
+    assert story["gates"][-1]["inputs"]["at"] == "1970-01-01T00:00:12.000Z"
+
+
 def test_every_route_is_described_with_its_answer_and_its_errors(desk: Desk) -> None:
     document = desk.client.get("/openapi.json", headers=HEADERS).json()
     tags = {row["name"] for row in document["tags"]}

@@ -128,6 +128,9 @@ def _gates(request: Request, command: Row, intent: Row) -> list[Row]:
     for fact in facts:
         if fact["kind"] in WEIGHED and fact["body"]["command_id"] == command["command_id"]:
             gates.append(_weighed(fact))
+    told = any(gate["verdict"] == "cleared" for gate in gates)
+    if command["cleared_by"] and not told:  # the gate died before the journal had heard it
+        gates.append(_cleared(command["cleared_ns"]))
     return gates
 
 
@@ -140,10 +143,17 @@ def _routed(kind: str, body: Row) -> Row:
 
 def _weighed(fact: Row) -> Row:
     body = fact["body"]
+    refusal = body.get("refusal")
+    if refusal is None:
+        return _cleared(fact["at_ns"])
     inputs = {"at": iso_utc(fact["at_ns"]), "breaker": body.get("breaker", "")}
-    refusal = body.get("refusal") or {"text": "every breaker answered in time, none objected"}
     verdict = "deferred" if body.get("retry_after_s") else WEIGHED[fact["kind"]]
     return _gate("breakers", inputs, verdict, refusal["text"])
+
+
+def _cleared(at_ns: int) -> Row:
+    text = "every breaker answered in time, none objected"
+    return _gate("breakers", {"at": iso_utc(at_ns), "breaker": ""}, "cleared", text)
 
 
 def _gate(name: str, inputs: Row, verdict: str, reason: str) -> Row:

@@ -11,6 +11,7 @@ from domain.orders import Purpose
 from messages.trading import (
     CloseStructure,
     CommandEnded,
+    OrderCleared,
     OrderFilled,
     StructureClosed,
     StructureOpened,
@@ -88,6 +89,27 @@ def test_an_entry_that_filled_nothing_has_no_result(desk) -> None:
     desk.run(3)
     assert desk.statuses() == ["FAILED"]
     assert desk.announced(StructureClosed) == []
+
+
+def test_an_ended_entry_tells_under_which_word_of_the_gate_it_went_out(desk) -> None:
+    """The journal has it from the row: the gate's own word to the recorder dies with the gate."""
+    desk.gate = lambda ask: OrderCleared(command_id=ask.command_id, id="breaker_gate:7:42")
+    desk.propose(make_intent())
+    desk.run(3)
+    (ended,) = desk.announced(CommandEnded)
+    assert (ended.status, ended.cleared_by) == ("DONE", "breaker_gate:7:42")
+
+
+def test_an_entry_that_the_gate_denied_after_it_had_cleared_it_has_no_clearance(desk) -> None:
+    desk.gate = lambda ask: OrderCleared(command_id=ask.command_id, id="breaker_gate:7:42")
+    desk.kill("executor.alpha")
+    desk.propose(make_intent())
+    assert [row.cleared_by for row in desk.store.open_commands()] == ["breaker_gate:7:42"]
+    desk.gate = denied("DAILY_MAX_LOSS")
+    desk.begin("execution_agent")
+    desk.run(2)
+    (ended,) = desk.announced(CommandEnded)
+    assert (ended.status, ended.cleared_by) == ("FAILED", "")
 
 
 def test_a_persons_reason_for_a_close_is_kept_beside_the_word_manual(desk) -> None:
