@@ -149,6 +149,16 @@ class DeadLetterManaged(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloseRecorded(Message):
+    """The row of a close is on disk, whatever dies now; or there is nothing to close."""
+
+    request: str
+    http_status: int
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecideOutcome(Message):
     """To execution: a person's word on an order of unknown fate. `word`: OURS (it is the broker's
     order `broker_order_id`) or NEVER_ARRIVED."""

@@ -215,6 +215,7 @@ class OrderDenied(Message):
 class PlaceOrders(Message):
     """To an executor: place these orders of one step, in this order; rows stand and are WAITING."""
 
+    strategy_id: str
     command_id: int
     requests: tuple[OrderRequest, ...]
     is_exit: bool
@@ -287,11 +288,8 @@ class OrderFilled(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandEnded(Message):
-    """A command reached a final state (or waits for a person: UNKNOWN_OUTCOME, DEAD_LETTER).
-
-    `cleared_by` is the id of the OrderCleared under which its orders went out, from its row: the
-    gate may have died before the recorder heard it.
-    """
+    """A command reached a final state (or waits for a person: UNKNOWN_OUTCOME, DEAD_LETTER). Its
+    orders went out under `cleared_by`, the id of the gate's OrderCleared, as its row has it."""
 
     command_id: int
     correlation_id: str
@@ -330,7 +328,8 @@ class StructureClosed(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class CloseStructure(Message):
-    """To execution: flatten what this strategy holds. Never expires, waits for no breaker."""
+    """To execution: flatten what this strategy holds. Never expires, waits for no breaker. Who is
+    named in `reply_to` hears CloseRecorded of this `request`."""
 
     URGENT = True
     strategy_id: str
@@ -338,6 +337,8 @@ class CloseStructure(Message):
     key: str
     by: str
     force: bool = False
+    request: str = ""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ window or its loss by each breaker, its watched structures by the position manag
 canonical by the feed selector, the day's plans by the daily plan agent, the day's expiry entries by
 the expiry specialist, the month of the last hedge by the strategy engine. `injections` and
 `entry_numbers` are the risk agent's. All rows are small; each call is one short transaction on the
-caller's thread.
+caller's thread. A latch that cannot be written raises StorageFailure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,11 +30,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain.errors import StorageFailure
 from persistence.database import MainBase
-from persistence.statement import Statement, transaction
+from persistence.statement import Run, Statement, transaction
 
 
 class LatchRow(MainBase):
@@ -163,7 +165,7 @@ def read_latches(engine: Engine, prefix: str) -> list[Latch]:
 
 def write_latch(engine: Engine, latch: Latch) -> None:
     """Writes the whole row; durable when it returns."""
-    with transaction(engine) as run:
+    with _writing(engine) as run:
         run(_NO_LATCH, of_name=latch.name)
         run(
             _NEW_LATCH,
@@ -179,8 +181,17 @@ def write_latch(engine: Engine, latch: Latch) -> None:
 
 def delete_latch(engine: Engine, name: str) -> None:
     """Removes the row; nothing when there is none."""
-    with transaction(engine) as run:
+    with _writing(engine) as run:
         run(_NO_LATCH, of_name=name)
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Run]:
+    try:
+        with transaction(engine) as run:
+            yield run
+    except DBAPIError as fault:
+        raise StorageFailure(f"a latch cannot be written: {fault.orig}") from fault
 
 
 def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, bool]:

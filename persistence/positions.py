@@ -7,7 +7,8 @@ that counts its fill change in one transaction: no crash can fold a fill twice, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Date,
     Engine,
     Float,
@@ -145,22 +147,28 @@ class PositionStore:
 
     def save(self, rows: Sequence[KeptPosition], fill_id: int, version: int) -> None:
         """Positions and cursor in one transaction; StorageFailure when it cannot be durable."""
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(
-                    delete(POSITIONS).where(POSITIONS.c.key.in_([row.position.key for row in rows]))
-                )
-                for row in rows:
-                    connection.execute(insert(POSITIONS).values(_kept(row)))
-                connection.execute(delete(CURSOR))
-                connection.execute(insert(CURSOR).values(id=1, fill_id=fill_id, version=version))
-        except DBAPIError as fault:
-            raise StorageFailure(f"position book cannot be written: {fault.orig}") from fault
+        with self._writing() as connection:
+            connection.execute(
+                delete(POSITIONS).where(POSITIONS.c.key.in_([row.position.key for row in rows]))
+            )
+            for row in rows:
+                connection.execute(insert(POSITIONS).values(_kept(row)))
+            connection.execute(delete(CURSOR))
+            connection.execute(insert(CURSOR).values(id=1, fill_id=fill_id, version=version))
 
     def forget_closed(self, keys: Sequence[str]) -> None:
-        """Takes closed rows of earlier days off the book; their fills and orders stay."""
-        with self._engine.begin() as connection:
+        """Takes closed rows of earlier days off the book; their fills and orders stay. Raises
+        StorageFailure."""
+        with self._writing() as connection:
             connection.execute(delete(POSITIONS).where(POSITIONS.c.key.in_(list(keys))))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as fault:
+            raise StorageFailure(f"position book cannot be written: {fault.orig}") from fault
 
     def note_difference(self, broker_name: str, difference: dict[str, Any], now_ns: int) -> None:
         """A difference as it was first confirmed."""

@@ -42,6 +42,8 @@ def warm_up(database_url: str, journal_url: str) -> None:
     for engine in engines:
         _read_main(engine)
     _try_writes(OrderStore(engines[-1]))
+    engines.append(prepare_engine(database_url, prompt=True))
+    read_latch(engines[-1], NOBODY)
     journal = prepare_engine(journal_url)
     list(JournalStore(journal).facts(kinds=(NOBODY,)))
     for engine in (*engines, journal):

@@ -19,6 +19,7 @@ from messages.books import ReadPositions
 from messages.codec import to_plain
 from messages.control import (
     ApproveCommand,
+    CloseRecorded,
     DeadLetterManaged,
     DecideOutcome,
     DeskAnswered,
@@ -174,11 +175,18 @@ class ControlDesk(Actor):
         reason = str(message.body.get("reason") or "manual")
         # Who asks again after a close was given up means it; one that is under way goes first.
         key = f"{strategy_id}:close:manual:{self.context.now_ns()}"
+        self._expect(message.request, EXECUTION)
         self._order(
             EXECUTION,
-            CloseStructure(strategy_id=strategy_id, reason=reason, key=key, by=message.by),
+            CloseStructure(
+                strategy_id=strategy_id,
+                reason=reason,
+                key=key,
+                by=message.by,
+                request=message.request,
+                reply_to=self.context.name,
+            ),
         )
-        self._answer(message.request, 202, "", f"{strategy_id} is being closed")
 
     def _approve(self, message: DeskRequest) -> None:
         if self._takes_no_entries(message.request, "entries that waited for a word were ended"):
@@ -264,6 +272,9 @@ class ControlDesk(Actor):
         code = "" if message.http_status < 400 else "DEAD_LETTER"
         self._settle(message.request, message.http_status, code, message.text)
 
+    def on_close_recorded(self, message: CloseRecorded) -> None:
+        self._settle(message.request, message.http_status, message.code, message.text)
+
     def on_outcome_decided(self, message: OutcomeDecided) -> None:
         self._settle(message.request, message.http_status, message.code, message.text)
 
@@ -297,9 +308,9 @@ class ControlDesk(Actor):
         whom = self._waiting.get(request)
         if whom is None:
             return
-        text = f"{whom} did not answer in {ANSWER_WITHIN_S:.0f} s"
+        text = f"{whom} did not answer in {ANSWER_WITHIN_S:.0f} s; nothing proves that it was done"
         if self._pausing.pop(request, ""):
-            text += "; nothing proves that trading is paused"
+            text = text.replace("it was done", "trading is paused")
         self._settle(request, 503, "NO_ANSWER", text)
 
     def _settle(self, request: str, status: int, code: str, text: str, **more: Any) -> None:

@@ -7,6 +7,7 @@ off the same quantity.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from actors.actor import Context
@@ -17,7 +18,8 @@ from domain.execution.closing import close_step, holdings
 from domain.execution.commands import LEASE_S, URGENT_PRIORITY, close_command, template_of
 from domain.execution.pricing import Quote
 from domain.orders import CommandRow, CommandStatus, OrderRow, Purpose
-from messages.trading import ClearOrder
+from messages.control import CloseRecorded
+from messages.trading import ClearOrder, CloseStructure
 from persistence.orders import OrderStore
 
 OPEN = (CommandStatus.PROCESSING, CommandStatus.PENDING, CommandStatus.AWAITING_APPROVAL)
@@ -32,6 +34,22 @@ class CloseDesk:
     ) -> None:
         self._context, self._store, self._desk, self._entries = context, store, desk, entries
 
+    def asked(self, message: CloseStructure) -> None:
+        """A close that somebody asks for; told to who wants to know once it is on disk."""
+        name = message.strategy_id
+        is_known = self.close(
+            name, message.key, reason=message.reason, by=message.by, urgent=message.force
+        )
+        if not message.reply_to:
+            return
+        answer = CloseRecorded(
+            request=message.request, http_status=202, code="", text=f"{name} is being closed"
+        )
+        if not is_known:
+            text = f"no strategy {name!r} is known here; nothing is closed"
+            answer = replace(answer, http_status=404, code="UNKNOWN_STRATEGY", text=text)
+        self._context.tell(message.reply_to, answer)
+
     def close(
         self,
         strategy_id: str,
@@ -41,13 +59,13 @@ class CloseDesk:
         by: str,
         leg_no: int = -1,
         urgent: bool = False,
-    ) -> None:
+    ) -> bool:
         """Writes the close; the same key again finds the first, and hears its end again if it has
-        ended. An entry under way is aborted."""
+        ended. An entry under way is aborted. False for a strategy that nobody knows."""
         entry = next((row for row in self._store.commands_of(strategy_id) if not row.is_exit), None)
         if entry is None:
             self._context.alert("RISK", f"{strategy_id} is not known here; nothing to close", key)
-            return
+            return False
         now_ns = self._context.now_ns()
         command = close_command(
             entry, key, reason=reason, by=by, now_ns=now_ns, leg_no=leg_no, urgent=urgent
@@ -57,6 +75,7 @@ class CloseDesk:
             self._store.mark(first.command_id, told=False)
         if entry.status in OPEN or entry.status is CommandStatus.UNKNOWN_OUTCOME:
             self._entries.abort(entry, "CLOSED", f"closed while opening: {reason}")
+        return True
 
     def flatten(self, position_key: str, reason: str, by: str) -> None:
         """Takes one leg off, now. Who asks second finds what the first one asked for."""

@@ -64,7 +64,8 @@ class EntryDesk:
 
     def propose(self, intent: SizedIntent, broker_name: str) -> bool:
         """Writes the command with all its orders and begins it, then says so; a known key finds the
-        first. True when its question is at the gate.
+        first. True when the rest need not be looked at: its question is at the gate, or the disk
+        takes nothing.
 
         What cannot be written is refused, and nothing of it will ever be sent.
         """
@@ -93,7 +94,7 @@ class EntryDesk:
         except StorageFailure as failure:
             self._context.alert("CRITICAL", f"an order was refused: {failure}", "storage")
             self._answer(intent, 0, refusal=Refusal("STORAGE", str(failure)))
-            return False
+            return True
         return row.command_id in self._asked
 
     def take_back(self) -> None:

@@ -100,7 +100,7 @@ class ExecutionAgent(Actor):
         self._steps = StepWatch(context.now_ns(), context.monotonic_ns())
         self._ahead_ns = self._store.newest_ns() - context.now_ns()
         self._is_exact = False
-        self._safely(self._entries.take_back)
+        self._is_taken_back = False
         for broker in sorted({row.broker_name for row in self._store.unfinished()}):
             self._books.ask(broker, "a new life begins")
         self._look()
@@ -190,21 +190,12 @@ class ExecutionAgent(Actor):
     # -- exits --
 
     def on_close_structure(self, message: CloseStructure) -> None:
-        """An exit that cannot be written is not given up: it is tried until it can."""
-
-        def close() -> bool:
-            self._closes.close(
-                message.strategy_id,
-                message.key,
-                reason=message.reason,
-                by=message.by,
-                urgent=message.force,
-            )
-            return False
-
-        if self._safely(close):
+        """An exit that cannot be written is not given up: it is tried until it can. Who asked hears
+        of it when it is on disk, not before."""
+        if self._safely(lambda: self._closes.asked(message)):
+            self._look()
+        else:
             self.context.after(WRITE_AGAIN_S, lambda: self.on_close_structure(message))
-        self._look()
 
     def on_flatten_leg(self, message: FlattenLeg) -> None:
         by = "breaker.unhedged_exposure"
@@ -256,23 +247,30 @@ class ExecutionAgent(Actor):
     # -- the loop --
 
     def _then_look(self, action: Callable[[], None]) -> None:
-        self._safely(action)
-        self._look()
+        if self._safely(action):
+            self._look()
+        else:
+            self._look_soon()
 
     def _look_soon(self) -> None:
         """What was done had nothing to do with the rest: that need not be looked at before it
-        leaves."""
+        leaves. Nor is a disk that took nothing tried again at once: each try may take long."""
         if self._timer is None:
             self._timer = self.context.after(LOOK_EVERY_S, self._look)
 
     def _look(self) -> None:
         """Works on everything open, and looks again soon while something is."""
-        busy = self._safely(self._work)
+        busy: list[bool] = []
+        self._safely(lambda: busy.append(self._work()))
         if self._timer:
             self._timer.cancel()
-        self._timer = self.context.after(LOOK_EVERY_S, self._look) if busy else None
+        goes_on = not busy or busy[0]
+        self._timer = self.context.after(LOOK_EVERY_S, self._look) if goes_on else None
 
     def _work(self) -> bool:
+        if not self._is_taken_back:
+            self._entries.take_back()
+            self._is_taken_back = True
         commands = self._store.open_commands()
         closing = {command.strategy_id for command in commands if command.is_exit}
         for command in commands:
@@ -295,14 +293,16 @@ class ExecutionAgent(Actor):
         self._report()
         return telling or bool(self._store.open_commands()) or any(moving)
 
-    def _safely(self, action: Callable[[], Any]) -> Any:
-        """A disk that takes no row stops this step, not the actor; nothing unwritten was sent."""
+    def _safely(self, action: Callable[[], Any]) -> bool:
+        """A disk that takes no row stops this step, not the actor; nothing unwritten was sent.
+        False when it was stopped."""
         try:
             self._follow_the_clock()
-            return action()
+            action()
         except StorageFailure as failure:
             self.context.alert("CRITICAL", f"orders cannot be recorded: {failure}", "storage")
-            return True
+            return False
+        return True
 
     def _follow_the_clock(self) -> None:
         """Nothing waits for a time of the future: where the clock was set back, in this life or

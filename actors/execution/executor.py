@@ -3,12 +3,14 @@
 Hears PlaceOrders and CancelOrder; announces OrderAccepted, OrderRejected, OrderUnknown and
 OrderCancelled. A row is SENDING on disk before the first byte leaves and has its answer on disk
 before the answer is told. What was SENDING when an earlier life ended is unknown, never sent again.
+What waits for a lane is still WAITING: it may be taken back, and a new life finds it unsent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actors.actor import Actor, Context
@@ -17,6 +19,7 @@ from adapters.ports import PlacedOrder
 from domain.clock import seconds
 from domain.errors import BrokerFailure, NotSent, StorageFailure
 from domain.execution.commands import request_of
+from domain.execution.lanes import Lanes
 from domain.execution.outcomes import Outcome, not_proven, outcome_of
 from domain.execution.sending import NOT_MARKED_YET, may_leave
 from domain.orders import CommandRow, OrderRow, OrderStatus
@@ -37,8 +40,13 @@ from persistence.orders import OrderStore
 PROOF_LASTS_S = 60.0  # `tomic.md` 8.9
 WRITE_AGAIN_S = 1.0
 # A call that hangs to its time-out holds up its own kind alone: an exit waits for no entry, and
-# the cancel that makes room for an exit for neither.
+# the cancel that makes room for an exit for neither. Of exits and cancels four go side by side:
+# a day has some ten structures, and brokers take ten orders a second.
 ENTRIES, EXITS, CANCELS = "entries", "exits", "cancels"
+LANES = {ENTRIES: 1, EXITS: 4, CANCELS: 4}
+# Begins on a lane of that name, and says whether a call is under way there; it calls back when that
+# has ended. Raises StorageFailure when it could not begin.
+Begin = Callable[[str, Callable[[], None]], bool]
 
 
 @dataclass(frozen=True)
@@ -51,24 +59,23 @@ class _Sent:
 
 
 class Executor(Actor):
-    """State: the newest freshness mark, what came before the first, and when the broker was last
-    proven a sandbox."""
+    """State: the newest freshness mark, what came before the first, when the broker was last
+    proven a sandbox, and what waits for a lane."""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
         self._mark: FreshnessMark | None = None
         self._early: list[str] = []
         self._proven_ns = 0
+        self._lanes: dict[str, Lanes[Begin]] = {kind: Lanes(n) for kind, n in LANES.items()}
 
     def start(self) -> None:
         runtime, name = self.context.runtime, self.context.instance
         self._broker = open_broker(runtime.broker(name), runtime.keys.get(name, ""))
         self._store = OrderStore(open_engine(runtime.database_url, durable=True))
         self._needs_proof = runtime.settings.mode == "sandbox"
-        for row in self._store.unfinished(name):
-            if row.status is OrderStatus.SENDING:
-                self._store.change_order(row, needs_reconcile=True)
-                self._tell_unknown(row, "its executor ended before the answer")
+        sending = OrderStatus.SENDING
+        self._call_unknown([row for row in self._store.unfinished(name) if row.status is sending])
 
     def stop(self) -> None:
         self._broker.close()
@@ -77,20 +84,21 @@ class Executor(Actor):
         self._mark = message.mark
         early, self._early = self._early, []
         if early:
-            self._place(early, is_exit=False)
+            self._place("", early, is_exit=False)
 
     def on_broker_connection_changed(self, message: BrokerConnectionChanged) -> None:
         if message.broker == self.context.instance:
             self._proven_ns = message.proven_ns if message.sandbox_proven else 0
 
     def on_place_orders(self, message: PlaceOrders) -> None:
-        self._place([request.client_order_id for request in message.requests], message.is_exit)
+        keys = [request.client_order_id for request in message.requests]
+        self._place(message.strategy_id, keys, message.is_exit)
 
     def on_cancel_order(self, message: CancelOrder) -> None:
         row = self._store.order(message.client_order_id)
-        tag = row.tag if row else ""
+        tag, structure = (row.tag, row.strategy_id) if row else ("", "")
 
-        def done(result: Any) -> None:
+        def cancelled(result: Any) -> None:
             if isinstance(result, BrokerFailure):
                 # Refused mostly means that a fill won the race: the book tells which it was.
                 self.context.log.warning("cancel of {}: {}", message.client_order_id, result)
@@ -104,33 +112,72 @@ class Executor(Actor):
                 )
             )
 
-        self.context.work(
-            lambda: self._broker.cancel(message.broker_order_id, tag), done, lane=CANCELS
-        )
+        def begin(lane: str, ended: Callable[[], None]) -> bool:
+            def done(result: Any) -> None:
+                cancelled(result)
+                ended()
+
+            call = self._broker.cancel
+            self.context.work(lambda: call(message.broker_order_id, tag), done, lane=lane)
+            return True
+
+        self._queue(CANCELS, structure, begin)
+
+    # -- lanes --
+
+    def _queue(self, kind: str, structure: str, begin: Begin) -> None:
+        self._lanes[kind].put(structure, begin)
+        self._go_on(kind)
+
+    def _go_on(self, kind: str) -> None:
+        """Begins what has a lane and nothing of its structure before it."""
+        lanes = self._lanes[kind]
+        while taken := lanes.take():
+            number, begin = taken
+
+            def ended(number: int = number) -> None:
+                lanes.free(number)
+                self._go_on(kind)
+
+            try:
+                is_under_way = begin(f"{kind}.{number}" if number else kind, ended)
+            except StorageFailure as failure:
+                lanes.give_back(number)
+                self.context.alert("CRITICAL", f"an order was not sent: {failure}", "storage")
+                self.context.after(WRITE_AGAIN_S, lambda: self._go_on(kind))
+                return
+            if not is_under_way:
+                lanes.free(number)
 
     # -- placing --
 
-    def _place(self, keys: Sequence[str], is_exit: bool) -> None:
+    def _place(self, structure: str, keys: Sequence[str], is_exit: bool) -> None:
+        def begin(lane: str, ended: Callable[[], None]) -> bool:
+            return self._begin(keys, is_exit, lane, ended)
+
+        self._queue(EXITS if is_exit else ENTRIES, structure, begin)
+
+    def _begin(
+        self, keys: Sequence[str], is_exit: bool, lane: str, ended: Callable[[], None]
+    ) -> bool:
         """Marks what may leave as SENDING, together, then hands it to the worker."""
         now_ns = self.context.now_ns()
-        try:
-            rows = self._store.orders_named(keys)
-            commands = {number: self._store.command(number) for number in _commands_of(rows)}
-            going = [
-                row.client_order_id
-                for row in rows
-                if self._may_go(row, commands[row.command_id], is_exit)
-            ]
-            sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
-        except StorageFailure as failure:
-            self.context.alert("CRITICAL", f"an order was not sent: {failure}", "storage")
-            return
+        rows = self._store.orders_named(keys)
+        commands = {number: self._store.command(number) for number in _commands_of(rows)}
+        going = [
+            row.client_order_id
+            for row in rows
+            if self._may_go(row, commands[row.command_id], is_exit)
+        ]
+        sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
+
+        def done(result: Any) -> None:
+            self._sent(sent, result, is_exit)
+            ended()
+
         if sent:
-            self.context.work(
-                lambda: self._send(sent),
-                lambda result: self._sent(sent, result, is_exit),
-                lane=EXITS if is_exit else ENTRIES,
-            )
+            self.context.work(lambda: self._send(sent), done, lane=lane)
+        return bool(sent)
 
     def _may_go(self, row: OrderRow, command: CommandRow | None, is_exit: bool) -> bool:
         if command is None or row.status is not OrderStatus.WAITING:
@@ -189,8 +236,8 @@ class Executor(Actor):
     def _tell(self, row: OrderRow, outcome: Outcome, is_exit: bool) -> None:
         answer = outcome.answer
         if outcome.again_after_s:
-            keys = [row.client_order_id]
-            self.context.after(outcome.again_after_s, lambda: self._place(keys, is_exit))
+            keys, name = [row.client_order_id], row.strategy_id
+            self.context.after(outcome.again_after_s, lambda: self._place(name, keys, is_exit))
         elif answer.status is OrderStatus.SENDING:
             self._tell_unknown(row, answer.error_message)
         elif answer.status is OrderStatus.SENT:
@@ -215,6 +262,17 @@ class Executor(Actor):
                 command_id=row.command_id,
             )
         )
+
+    def _call_unknown(self, rows: Sequence[OrderRow]) -> None:
+        """Of an earlier life: nobody knows what became of them."""
+        for place, row in enumerate(rows):
+            try:
+                self._store.change_order(row, needs_reconcile=True)
+            except StorageFailure as failure:
+                self.context.alert("CRITICAL", f"an unknown order is not marked: {failure}")
+                self.context.after(WRITE_AGAIN_S, partial(self._call_unknown, rows[place:]))
+                return
+            self._tell_unknown(row, "its executor ended before the answer")
 
     def _tell_unknown(self, row: OrderRow, reason: str) -> None:
         self.context.announce(

@@ -130,6 +130,7 @@ class OrderDesk:
             return
         handed_ns = self._context.monotonic_ns()
         message = PlaceOrders(
+            strategy_id=command.strategy_id,
             command_id=command.command_id,
             requests=tuple(request_of(row) for row in rows),
             is_exit=protective,

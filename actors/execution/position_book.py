@@ -132,7 +132,10 @@ class PositionBook(Actor):
         today = self._today()
         old = [k for k, row in self._rows.items() if not row.position.quantity and row.day != today]
         if old:
-            self._store.forget_closed(old)
+            try:
+                self._store.forget_closed(old)
+            except StorageFailure as failure:  # the next start does it
+                self.context.log.warning("closed positions stay on disk: {}", failure)
             self._rows = {key: row for key, row in self._rows.items() if key not in old}
 
     def _hold(self) -> None:

@@ -95,6 +95,7 @@ class Engine:
         if self.stepping is None:
             while callback := self.context.timers.take_due(now_ns):
                 self.handle("timer", callback)
+                self._show_life()
         self._settle()
 
     def readable(self, descriptors: list[int]) -> None:
@@ -253,6 +254,7 @@ class Engine:
         else:
             for letter in letters:
                 self.handle_letter(mail.sender, letter)
+                self._show_life()
         self.postman.acknowledge(mail, sender)
 
     def _on_known(self, frame: Known, _sender: Address) -> None:
@@ -374,6 +376,10 @@ class Engine:
         self._beat_ns, self._busy_ns = now_ns, 0
         self.postman.resend_overdue()
         self._timers.once(now_ns + seconds(node.heartbeat_s), self._beat)
+
+    def _show_life(self) -> None:
+        """Between two things that may each take long, and before the next heartbeat is due."""
+        self.shared.board.put(self.name, beat_ns=time.monotonic_ns())
 
     def _show_tree(self) -> None:
         """For the status actor: the tree from the shared figures, though all others be dead."""

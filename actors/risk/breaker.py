@@ -14,6 +14,7 @@ from typing import Any
 
 from actors.actor import Actor, Context, Timer
 from domain.clock import NS_PER_S, ForwardClock, exchange_time
+from domain.errors import StorageFailure
 from domain.risk.breaker import KILL, Action, Flatten, Kill, Limits, Question, Tripped, loosened
 from domain.risk.breakers import RULES, UnhedgedExposure
 from messages.books import BrokerConnectionChanged, MarginRead
@@ -97,7 +98,7 @@ class Breaker(Actor):
             self._title = f"{rule.NAME}.{context.instance}"
 
     def start(self) -> None:
-        self._engine = open_engine(self.context.runtime.database_url)
+        self._engine = open_engine(self.context.runtime.database_url, prompt=True)
         latch = read_latch(self._engine, self.context.name)
         if latch and latch.body:
             self._rule.restore(dict(latch.body), self._now())
@@ -238,5 +239,9 @@ class Breaker(Actor):
             updated_ns=now_ns,
             body=state,
         )
-        write_latch(self._engine, latch)
+        try:
+            write_latch(self._engine, latch)
+        except StorageFailure as failure:  # the next judgement tries again
+            self.context.alert("CRITICAL", f"{self._title}: {failure}", "storage")
+            return
         self._written = state

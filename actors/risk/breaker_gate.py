@@ -15,6 +15,7 @@ from typing import Any
 from actors.actor import Actor, Context, Timer
 from actors.risk.execution_broker import execution_broker
 from domain.clock import exchange_time, iso_utc
+from domain.errors import StorageFailure
 from domain.intents import Refusal
 from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
 from domain.risk.trading_mode import HALTED, TradingState
@@ -35,6 +36,7 @@ from persistence.database import open_engine
 from persistence.latches import Latch, read_latch, write_latch
 
 LATCH = "kill"
+WRITE_AGAIN_S = 1.0
 CONNECTION = f"{BREAKER_PREFIX}{CONNECTION_RULE}."
 
 
@@ -248,7 +250,11 @@ class BreakerGate(Actor):
             names = ", ".join(sorted(inquiry.silent))
             self._answer(wish, cleared=False, reason=f"{names} did not answer; try again")
         else:
-            self._write_latch(engaged=False, reason=f"resumed by {wish.by}")
+            try:
+                self._write_latch(engaged=False, reason=f"resumed by {wish.by}")
+            except StorageFailure as failure:
+                self._answer(wish, cleared=False, reason=f"{failure}; try again")
+                return
             self._state.killed, self._state.kill_reason = False, ""
             self._tell_mode()
             self._answer(wish, cleared=True, reason="")
@@ -258,7 +264,10 @@ class BreakerGate(Actor):
         self.context.tell(wish.reply_to, answer)
 
     def _kill(self, reason: str) -> None:
-        """Latched on disk before anything else happens; idempotent. No resume outlives it."""
+        """Latched on disk before anything else happens; idempotent. No resume outlives it.
+
+        A disk that takes nothing stops trading all the same; it is tried until it takes the latch.
+        """
         for inquiry in list(self._inquiries.values()):
             if inquiry.resume:
                 self._drop(inquiry)
@@ -266,10 +275,22 @@ class BreakerGate(Actor):
         if self._state.killed:
             return
         self._state.killed_ns = self.context.now_ns()
-        self._write_latch(engaged=True, reason=reason)
+        self._latch(reason)
         self._state.killed, self._state.kill_reason = True, reason
         self._tell_mode()
         self.context.alert("CRITICAL", f"Trading stopped: {reason}", "kill")
+
+    def _latch(self, reason: str) -> None:
+        try:
+            self._write_latch(engaged=True, reason=reason)
+        except StorageFailure as failure:
+            text = f"trading is stopped, but a restart would not know it yet: {failure}"
+            self.context.alert("CRITICAL", text, "storage")
+            self.context.after(WRITE_AGAIN_S, lambda: self._latch_again(reason))
+
+    def _latch_again(self, reason: str) -> None:
+        if self._state.killed and self._state.kill_reason == reason:
+            self._latch(reason)
 
     def _write_latch(self, *, engaged: bool, reason: str) -> None:
         now_ns = self.context.now_ns()

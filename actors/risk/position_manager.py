@@ -16,6 +16,7 @@ from typing import Any
 
 from actors.actor import Actor, Context
 from actors.risk.long_guard import LegQuote, LongGuard
+from actors.risk.watch_rows import PREFIX, WatchRows
 from adapters.tick_bus import Batch
 from domain.clock import NS_PER_S, exchange_time, seconds
 from domain.instruments import OPTION_KINDS, Kind, parse_expiry
@@ -49,10 +50,9 @@ from messages.trading import (
 )
 from persistence.commands import CommandStore
 from persistence.database import open_engine
-from persistence.latches import Latch, delete_latch, read_latches, write_latch
+from persistence.latches import Latch
 
 EXECUTION = "execution_agent"
-PREFIX = "watch:"
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,12 @@ class PositionManager(Actor):
         self._book_heard = False
 
     def start(self) -> None:
-        self._engine = open_engine(self.context.runtime.database_url)
+        self._engine = open_engine(self.context.runtime.database_url, prompt=True)
         self._guard = LongGuard(self.context)
-        for row in read_latches(self._engine, PREFIX):
+        self._rows = WatchRows(self.context)
+        for strategy_id, row in self._rows.read().items():
             body = dict(row.body or {})
-            watch = Watch(row.name.removeprefix(PREFIX), Trail(**body["trail"]), body["closes"])
+            watch = Watch(strategy_id, Trail(**body["trail"]), body["closes"])
             watch.closing, watch.priced_ns = body["closing"], self.context.now_ns()
             watch.high = body.get("high", 0.0)
             watch.levels = self._levels_of(watch.strategy_id)
@@ -344,7 +345,7 @@ class PositionManager(Actor):
     def _drop(self, strategy_id: str) -> None:
         """It is flat; after a restart the book may be the only one who knows."""
         if self._watches.pop(strategy_id, None):
-            delete_latch(self._engine, PREFIX + strategy_id)
+            self._rows.put(strategy_id, None)
 
     def _register(self, strategy_id: str) -> None:
         if strategy_id not in self._watches:
@@ -366,7 +367,7 @@ class PositionManager(Actor):
         day = exchange_time(now_ns).date().isoformat()
         name = PREFIX + watch.strategy_id
         row = Latch(name, bool(watch.closing), day, watch.closing, now_ns, now_ns, watch.body())
-        write_latch(self._engine, row)
+        self._rows.put(watch.strategy_id, row)
 
     def _report(self) -> None:
         watched = {key: self._legs.get(key) for key in self._watches}

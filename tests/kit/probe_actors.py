@@ -111,6 +111,9 @@ class Probe(Actor):
     def do_segv(self) -> None:
         ctypes.string_at(0)
 
+    def do_wait(self) -> None:
+        threading.Event().wait(0.4)
+
     def do_hang(self) -> None:
         threading.Event().wait(600)
 

@@ -57,6 +57,16 @@ def test_mail_of_a_handler_that_hangs_is_told_and_the_actor_replaced(start_tree:
     wait_for(lambda: "s in Poke" in tree.log("work"), "what it hung in is logged")
 
 
+def test_an_actor_that_takes_long_over_each_of_many_letters_is_not_silent(
+    start_tree: Start,
+) -> None:
+    tree = start_tree(rows("name: a", "name: b, heartbeat_s: 1"))
+    tree.command("a", "tell b wait 8")  # more in all than the two seconds after which it is killed
+    tree.wait_note("b", "1 poke wait 8")
+    tree.command("a", "tell b hello")
+    tree.wait_note("b", "1 poke hello 1")
+
+
 def test_a_fact_reaches_everyone_who_hears_it_but_its_sender(start_tree: Start) -> None:
     tree = start_tree(rows("name: a", "name: b", "name: c"))
     tree.command("a", "announce hello")

@@ -11,6 +11,7 @@ import pytest
 from actors.desk.control_desk import ControlDesk
 from domain.supervision.topology import Node
 from messages.control import (
+    CloseRecorded,
     DecideOutcome,
     DeskAnswered,
     DeskRequest,
@@ -227,6 +228,30 @@ def test_a_close_by_hand_that_is_asked_again_is_another(
     keys = [message.key for message in context.told_to("execution_agent", CloseStructure)]
     assert len(set(keys)) == 2
     assert all(key.startswith("S1:close:manual:") for key in keys)
+
+
+def test_a_close_is_taken_when_its_row_is_on_disk_and_not_before(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "close_structure", strategy_id="S1")
+    assert answers(context) == []
+    [close] = context.told_to("execution_agent", CloseStructure)
+    assert (close.reply_to, close.request) == ("control_desk", "r1")
+    context.deliver(
+        desk, CloseRecorded(request="r1", http_status=202, code="", text="S1 is being closed")
+    )
+    [answer] = answers(context)
+    assert (answer.http_status, answer.body["message"]) == (202, "S1 is being closed")
+
+
+def test_a_close_that_nobody_wrote_down_is_said_to_be_unproven(
+    context: RecordingContext, desk: ControlDesk
+) -> None:
+    ask(context, desk, "close_structure", strategy_id="S1")
+    context.advance(5)
+    [answer] = answers(context)
+    assert (answer.http_status, answer.body["code"]) == (503, "NO_ANSWER")
+    assert answer.body["message"].endswith("nothing proves that it was done")
 
 
 def test_stop_and_start_are_told_to_all(context: RecordingContext, desk: ControlDesk) -> None:

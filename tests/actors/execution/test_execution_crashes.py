@@ -11,6 +11,7 @@ from sqlalchemy import event
 from domain.errors import NotSent, OutcomeUnknown, StorageFailure
 from domain.intents import StrategyType
 from domain.orders import OrderStatus
+from messages.control import CloseRecorded
 from messages.lifecycle import NodeRestarted
 from messages.trading import (
     ClearOrder,
@@ -25,6 +26,7 @@ from messages.trading import (
     StructureOpened,
 )
 from persistence.database import open_engine
+from persistence.orders import OrderStore
 from tests.kit.trading_desk import BROKER, CONDOR, LOT, STRANGLE, Desk, make_intent
 
 AGENT, EXECUTOR, BOOK = "execution_agent", f"executor.{BROKER}", "position_book"
@@ -493,6 +495,67 @@ def test_a_close_that_cannot_be_written_is_tried_until_it_can(desk) -> None:
     assert desk.broker.net() == SPREAD_NET
     desk.run(8)
     assert desk.broker.net() == {}
+
+
+def test_a_persons_close_is_answered_when_it_is_on_disk_and_outlives_the_agent_then(desk) -> None:
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(3)
+    other = sqlite3.connect(desk.runtime.data_dir / "tomic.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with desk.agent._store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=10")
+    wish = {"strategy_id": intent.strategy_id, "reason": "manual", "key": "c", "by": "me"}
+    close = CloseStructure(**wish, request="r1", reply_to="control_desk")
+    desk.deliver(AGENT, close)
+    desk.run(1.5)
+    assert [m for _, m in desk.told if isinstance(m, CloseRecorded)] == []
+    other.execute("ROLLBACK")
+    other.close()
+    desk.run(1)
+    told = [(whom, m) for whom, m in desk.told if isinstance(m, CloseRecorded)]
+    assert [(whom, m.http_status, m.request) for whom, m in told] == [("control_desk", 202, "r1")]
+    restart(desk, AGENT)
+    desk.run(8)
+    assert desk.broker.net() == {}
+
+
+def test_a_close_of_what_nobody_knows_is_refused_with_a_sentence(desk) -> None:
+    close = CloseStructure(
+        strategy_id="S9", reason="manual", key="c", by="me", request="r1", reply_to="control_desk"
+    )
+    desk.deliver(AGENT, close)
+    [(_, answer)] = [row for row in desk.told if isinstance(row[1], CloseRecorded)]
+    assert (answer.http_status, answer.code) == (404, "UNKNOWN_STRATEGY")
+    assert answer.text == "no strategy 'S9' is known here; nothing is closed"
+
+
+def test_what_was_sending_is_called_unknown_when_the_disk_takes_it_again(desk, monkeypatch) -> None:
+    """A start that the database keeps waiting ends in no death: deaths end in the kill switch."""
+    desk.broker.arrives, desk.broker.script = False, raise_unknown
+    desk.propose(make_intent())
+    real, failures = OrderStore.change_order, [1, 1]
+
+    def sometimes(store, row, **changes):
+        if "needs_reconcile" in changes and failures:
+            failures.pop()
+            raise StorageFailure("database is locked")
+        return real(store, row, **changes)
+
+    sending = [row for row in desk.store.unfinished() if row.status is OrderStatus.SENDING]
+    assert sending
+    for row in sending:
+        desk.store.change_order(row, needs_reconcile=False)
+    desk.kill(EXECUTOR)
+    monkeypatch.setattr(OrderStore, "change_order", sometimes)
+    desk.begin(EXECUTOR)
+    assert not any(row.needs_reconcile for row in desk.store.unfinished())
+    desk.run(3)
+    assert all(row.needs_reconcile for row in desk.store.unfinished() if row.sends)
+
+
+def raise_unknown(request):
+    raise OutcomeUnknown("timed out")
 
 
 def test_a_row_whose_lease_cannot_be_written_is_not_recorded_and_the_gate_not_asked(desk) -> None:

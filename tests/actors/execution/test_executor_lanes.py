@@ -17,7 +17,7 @@ from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.server import SandboxServer
 from domain.brokers import BrokerEndpoint
-from domain.errors import OutcomeUnknown
+from domain.errors import OutcomeUnknown, StorageFailure
 from domain.execution.commands import request_of
 from domain.instruments import Kind
 from domain.orders import CommandRow, CommandStatus, OrderStatus, Purpose
@@ -103,9 +103,9 @@ class Bench:
         quotes = {**mark.quotes_ns, **{one.symbol: mark.as_of_ns for one in options}}
         self.executor.on_freshness_marked(FreshnessMarked(mark=replace(mark, quotes_ns=quotes)))
 
-    def place(self, option, *, is_exit: bool) -> str:
-        """Writes a row and hands it over; its key."""
-        now_ns, name = self.context.now_ns(), "close" if is_exit else "entry"
+    def place(self, option, *, is_exit: bool, name: str = "", of: str = "") -> str:
+        """Writes a row named so of a structure and hands it over; its key."""
+        now_ns, name = self.context.now_ns(), name or ("close" if is_exit else "entry")
         command = CommandRow(
             event_type="CLOSE_REQUEST" if is_exit else "ORDER_REQUEST",
             idempotency_key=name, correlation_id=name, strategy_id=name, strategy_tag="TAG",
@@ -121,8 +121,9 @@ class Bench:
         )  # fmt: skip
         command, _ = self.store.record(command, [order])
         message = PlaceOrders(
-            command_id=command.command_id, requests=(request_of(order),), is_exit=is_exit
-        )
+            strategy_id=of or name, command_id=command.command_id, requests=(request_of(order),),
+            is_exit=is_exit,
+        )  # fmt: skip
         self.context.deliver(self.executor, message)
         return order.client_order_id
 
@@ -174,6 +175,87 @@ def test_an_exit_is_at_the_broker_while_a_cancel_hangs_and_a_cancel_while_an_ent
     entry = bench.place(bench.options[1], is_exit=False)
     assert bench.context.collect_until(OrderAccepted).client_order_id == entry
     assert not [said for said in bench.context.announced if isinstance(said, OrderCancelled)]
+
+
+def test_an_exit_is_at_the_broker_while_that_of_another_structure_still_hangs(bench) -> None:
+    bench.hang("placeorder")
+    hung = bench.place(bench.options[0], is_exit=True, name="first")
+    bench.wait_until_struck()
+    bench.place(bench.options[1], is_exit=True, name="second")
+
+    accepted = bench.context.collect_until(OrderAccepted)
+    assert [order.tag for order in bench.broker.orders()] == ["second"]
+    assert accepted.client_order_id == "second:0:BUY"
+    assert bench.store.order(hung).status is OrderStatus.SENDING
+
+
+def standing_pair(desk) -> list:
+    """Two structures of two underlyings, both open."""
+    pair = (leg(25500, "P", "SELL"), leg(25350, "P", "BUY"))
+    intents = [make_intent(number=1), make_intent(number=2, underlying="BANKNIFTY", legs=pair)]
+    for intent in intents:
+        desk.propose(intent)
+        desk.run(4)
+    assert desk.statuses() == ["DONE", "DONE"]
+    return intents
+
+
+def close(desk, intent) -> None:
+    wish = CloseStructure(
+        strategy_id=intent.strategy_id, reason="drill", key=f"{intent.strategy_id}:c", by="me"
+    )
+    desk.deliver("execution_agent", wish)
+
+
+def test_a_structure_is_closed_while_the_exit_of_another_hangs(desk) -> None:
+    first, second = standing_pair(desk)
+    desk.contexts[f"executor.{BROKER}"].hung_lanes.add("exits")
+    close(desk, first)
+    desk.run(1)
+    close(desk, second)
+    desk.run(8)
+
+    assert desk.statuses() == ["DONE", "DONE", "PROCESSING", "DONE"]
+    desk.contexts[f"executor.{BROKER}"].hung_lanes.clear()
+    desk.contexts[f"executor.{BROKER}"].run_work()
+    desk.run(20)
+    assert desk.broker.net() == {}
+    legs_in_and_out = 8
+    assert len(desk.broker.requests) == legs_in_and_out
+
+
+def test_exits_of_one_structure_leave_in_their_order_though_lanes_are_free(bench) -> None:
+    bench.hang("placeorder")
+    bench.place(bench.options[0], is_exit=True, name="first")
+    bench.wait_until_struck()
+    waits = bench.place(bench.options[1], is_exit=True, name="first:more", of="first")
+    bench.place(bench.options[1], is_exit=True, name="second")
+    bench.context.collect_until(OrderAccepted)
+    assert [order.tag for order in bench.broker.orders()] == ["second"]
+    # It has not left and may still be taken back; a new life finds it unsent, not unknown.
+    assert bench.store.order(waits).status is OrderStatus.WAITING
+
+
+def test_an_exit_that_could_not_be_marked_is_sent_when_the_disk_takes_it(desk) -> None:
+    intent = make_intent()
+    desk.propose(intent)
+    desk.run(4)
+    store = desk.actors[f"executor.{BROKER}"]._store
+    real, failures = store.begin_sending, [1, 1]
+
+    def sometimes(*args):
+        if failures:
+            failures.pop()
+            raise StorageFailure("database is locked")
+        return real(*args)
+
+    store.begin_sending = sometimes
+    close(desk, intent)
+    desk.run(1.5)
+    assert desk.store.orders_of(2)[0].status is OrderStatus.WAITING
+    desk.run(4)  # not only after the ten seconds in which the desk hands it over again
+    assert desk.broker.net() == {}
+    assert "an order was not sent: database is locked" in desk.alerts()
 
 
 def test_a_structure_is_closed_while_the_entry_of_another_hangs(desk) -> None:

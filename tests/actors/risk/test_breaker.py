@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from actors.risk import breaker
 from actors.risk.breaker import Breaker, BreakerSettings
+from domain.errors import StorageFailure
 from domain.positions import BookSnapshot
 from messages.books import BrokerConnectionChanged, MarginRead
 from messages.lifecycle import NodeRestarted
@@ -208,3 +210,24 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 def test_the_limits_of_the_settings_reach_the_rule():
     limits = BreakerSettings(rule="order_rate", orders_max=3, loss_share_max=0.05).limits()
     assert (limits.orders_max, limits.loss_share_max) == (3, Decimal("0.05"))
+
+
+def test_a_state_that_the_disk_does_not_take_is_written_with_the_next_judgement(life, monkeypatch):
+    actor, context = life("daily_max_loss")
+    real, failures = breaker.write_latch, [1]
+
+    def sometimes(*args):
+        if failures:
+            failures.pop()
+            raise StorageFailure("database is locked")
+        real(*args)
+
+    monkeypatch.setattr(breaker, "write_latch", sometimes)
+    book = BookSnapshot(version=1, realized_today=Decimal(-60_001))
+    context.deliver(actor, PositionChanged(book=book))
+    context.advance(5)
+    kills = context.told_to("breaker_gate", BreakerVerdict)
+    assert [row.action for row in kills] == ["kill"]
+    context.advance(10)
+    again, context = life("daily_max_loss")
+    assert weighed(again, context).action == "kill"

@@ -8,7 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from actors.risk import breaker_gate
 from actors.risk.breaker_gate import BreakerGate, GateSettings
+from domain.errors import StorageFailure
 from domain.supervision.topology import Node
 from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
@@ -359,3 +361,42 @@ def test_a_resume_is_not_held_by_a_breaker_that_only_denies(life):
     gate, context = life()
     context.deliver(gate, PauseTrading(by="me", reason="stop"))
     assert resume(gate, context, "deny").cleared
+
+
+def refusing(monkeypatch, module, times):
+    """The disk takes no latch for so many writes."""
+    left, real = [None] * times, module.write_latch
+
+    def write(*args):
+        if left:
+            left.pop()
+            raise StorageFailure("database is locked")
+        real(*args)
+
+    monkeypatch.setattr(module, "write_latch", write)
+
+
+def test_a_kill_that_the_disk_does_not_take_stops_trading_and_is_latched_later(
+    life, monkeypatch, runtime
+):
+    gate, context = life()
+    refusing(monkeypatch, breaker_gate, times=2)
+    context.deliver(gate, PauseTrading(by="me", reason="enough"))
+    assert (mode(context), context.heard(TradingModeChanged)[-1].killed) == ("halted", True)
+    ask(gate, context)
+    assert denied(context) == [(7, "KILLED")]
+    assert read_latch(gate._engine, "kill") is None
+    assert "a restart would not know it yet" in context.alerts[0].text
+    context.advance(2)
+    latch = read_latch(gate._engine, "kill")
+    assert (latch.engaged, latch.reason) == (True, "enough (by me)")
+
+
+def test_a_resume_that_the_disk_does_not_take_is_none(life, monkeypatch):
+    gate, context = life()
+    context.deliver(gate, PauseTrading(by="me", reason="enough"))
+    refusing(monkeypatch, breaker_gate, times=1)
+    resume(gate, context)
+    [said] = context.told_to("control_desk", ResumeAnswered)
+    assert (said.cleared, said.reason) == (False, "database is locked; try again")
+    assert context.heard(TradingModeChanged)[-1].killed

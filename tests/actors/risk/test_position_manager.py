@@ -10,8 +10,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from actors.risk import watch_rows
 from actors.risk.position_manager import ManagerSettings, PositionManager
+from actors.risk.watch_rows import WatchRows
 from domain.calendar import ExchangeCalendar, SessionHours
+from domain.errors import StorageFailure
 from domain.intents import StrategyType
 from domain.orders import ENTRY_COMMAND, CommandRow, CommandStatus
 from domain.positions import BookSnapshot
@@ -363,3 +366,24 @@ def test_a_directional_entry_that_goes_nowhere_is_left_after_five_daily_bars(
     manager, context = life(held, opened=False)
     context.deliver(manager, session())
     assert [row.reason for row in closes(context)] == reasons
+
+
+def test_an_exit_waits_for_no_disk_and_the_watch_is_written_when_it_can_be(life, monkeypatch):
+    """A close under its first number, not once more under the same by a life that forgot it."""
+    _, context = life()
+    real, failures = watch_rows.write_latch, [1, 1]
+
+    def sometimes(*args):
+        if failures:
+            failures.pop()
+            raise StorageFailure("database is locked")
+        real(*args)
+
+    monkeypatch.setattr(watch_rows, "write_latch", sometimes)
+    for _ in range(2):
+        chain(context, 300.0)
+    assert [row.key for row in closes(context)] == [f"{ID}:close:1"]
+    assert "a watch is not on disk: database is locked" in [row.text for row in context.alerts]
+    context.advance(2)
+    (row,) = WatchRows(context).read().values()
+    assert (row.engaged, row.reason) == (True, "sl_hit")
