@@ -1,8 +1,8 @@
 """stepper: moves the recorded clock of a replay, round by round; see docs/architecture.md.
 
 Hears RoundWanted and RoundDone from hosts; tells them Round, and the launcher when the recording
-has ended. It asks the market for its next row only when every actor has finished what the last one
-caused.
+has ended, or stands still. It asks the market for its next row only when every actor has finished
+what the last one caused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from actors.hosting import board as states
 from actors.hosting.wire import Address, Round, RoundDone, RoundWanted
 from adapters.catalogue import open_replay_market
 from adapters.ports import ReplayMarket
-from domain.clock import NS_PER_S
+from domain.clock import NS_PER_S, seconds
 
 ASK_AGAIN_S = 0.05  # while the exchange is not up yet
 LOOK_S = 0.5  # for hosts that died in a round
+STALLED_S = 120.0  # beyond what a start may take (60 s) with its next life; a round takes far less
+NAMES_SHOWN_MAX = 5
 STEPS_KEPT = 10_000
 
 
@@ -65,6 +67,7 @@ class Stepper(Actor):
         self._begun = self._moving = self._ended = self._silent = self._in_last = False
         self._ends_ns: int | None = None  # known when the last row came
         self._steps = 0
+        self._moved_ns = self.context.monotonic_ns()  # when a host or the market last came forward
         self._step_began_ns = 0
         self._step_ms: deque[float] = deque(maxlen=STEPS_KEPT)
         plan = self.context.runtime.replay
@@ -97,6 +100,7 @@ class Stepper(Actor):
         host = self._hosts.get(frame.name)
         if host is None or host.life != frame.life or frame.name not in self._running:
             return
+        self._moved_ns = self.context.monotonic_ns()
         host.started, host.next_due_ns = True, frame.next_due_ns
         for target, count in frame.sent.items():
             self._owed[target] = self._owed.get(target, 0) + count
@@ -197,6 +201,7 @@ class Stepper(Actor):
         self._moving = True
         wait_s = (to_ns - self._now_ns) / NS_PER_S / self._speed if self._speed else 0.0
         if wait_s > 0:
+            self._moved_ns = self.context.monotonic_ns() + seconds(wait_s)
             self.context.after(wait_s, lambda: self._ask_market(to_ns))
         else:
             self._ask_market(to_ns)
@@ -213,6 +218,7 @@ class Stepper(Actor):
             to_ns = self._now_ns
             self.context.after(ASK_AGAIN_S, lambda: self._ask_market(to_ns))
             return
+        self._moved_ns = self.context.monotonic_ns()
         if self._market and answer["step"] != self._market["step"]:
             self._step_began_ns = self.context.monotonic_ns()
             for name in self._watchers & self._hosts.keys():
@@ -266,3 +272,19 @@ class Stepper(Actor):
                 self._wanting.discard(name)
                 self._leave_round(name)
         self._go_on()
+        if not self._ended and self.context.monotonic_ns() - self._moved_ns > seconds(STALLED_S):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing moves any more: a replay that cannot end well ends, and says who is missing."""
+        self._ended = True
+        begun = {name for name, host in self._hosts.items() if host.started}
+        missing = sorted(self._running or self._shared.stepped - begun) or ["the exchange"]
+        more = len(missing) - NAMES_SHOWN_MAX
+        names = ", ".join(missing[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+        reason = (
+            f"the replay has stood still for {STALLED_S:.0f} s in round {self._number};"
+            f" it waits for {names}"
+        )
+        self.context.log.critical("{}", reason)
+        self._shared.control.send(json.dumps({"say": "gave_up", "reason": reason}).encode())

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any
 
+from actors.risk.breaker import BreakerSettings
+from domain.clock import seconds
 from domain.risk.trading_mode import ACTIVE
 from tests.kit import crash_points
 from tests.kit.broker_oracle import Books, Verdict, judge
@@ -86,6 +88,8 @@ class CaseRun:
         if case.point in FORBIDDEN:
             self._forbid()
         for attempt in range(tree.ENTRIES_MAX):
+            if attempt:
+                self._wait(lambda: self._takes_entries() and self._has_cooled(), READY_WITHIN_S)
             entered = self._open_and_close(self._number + attempt * ATTEMPT)
             if self._has_struck():
                 break
@@ -260,6 +264,14 @@ class CaseRun:
         query = "SELECT body FROM facts WHERE kind = ? ORDER BY id DESC LIMIT 1"
         rows = self._tree.rows(query, "TradingModeChanged", database="journal.db")
         return bool(rows) and json.loads(rows[0]["body"])["mode"] == ACTIVE
+
+    def _has_cooled(self) -> bool:
+        """No breaker of a connection is open, or it lets one order try."""
+        now_ns = time.time_ns()
+        rows = self._tree.rows("SELECT body FROM latches WHERE name LIKE 'breaker.connection.%'")
+        opened = [int(json.loads(row["body"])["opened_ns"]) for row in rows if row["body"]]
+        cool_ns = seconds(BreakerSettings(rule="connection").cool_down_s)
+        return all(now_ns - at_ns > cool_ns for at_ns in opened)
 
     # -- what everybody says --
 

@@ -54,7 +54,9 @@ class OrderTree:
     NAMES = frozenset((*victims_of(tree_of(SMALL)), EXCHANGE)) - {EVERYTHING}
     ENTERS_WITHIN_S = 120.0
     MAY_REST = False  # legs are priced so that they are met at once
-    ENTRIES_MAX = 2  # fills that come together are one step, and a step may be the third
+    # Fills that come together are one step, and a step may be the third; a fault of two calls may
+    # end two entries.
+    ENTRIES_MAX = 3
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data_dir = folder, folder / "var"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from actors.actor import Actor, Context
 from actors.runtime import ReplayPlan
+from actors.supervision import stepper
 from actors.supervision.directory import Directory
 from actors.supervision.stepper import Stepper
 from adapters.tick_bus import Batch
@@ -109,9 +112,11 @@ class Listener(Actor):
         self._note(f"{message.id}:{message.what}:{message.number}")
 
 
-def replayed(simulate: Simulate, folder: Path, seed: int, instance: str = "") -> SimulatedTree:
+def replayed(
+    simulate: Simulate, folder: Path, seed: int, instance: str = "", speed: float = 0.0
+) -> SimulatedTree:
     """With an instance, both listeners speak to one broker and so take turns."""
-    plan = ReplayPlan(file=folder, history=None, speed=0.0, report=None, interval_ns=SECOND)
+    plan = ReplayPlan(file=folder, history=None, speed=speed, report=None, interval_ns=SECOND)
     runtime = make_runtime(folder, replay=plan)
     classes = {
         "directory": Directory, "stepper": TestStepper, f"left{instance}": Listener,
@@ -188,6 +193,29 @@ def test_those_who_share_a_broker_take_turns_and_hear_the_same(
         tree.run_until(lambda tree=tree: has_ended(tree))
     assert in_turns.actor("left").lines == together.actor("left").lines
     assert in_turns.actor("right").lines == together.actor("right").lines
+
+
+def test_a_replay_in_which_nothing_moves_any_more_ends_and_says_who_is_missing(
+    tmp_path: Path, simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = replayed(simulate, tmp_path, 4)
+    tree.run_until(lambda: any(at >= 1500 for _, at in getattr(tree.actor("left"), "lines", [])))
+    tree.kill("right")  # and it never comes up again
+    monkeypatch.setattr(stepper, "STALLED_S", 0.0)
+    tree.run_until(lambda: has_ended(tree))
+    word = json.loads(tree.near.recv(4096))
+    assert word["say"] == "gave_up"  # which ends the launcher with 3
+    assert word["reason"].endswith("; it waits for right")
+
+
+def test_a_replay_that_waits_as_long_as_its_speed_asks_does_not_stand_still(
+    tmp_path: Path, simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = replayed(simulate, tmp_path, 4, speed=0.001)  # 500 s to the first beat
+    tree.run_until(lambda: tree.actor("stepper")._begun and tree.actor("stepper")._moving)
+    monkeypatch.setattr(stepper, "STALLED_S", 0.0)
+    tree.actor("stepper")._look()
+    assert not has_ended(tree)
 
 
 def test_the_end_of_the_recording_is_told_to_the_launcher(
