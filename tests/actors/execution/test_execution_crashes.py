@@ -27,7 +27,15 @@ from messages.trading import (
 )
 from persistence.database import open_engine
 from persistence.orders import OrderStore
-from tests.kit.trading_desk import BROKER, CONDOR, LOT, STRANGLE, Desk, make_intent
+from tests.kit.trading_desk import (
+    BROKER,
+    CONDOR,
+    LOT,
+    STRANGLE,
+    Desk,
+    fill_but_stops,
+    make_intent,
+)
 
 AGENT, EXECUTOR, BOOK = "execution_agent", f"executor.{BROKER}", "position_book"
 SPREAD_NET = {"NIFTY24NOV2625300PE": LOT, "NIFTY24NOV2625500PE": -LOT}
@@ -250,6 +258,27 @@ def test_a_stop_is_placed_by_the_next_life_when_the_first_died_after_the_fill(de
 
     stops = [r for r in desk.broker.requests if r.price_type == "SL"]
     assert sorted(r.quantity for r in stops) == [LOT, LOT]
+
+
+def test_a_guard_stands_over_every_restart_and_is_dropped_when_its_short_is_gone(desk) -> None:
+    """Also by a next life: the first dies over the drop."""
+    intent = make_intent(StrategyType.SHORT_STRANGLE, STRANGLE, naked_approved=True)
+    desk.broker.script = fill_but_stops
+    desk.propose(intent)
+    desk.run(2)
+    restart(desk, AGENT)
+    desk.run(2)
+    assert desk.store.armed_guards(intent.strategy_id) == {0, 1}
+
+    die_at(desk, AGENT, "drop_guards")
+    close = CloseStructure(strategy_id=intent.strategy_id, reason="manual", key="c", by="me")
+    with pytest.raises(Died):
+        desk.deliver(AGENT, close)
+    assert desk.broker.net() == {}
+    restart(desk, AGENT)
+    desk.run(3)
+    assert desk.store.armed_guards(intent.strategy_id) == set()
+    assert len(desk.announced(StructureClosed)) == 1
 
 
 def test_an_entry_that_waited_while_nothing_ran_is_given_up(desk) -> None:

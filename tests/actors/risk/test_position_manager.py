@@ -292,6 +292,19 @@ def test_a_new_life_that_heard_no_book_yet_forgets_nothing(runtime, life):
     manager._engine.dispose()
 
 
+def test_a_new_life_drops_the_watch_of_what_the_book_holds_no_more(runtime, life):
+    """Its end was told while nobody was there to hear it; the next start would watch it again."""
+    life()
+    context = RecordingContext("position_manager", runtime, life=2)
+    manager = PositionManager(context, ManagerSettings())
+    manager.start()
+    assert WatchRows(context).read()
+    context.deliver(manager, PositionChanged(book=BookSnapshot(version=1)))
+    context.advance(250)
+    assert (manager._watches, WatchRows(context).read()) == ({}, {})
+    manager._engine.dispose()
+
+
 CALL_ID = "TOMIC_DITM_CALL_NIFTY_20261120_1"
 
 

@@ -109,6 +109,24 @@ def test_messages_carry_their_sender_life_count_and_what_caused_them(
     ]
 
 
+def test_what_was_told_counts_as_handled_when_its_target_has_handled_it_and_not_before(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    """A fact is marked as told by this: true too early, a recorder's death would lose it."""
+    classes = {"directory": Directory, "chain": Chain, "hearer": Hearer}
+    tree = simulate(make_runtime(tmp_path), classes)
+    tree.start("directory", "chain")
+    chain = tree.engine("chain").context
+    assert chain.has_handled("hearer")  # nothing was told yet
+    letter = Posted(1, 0, False, encode(Poke(what="once", id="outside:1:1")))
+    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    assert not chain.has_handled("hearer")
+    tree.start("hearer")
+    assert tree.actor("hearer").seen or not chain.has_handled("hearer")
+    tree.run_until(lambda: chain.has_handled("hearer"))
+    assert len(tree.actor("hearer").seen) == 1
+
+
 def test_the_board_counts_what_is_told_and_not_yet_handled(
     tmp_path: Path, simulate: Simulate
 ) -> None:
