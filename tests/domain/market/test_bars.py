@@ -257,7 +257,8 @@ def test_the_quality_of_a_session_counts_what_was_thin_partial_missing_and_told_
 
 def test_a_tick_that_comes_just_as_its_bar_falls_due_is_late():
     fold = bars_since(NOON)
-    fold.fold(ticks((1, NOON + seconds(59), 100, 1, NOON + seconds(62))))
+    fold.fold(ticks((1, NOON + seconds(5), 100, 1)))
+    fold.fold(ticks((1, NOON + seconds(59), 100, 2, NOON + seconds(62))))
     assert fold.counters["late_dropped"] == 1
 
 
