@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from adapters.dhan.mapping import IST_SHIFT_S, SHIFT_WITHIN_S
+from adapters.frame_reader import MESSAGE_BYTES_MAX
 from adapters.machine_code import LIBRARY
 from adapters.openalgo.frames import EARLIEST_NS, FUTURE_MAX_NS, PRICE_MAX
 from adapters.packets import WORDS, word_of
@@ -40,6 +42,8 @@ def words() -> list[str]:
         "WORDS": WORDS, "SEGMENTS_MAX": SEGMENTS_MAX, "PAGE_BITS": PAGE_BITS,
         "TOKEN_DIGITS_MAX": TOKEN_DIGITS_MAX, "EARLIEST_NS": f"{EARLIEST_NS}ll",
         "FUTURE_MAX_NS": f"{FUTURE_MAX_NS}ll", "PRICE_MAX": float(PRICE_MAX),
+        "IST_SHIFT_S": IST_SHIFT_S, "SHIFT_WITHIN_S": SHIFT_WITHIN_S,
+        "MESSAGE_BYTES_MAX": MESSAGE_BYTES_MAX,
         "LISTINGS_MAX": LISTINGS_MAX, "READS_MAX": READS_MAX,
     }  # fmt: skip
     return [f"-D{name}={number}" for name, number in numbers.items()]

@@ -21,10 +21,11 @@ from typing import Protocol
 import numpy as np
 import websocket
 
-from adapters.frame_reader import CLOSE, PING, TEXT, FrameReader
+from adapters.frame_reader import CLOSE, PING, TEXT, Aside
 from adapters.machine_code import keep_pages
+from adapters.packet_reader import Decoder, PacketReader
 from adapters.packet_ticks import OpenInterests, to_ticks
-from adapters.packets import Batch, Notice
+from adapters.packets import Notice
 from adapters.ports import StreamCounters
 from adapters.timer_descriptor import TimerDescriptor
 from adapters.token_table import BAD_TOKEN, TOKEN_TWICE, TokenTable
@@ -36,7 +37,6 @@ CONNECT_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 2.0  # a peer that takes nothing for so long is gone
 BATCH_TICKS_MAX = 4_096
 BATCH_NS_MAX = 2_000_000
-READ_BYTES = 1 << 18  # more than a TLS record: none is left in the library, where no poll sees it
 LOOK_EVERY_S = 1.0
 REFUSED_STATUS = (401, 403, 429)
 TOKEN_DIGITS_MAX = 18  # what 64 bits hold whatever the digits
@@ -52,7 +52,7 @@ Event = tuple[str, str]
 Wanted = Sequence[tuple[Listing, int]]
 
 
-class Dialect(Protocol):
+class Dialect(Decoder, Protocol):
     """What one broker's protocol says in its own way."""
 
     heartbeat: str  # said every `heartbeat_s`; empty where the server alone keeps the beat
@@ -68,12 +68,6 @@ class Dialect(Protocol):
 
     def token_table(self, listings: Iterable[Listing]) -> TokenTable:
         """Rows by the broker's tokens."""
-
-    def packets_in(self, message: bytes) -> int:
-        """How many packets a message says it holds."""
-
-    def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
-        """Every packet of these messages."""
 
     def heard_text(self, text: str) -> list[Event]:
         """What a text message means to the shard."""
@@ -100,8 +94,7 @@ class FeedSocket:
         self._lock = threading.Lock()
         self._outcome: websocket.WebSocket | Event | None = None  # of connecting
         self._connection: websocket.WebSocket | None = None
-        self._reader = FrameReader()
-        self._unread: deque[tuple[int, bytes]] = deque()  # (received_ns, message)
+        self._reader = PacketReader(dialect, BATCH_TICKS_MAX)
         self._outgoing: deque[str] = deque()
         self._told: deque[Event] = deque()  # what a trader should know of requests
         self._interests = OpenInterests()
@@ -148,17 +141,16 @@ class FeedSocket:
         self._timer.clear()
         events = [*self._told, *self._welcome()]
         self._told.clear()
-        if self._connection:
-            try:
-                events += self._read()
-                self._say(time.monotonic())
-            except (OSError, websocket.WebSocketException, BadMarketData) as failure:
-                events.append(("closed", _words(failure)))
+        try:
+            events += self._read()
+            self._say(time.monotonic())
+        except (OSError, websocket.WebSocketException, BadMarketData) as failure:
+            events.append(("closed", _words(failure)))
         ticks, notices = self._decode()
         events, is_end = _one_end(notices + events)
         if is_end:
             self._end()
-        if self._unread:
+        if self._reader.holds_more:
             os.eventfd_write(self._wake, 1)
         return ticks, events
 
@@ -229,30 +221,28 @@ class FeedSocket:
 
     def _read(self) -> list[Event]:
         """Fills the batch from the socket; the events that came beside it."""
-        events: list[Event] = []
         until_ns = time.monotonic_ns() + BATCH_NS_MAX
-        count = sum(self._dialect.packets_in(message) for _, message in self._unread)
-        while count < BATCH_TICKS_MAX and self._connection:
+        events = self._hear(self._reader.read())
+        while self._connection and not self._reader.is_full:
             try:
-                data = self._connection.sock.recv(READ_BYTES)
+                size = self._connection.sock.recv_into(self._reader.room())
             except (BlockingIOError, ssl.SSLWantReadError):
                 break
-            if not data:
+            if not size:
                 return [*events, ("closed", "closed by the server")]
-            received_ns, self._heard_s = self._clock(), time.monotonic()
-            messages, asides = self._reader.read(data)
-            self._unread.extend((received_ns, message) for message in messages)
-            count += sum(map(self._dialect.packets_in, messages))
-            self.counters.frames += len(messages) + len(asides)
-            for opcode, payload in asides:
-                events += self._hear(opcode, payload)
+            self._heard_s = time.monotonic()
+            events += self._hear(self._reader.read(size, self._clock()))
             if time.monotonic_ns() >= until_ns:
                 break
-        if time.monotonic() - self._heard_s > self._dialect.silence_s:
+        silent_s = time.monotonic() - self._heard_s
+        if self._connection and silent_s > self._dialect.silence_s:
             events.append(("closed", f"nothing came for {self._dialect.silence_s:.0f} s"))
         return events
 
-    def _hear(self, opcode: int, payload: bytes) -> list[Event]:
+    def _hear(self, asides: list[Aside]) -> list[Event]:
+        return [event for aside in asides for event in self._hear_one(*aside)]
+
+    def _hear_one(self, opcode: int, payload: bytes) -> list[Event]:
         if opcode == TEXT:
             return self._dialect.heard_text(payload.decode(errors="replace"))
         if opcode == PING and self._connection:
@@ -264,24 +254,21 @@ class FeedSocket:
         return []
 
     def _decode(self) -> tuple[np.ndarray, list[Event]]:
-        """One batch of what is unread, and what it says of the connection."""
-        messages, count, received_ns = [], 0, 0
-        while self._unread and count < BATCH_TICKS_MAX:
-            stamp_ns, message = self._unread.popleft()
-            received_ns = received_ns or stamp_ns
-            messages.append(message)
-            count += self._dialect.packets_in(message)
-        if not messages:
-            return np.empty(0, TICK_DTYPE), []
-        batch = self._dialect.decode(messages, self._tokens, received_ns)
-        for reason, refused in batch.refused.items():
-            self.counters.refused[reason] = self.counters.refused.get(reason, 0) + refused
-        notices = [event for row in batch.notices for event in self._dialect.heard_notice(row)]
-        ticks = to_ticks(batch.packets, self.counters)
-        if len(ticks) < len(batch.packets):  # some said something else
-            self._interests.keep(batch.packets)
-        self._interests.fill(ticks)
-        return ticks, notices
+        """The ticks of what was read, and what it says of the connection."""
+        made, events = [], []
+        for batch in self._reader.take(self._tokens):
+            for reason, refused in batch.refused.items():
+                self.counters.refused[reason] = self.counters.refused.get(reason, 0) + refused
+            events += [event for row in batch.notices for event in self._dialect.heard_notice(row)]
+            ticks = to_ticks(batch.packets, self.counters)
+            if len(ticks) < len(batch.packets):  # some said something else
+                self._interests.keep(batch.packets)
+            self._interests.fill(ticks)
+            made.append(ticks)
+        self.counters.frames = self._reader.frames
+        if len(made) == 1:
+            return made[0], events
+        return np.concatenate([np.empty(0, TICK_DTYPE), *made]), events
 
     # -- what goes --
 
@@ -308,12 +295,14 @@ class FeedSocket:
 
     def _say(self, now_s: float) -> None:
         """Sends what is due: requests at the broker's pace, and the heartbeat."""
+        if not self._connection:
+            return
         beats = bool(self._dialect.heartbeat)
         if beats and now_s - self._beat_s >= self._dialect.heartbeat_s:
             self._beat_s = now_s
             self._outgoing.appendleft(self._dialect.heartbeat)
         apart_s = 1 / self._dialect.requests_per_s
-        if self._outgoing and self._connection and now_s >= self._due_s:
+        if self._outgoing and now_s >= self._due_s:
             with self._patient_socket() as connection:
                 connection.send(self._outgoing.popleft())
             # A wake that came late takes nothing from the next: else each would cost two periods.

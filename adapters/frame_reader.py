@@ -74,6 +74,19 @@ class FrameReader:
         self._rest = data[at:]
         return messages, asides
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing of a frame or of a message in parts."""
+        return not self._rest and not self._opcode
+
+    def give_back(self, bytes_max: int) -> bytes:
+        """What has come of a frame, which it forgets; nothing when that is longer, or stands
+        between the parts of a message."""
+        if self._opcode or len(self._rest) > bytes_max:
+            return b""
+        rest, self._rest = self._rest, b""
+        return rest
+
     def _set_apart(
         self, first: int, payload: bytes, messages: list[bytes], asides: list[Aside]
     ) -> None:

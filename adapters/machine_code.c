@@ -9,7 +9,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ODD (-1)
+#define ODD (-1)     /* not in perfect order: the plain sister's */
+#define SHORT (-2)   /* a frame that has not wholly come */
+#define FULL (-3)    /* no room for its packets */
+#define ALL_ODD (-4) /* and so is all before it */
+#define WHOLE_BINARY 0x82
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define ABSENT INT64_MIN
 #define NO_ROW 0xFFFFFFFFll
 #define SECOND_NS 1000000000ll
@@ -108,18 +113,21 @@ static int kite_packet(bytes at, int length, int64_t *row, int64_t received_ns) 
     return 1;
 }
 
-int64_t kite(bytes wire, int64_t size, int64_t *rows, int64_t count, int64_t received_ns) {
-    int64_t at = 2;
+ALWAYS_INLINE int64_t kite_message(bytes at, int64_t size, int64_t *rows, int64_t room,
+                                   int64_t received_ns, int64_t shift_s) {
+    if (size < 2) return 0; /* a heartbeat */
+    int64_t count = at[0] << 8 | at[1], from = 2;
+    if (count > room) return FULL;
     for (int64_t place = 0; place < count; place++) {
-        if (at + 2 > size) return ODD;
-        int length = wire[at] << 8 | wire[at + 1];
-        at += 2;
+        if (from + 2 > size) return ODD;
+        int length = at[from] << 8 | at[from + 1];
+        from += 2;
         if (length != 184 && length != 44 && length != 8 && length != 28 && length != 32) return ODD;
-        if (at + length > size) return ODD;
-        if (!kite_packet(wire + at, length, rows + place * WORDS, received_ns)) return ODD;
-        at += length;
+        if (from + length > size) return ODD;
+        if (!kite_packet(at + from, length, rows + place * WORDS, received_ns)) return ODD;
+        from += length;
     }
-    return at == size ? count : ODD;
+    return from == size ? count : ODD;
 }
 
 /* -- SmartAPI: adapters.smartapi.mapping; one packet a message -- */
@@ -150,161 +158,218 @@ static int best(bytes at, int64_t *row) {
     return 1;
 }
 
-int64_t smartapi(bytes wire, const int64_t *starts, const int64_t *lengths, int64_t *rows,
-                 int64_t count, int64_t received_ns) {
-    for (int64_t place = 0; place < count; place++) {
-        bytes at = wire + starts[place];
-        int64_t size = lengths[place], *row = rows + place * WORDS;
-        if (size != 379 && size != 123 && size != 51) return ODD;
-        int mode = size == 379 ? 3 : size == 123 ? 2 : 1;
-        if (at[0] != mode) return ODD;
-        blank(row, mode < 3 ? LAST_PRICE : LIMITS, WORDS);
-        row[0] = NO_ROW | (int64_t)mode << 32 | (int64_t)at[1] << 48;
-        row[DIVISOR] = at[1] == 13 ? 10000000 : 100;
-        row[RECEIVED] = received_ns;
-        row[TOKEN] = digits(at + 2);
-        int64_t stamp_ms = eight(at + 35);
-        if (row[TOKEN] < 0 || stamp_ms < 0 || stamp_ms > INT64_MAX / MILLISECOND_NS) return ODD;
-        row[SEQUENCE] = eight(at + 27);
-        row[LAST_PRICE] = eight(at + 43);
-        if (mode > 1) {
-            for (int word = LAST_QTY; word < LAST_TRADE; word++)
-                row[word] = eight(at + 51 + 8 * (word - LAST_QTY));
-            for (int word = BUY_QTY; word <= SELL_QTY; word++) {
-                double total = twice(at + 51 + 8 * (word - LAST_QTY));
-                if (!(size_of(total) <= EXACT_MAX) || total != nearest(total)) return ODD;
-                row[word] = (int64_t)total;
-            }
+ALWAYS_INLINE int64_t smartapi_message(bytes at, int64_t size, int64_t *row, int64_t room,
+                                       int64_t received_ns, int64_t shift_s) {
+    if (!room) return FULL;
+    if (size != 379 && size != 123 && size != 51) return ODD;
+    int mode = size == 379 ? 3 : size == 123 ? 2 : 1;
+    if (at[0] != mode) return ODD;
+    blank(row, mode < 3 ? LAST_PRICE : LIMITS, WORDS);
+    row[0] = NO_ROW | (int64_t)mode << 32 | (int64_t)at[1] << 48;
+    row[DIVISOR] = at[1] == 13 ? 10000000 : 100;
+    row[RECEIVED] = received_ns;
+    row[TOKEN] = digits(at + 2);
+    int64_t stamp_ms = eight(at + 35);
+    if (row[TOKEN] < 0 || stamp_ms < 0 || stamp_ms > INT64_MAX / MILLISECOND_NS) return ODD;
+    row[SEQUENCE] = eight(at + 27);
+    row[LAST_PRICE] = eight(at + 43);
+    if (mode > 1) {
+        for (int word = LAST_QTY; word < LAST_TRADE; word++)
+            row[word] = eight(at + 51 + 8 * (word - LAST_QTY));
+        for (int word = BUY_QTY; word <= SELL_QTY; word++) {
+            double total = twice(at + 51 + 8 * (word - LAST_QTY));
+            if (!(size_of(total) <= EXACT_MAX) || total != nearest(total)) return ODD;
+            row[word] = (int64_t)total;
         }
-        if (mode == 3) {
-            int64_t traded_s = eight(at + 123);
-            if (traded_s < 0 || traded_s > INT64_MAX / SECOND_NS || !best(at + 147, row)) return ODD;
-            row[LAST_TRADE] = moment(traded_s, SECOND_NS);
-            row[OI] = eight(at + 131);
-            row[OI_HIGH] = row[OI_LOW] = ABSENT;
-            memcpy(row + LIMITS, at + 347, 32);
-        }
-        row[EXCHANGE] = moment(stamp_ms, MILLISECOND_NS);
     }
-    return count;
+    if (mode == 3) {
+        int64_t traded_s = eight(at + 123);
+        if (traded_s < 0 || traded_s > INT64_MAX / SECOND_NS || !best(at + 147, row)) return ODD;
+        row[LAST_TRADE] = moment(traded_s, SECOND_NS);
+        row[OI] = eight(at + 131);
+        row[OI_HIGH] = row[OI_LOW] = ABSENT;
+        memcpy(row + LIMITS, at + 347, 32);
+    }
+    row[EXCHANGE] = moment(stamp_ms, MILLISECOND_NS);
+    return 1;
 }
 
-/* -- Dhan: adapters.dhan.mapping; one packet a message, prices as float32 -- */
+/* -- Dhan: adapters.dhan.mapping; a packet a message or a few, prices as float32 -- */
 
-typedef struct { int byte, word; } Place;
+#define DHAN_PRICES 16 /* last, average, the day's four, five bids, five asks */
+#define FIRST_BID 6
+#define FIRST_ASK 11
 
 static const double powers[DECIMALS_MAX + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
 static const int64_t whole_powers[DECIMALS_MAX + 1] = {
     1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000};
 
-static int add(Place *places, int count, int byte, int word) {
-    places[count].byte = byte;
-    places[count].word = word;
-    return count + 1;
-}
-
-static int prices_of(int code, Place *places) {
-    static const int day[4] = {OPEN, CLOSE, HIGH, LOW};
-    int count = 0, from = code == 8 ? 46 : 34, book = code == 8 ? 62 : 12;
-    if (code == 6) return add(places, 0, 8, CLOSE);
-    if (code == 5) return 0;
-    count = add(places, count, 8, LAST_PRICE);
-    if (code == 4 || code == 8) {
-        count = add(places, count, 18, AVG_PRICE);
-        for (int n = 0; n < 4; n++) count = add(places, count, from + 4 * n, day[n]);
-    }
-    for (int n = 0; (code == 3 || code == 8) && n < 5; n++) {
-        count = add(places, count, book + 20 * n + 12, BIDS + 3 * n + 1);
-        count = add(places, count, book + 20 * n + 16, ASKS + 3 * n + 1);
-    }
-    return count;
-}
-
-static int hundredths(bytes at, const Place *places, int count, int64_t *row) {
-    int usual = 1;
+/* A double of 2^52 and a half more holds, added to a smaller number, its nearest whole in its bits. */
+static inline int hundredths(const float *prices, int count, int64_t *wholes) {
+    const double holder = 1.5 * WHOLE_FROM;
+    int64_t usual = 1, base;
+    memcpy(&base, &holder, 8);
     for (int n = 0; n < count; n++) {
-        float price = single(at + places[n].byte);
-        double cents = nearest((double)price * 100.0);
-        usual &= size_of(price) < FINE_BELOW && (float)(cents * 0.01) == price;
-        row[places[n].word] = usual ? (int64_t)cents : 0;
+        double price = prices[n], held = price * 100.0 + holder;
+        usual &= (size_of(price) < FINE_BELOW) & ((float)((held - holder) * 0.01) == prices[n]);
+        memcpy(wholes + n, &held, 8);
+        wholes[n] -= base;
     }
-    row[DIVISOR] = 100;
     return usual;
 }
 
-static int decimals(bytes at, const Place *places, int count, int64_t *row) {
-    int needs[16], most = 2;
+static int64_t decimals(const float *prices, int count, int64_t *wholes) {
+    int needs[DHAN_PRICES], most = 2;
     for (int n = 0; n < count; n++) {
-        float price = single(at + places[n].byte);
+        float price = prices[n];
         if (!(size_of(price) < SHORT_BELOW)) return 0;
         needs[n] = -1;
         for (int d = size_of(price) < FINE_BELOW ? 2 : 0; d <= DECIMALS_MAX; d++) {
             double candidate = nearest((double)price * powers[d]);
             if ((float)(candidate / powers[d]) != price) continue;
-            row[places[n].word] = (int64_t)candidate;
+            wholes[n] = (int64_t)candidate;
             needs[n] = d;
             break;
         }
         if (needs[n] < 0) return 0;
         if (needs[n] > most) most = needs[n];
     }
-    for (int n = 0; n < count; n++) row[places[n].word] *= whole_powers[most - needs[n]];
-    row[DIVISOR] = whole_powers[most];
-    return 1;
+    for (int n = 0; n < count; n++) wholes[n] *= whole_powers[most - needs[n]];
+    return whole_powers[most];
 }
 
-static int dhan_packet(bytes at, int code, int64_t *row, int64_t shift_s) {
-    Place places[16];
-    int count = prices_of(code, places);
+ALWAYS_INLINE int dhan_prices(bytes at, int code, int64_t *row) {
+    float prices[DHAN_PRICES] = {0};
+    int64_t wholes[DHAN_PRICES];
+    int has_book = code == 3 || code == 8, has_day = code == 4 || code == 8;
+    int count = has_book ? DHAN_PRICES : has_day ? FIRST_BID : 1;
+    bytes book = at + (code == 8 ? 62 : 12);
+    prices[0] = single(at + 8);
+    if (has_day) {
+        prices[1] = single(at + 18);
+        memcpy(prices + 2, at + (code == 8 ? 46 : 34), 16);
+    }
+    for (int n = 0; has_book && n < 5; n++) {
+        prices[FIRST_BID + n] = single(book + 20 * n + 12);
+        prices[FIRST_ASK + n] = single(book + 20 * n + 16);
+    }
+    row[DIVISOR] = hundredths(prices, count, wholes) ? 100 : decimals(prices, count, wholes);
+    row[code == 6 ? CLOSE : LAST_PRICE] = wholes[0];
+    if (has_day) {
+        row[AVG_PRICE] = wholes[1];
+        row[OPEN] = wholes[2];
+        row[CLOSE] = wholes[3];
+        row[HIGH] = wholes[4];
+        row[LOW] = wholes[5];
+    }
+    for (int n = 0; has_book && n < 5; n++, book += 20) {
+        int64_t *bid = row + BIDS + 3 * n, *ask = row + ASKS + 3 * n;
+        bid[0] = four(book);
+        ask[0] = four(book + 4);
+        bid[1] = wholes[FIRST_BID + n];
+        ask[1] = wholes[FIRST_ASK + n];
+        bid[2] = two(book + 8);
+        ask[2] = two(book + 10);
+    }
+    return row[DIVISOR] != 0;
+}
+
+ALWAYS_INLINE int64_t dhan_packet(bytes at, int code, int64_t *row, int64_t received_ns,
+                                  int64_t shift_s) {
+    static const uint8_t kinds[9] = {0, 0, 1, 6, 2, 9, 10, 0, 3};
+    int has_book = code == 3 || code == 8;
+    blank(row, LAST_PRICE, has_book ? BIDS : WORDS);
+    if (has_book) blank(row, LIMITS, WORDS);
+    row[0] = NO_ROW | (int64_t)kinds[code] << 32 | (int64_t)at[3] << 48;
+    row[DIVISOR] = 100;
+    row[RECEIVED] = received_ns;
     row[TOKEN] = (int32_t)four(at + 4);
     if (code == 4 || code == 8) {
         row[LAST_QTY] = two(at + 12);
         row[VOLUME] = four(at + 22);
         row[SELL_QTY] = four(at + 26);
         row[BUY_QTY] = four(at + 30);
-        row[RAW] = four(at + 14);
     }
     if (code == 8) {
         row[OI] = four(at + 34);
         row[OI_HIGH] = four(at + 38);
         row[OI_LOW] = four(at + 42);
     }
-    if (code == 2) row[RAW] = four(at + 12);
     if (code == 5) row[OI] = four(at + 8);
     if (code == 6) row[PREV_OI] = four(at + 12);
     if (code == 2 || code == 4 || code == 8) {
-        if (row[RAW] > 0 && row[RAW] <= shift_s) return 0;
-        row[LAST_TRADE] = row[RAW] ? (row[RAW] - shift_s) * SECOND_NS : ABSENT;
+        int64_t raw = four(at + (code == 2 ? 12 : 14)), ahead_s = raw - received_ns / SECOND_NS;
+        if (!shift_s && ahead_s >= IST_SHIFT_S - SHIFT_WITHIN_S && ahead_s <= IST_SHIFT_S + SHIFT_WITHIN_S)
+            return ALL_ODD;
+        if (raw > 0 && raw <= shift_s) return ODD;
+        row[RAW] = raw;
+        row[LAST_TRADE] = raw ? (raw - shift_s) * SECOND_NS : ABSENT;
     }
-    for (int n = 0; (code == 3 || code == 8) && n < 5; n++) {
-        bytes level = at + (code == 8 ? 62 : 12) + 20 * n;
-        for (int side = 0; side < 2; side++) {
-            int64_t *to = row + (side ? ASKS : BIDS) + 3 * n;
-            to[0] = four(level + 4 * side);
-            to[2] = two(level + 8 + 2 * side);
-        }
-    }
-    return hundredths(at, places, count, row) || decimals(at, places, count, row);
+    return code == 5 || dhan_prices(at, code, row) ? 1 : ODD;
 }
 
-int64_t dhan(bytes wire, const int64_t *starts, const int64_t *lengths, int64_t *rows,
-             int64_t count, int64_t received_ns, int64_t shift_s) {
+ALWAYS_INLINE int64_t dhan_message(bytes at, int64_t size, int64_t *rows, int64_t room,
+                                   int64_t received_ns, int64_t shift_s) {
     static const uint8_t sizes[9] = {0, 0, 16, 112, 50, 12, 16, 0, 162};
-    static const uint8_t kinds[9] = {0, 0, 1, 6, 2, 9, 10, 0, 3};
-    for (int64_t place = 0; place < count; place++) {
-        bytes at = wire + starts[place];
-        int64_t *row = rows + place * WORDS;
-        if (lengths[place] < 8 || at[0] > 8 || !sizes[at[0]]) return ODD;
-        int code = at[0], told = two(at + 1);
-        if (sizes[code] != lengths[place] || (told != sizes[code] && told >= 8)) return ODD;
-        blank(row, code == 8 || code == 3 ? LAST_PRICE : LAST_PRICE, code == 8 || code == 3 ? BIDS : WORDS);
-        if (code == 8 || code == 3) blank(row, LIMITS, WORDS);
-        row[0] = NO_ROW | (int64_t)kinds[code] << 32 | (int64_t)at[3] << 48;
-        row[RECEIVED] = received_ns;
-        if (!dhan_packet(at, code, row, shift_s)) return ODD;
+    int64_t count = 0, made;
+    for (; size > 0; count++, rows += WORDS) {
+        if (size < 8 || at[0] > 8 || !sizes[at[0]]) return ODD;
+        int length = sizes[at[0]], told = two(at + 1);
+        if (size < length || (told != length && told >= 8)) return ODD;
+        if (count == room) return FULL;
+        switch (at[0]) {
+            case 8: made = dhan_packet(at, 8, rows, received_ns, shift_s); break;
+            case 4: made = dhan_packet(at, 4, rows, received_ns, shift_s); break;
+            default: made = dhan_packet(at, at[0], rows, received_ns, shift_s);
+        }
+        if (made < 0) return made;
+        at += length;
+        size -= length;
     }
     return count;
 }
+
+/* -- frames: adapters.packet_reader; RFC 6455, 5.2, as a server sends them -- */
+
+static int64_t begin_of(bytes at, int64_t size, int64_t *length) {
+    if (size < 2) return SHORT;
+    if (at[0] != WHOLE_BINARY || at[1] > 127) return ODD;
+    int64_t begin = at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
+    if (size < begin) return SHORT;
+    *length = at[1];
+    if (begin == 4) *length = at[2] << 8 | at[3];
+    if (begin == 10) *length = big(at + 2) ? INT32_MAX : big(at + 6);
+    if (*length > MESSAGE_BYTES_MAX) return ODD;
+    return begin + *length > size ? SHORT : begin;
+}
+
+typedef int64_t (*Message)(bytes, int64_t, int64_t *, int64_t, int64_t, int64_t);
+typedef struct { int64_t used, frames, end; } Walked;
+
+ALWAYS_INLINE int64_t walk(Message decoded, bytes wire, int64_t size, int64_t *rows, int64_t room,
+                           int64_t received_ns, int64_t shift_s, Walked *walked) {
+    int64_t at = 0, frames = 0, made = 0, length = 0, end;
+    for (;; frames++) {
+        int64_t begin = end = begin_of(wire + at, size - at, &length);
+        if (begin < 0) break;
+        end = decoded(wire + at + begin, length, rows + made * WORDS, room - made, received_ns, shift_s);
+        if (end < 0) break;
+        made += end;
+        at += begin + length;
+    }
+    if (end == ALL_ODD) at = frames = made = 0;
+    *walked = (Walked){at, frames, end};
+    return made;
+}
+
+#define BROKER(name) \
+    int64_t name(bytes wire, int64_t size, int64_t *rows, int64_t room, int64_t received_ns, \
+                 int64_t shift_s, Walked *walked) { \
+        return walk(name##_message, wire, size, rows, room, received_ns, shift_s, walked); \
+    }
+BROKER(kite)
+BROKER(smartapi)
+BROKER(dhan)
 
 /* -- ticks: adapters.packet_ticks, and what the house believes of them -- */
 

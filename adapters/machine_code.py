@@ -16,16 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-ODD = -1
+ODD, SHORT, FULL = -1, -2, -3
 LIBRARY = Path(__file__).with_name(f"machine_code.{platform.machine()}-{sys.platform}.so")
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # mallopt(3)
 KEPT_BYTES = 16 * 2**20  # some of the largest arrays: 4,096 packets of 448 bytes
 _AT, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+BROKERS = ("kite", "smartapi", "dhan")
 FUNCTIONS = {
     "rows_of": (_AT, _NUMBER, _NUMBER, _AT, _AT, _AT, _AT),
-    "kite": (ctypes.c_char_p, _NUMBER, _AT, _NUMBER, _NUMBER),
-    "smartapi": (_AT, _AT, _AT, _AT, _NUMBER, _NUMBER),
-    "dhan": (_AT, _AT, _AT, _AT, _NUMBER, _NUMBER, _NUMBER),
+    **dict.fromkeys(BROKERS, (_AT, _NUMBER, _AT, _NUMBER, _NUMBER, _NUMBER, _AT)),
     "ticks_of": (_AT, _NUMBER, _AT, _AT),
     "write_prices": (_AT, _NUMBER, _AT, _AT, _AT),
     "read_prices": (_AT, _NUMBER, _AT, _AT, _AT),

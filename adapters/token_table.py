@@ -26,9 +26,12 @@ class TokenTable:
     token, so a price could be any of theirs: none gets it) or `bad_token` (out of range).
     """
 
-    def __init__(self, segments: np.ndarray, tokens: np.ndarray, rows: np.ndarray) -> None:
+    def __init__(
+        self, segments: np.ndarray, tokens: np.ndarray, rows: np.ndarray, low_bits: int = 0
+    ) -> None:
         """Three columns of equal length: segments of 0 to 255, rows of 0 to 2^31 - 1 (ValueError
-        for others), and tokens."""
+        for others), and tokens, without so many low bits that those of packets have."""
+        self._low_bits = low_bits
         segments, tokens, rows = (
             np.asarray(column, np.int64) for column in (segments, tokens, rows)
         )
@@ -63,12 +66,12 @@ class TokenTable:
         """Memory of the table."""
         return self._directory.nbytes + self._pages.nbytes
 
-    def name(self, packets: np.ndarray, shift: int = 0) -> None:
-        """Puts into each packet (PACKET_DTYPE) the row of its segment and token >> shift."""
+    def name(self, packets: np.ndarray) -> None:
+        """Puts into each packet (PACKET_DTYPE) the row of its segment and token."""
         if CODE is None:
-            packets["row"] = self.rows_of(packets["segment"], packets["token"] >> shift)
+            packets["row"] = self.rows_of(packets["segment"], packets["token"] >> self._low_bits)
         else:
-            CODE.rows_of(address(packets), len(packets), shift, *self._addresses)
+            CODE.rows_of(address(packets), len(packets), self._low_bits, *self._addresses)
 
     def rows_of(self, segments: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """int32 rows of two columns of whole numbers; UNKNOWN_ROW where nothing is listed.

@@ -2,11 +2,13 @@
 
     python bench/decode.py [--symbols N] [--json FILE]
 
-Ours is measured twice: by machine code (adapters/machine_decoders.py) and in plain numpy. All
-decode the same bytes into every field. Ours takes what a shard finds on its socket at one
-wake: a Kite message of 500 packets, or 500 messages of one packet; the official parsers take a
-message. Frames walk all symbols, so that no frame is warm in the cache. Time is the process' own
-processor time, so a busy machine does not count; the allocator keeps its pages, as in a shard.
+Ours begins with the bytes of a wake as a socket gives them, frames and all: a Kite message
+of 500 packets, or 500 messages of one packet. By machine code they are decoded where they lie
+(adapters/packet_reader.py), in numpy they are first split into messages; both find each packet's
+row in the token table. The official parsers take a message that somebody else has split off
+already. All decode into every field. Frames walk all symbols, so that no frame is warm in the
+cache. Time is the process' own processor time, so a busy machine does not count; the allocator
+keeps its pages, as in a shard.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
 
-from adapters import machine_decoders
-from adapters.dhan import mapping as dhan
-from adapters.kite import mapping as kite
+from adapters.dhan.stream import DhanDialect
+from adapters.frame_reader import FrameReader
+from adapters.kite.stream import KiteDialect
 from adapters.machine_code import CODE, keep_pages
-from adapters.smartapi import mapping as smartapi
+from adapters.packet_reader import Decoder, PacketReader
+from adapters.smartapi.stream import SmartApiDialect
+from adapters.token_table import TokenTable
 from bench.kit import REPEATS, machine, options, table, tell
+from tests.kit.feed_servers.server import frame
 from tests.kit.official_parsers import dhan_feed, kite_ticker, smart_socket
 from tests.kit.wire_frames import (
     KITE_LENGTHS,
@@ -40,6 +46,8 @@ from tests.kit.wire_frames import (
 A_WAKE = 500  # packets
 OFFICIAL_SHARE = 20  # the official parsers get one packet of so many: they are slow
 LEAST_S = 0.5  # of processor time a measurement
+NOW_NS = 1_795_200_000 * 10**9
+TOKENS = TokenTable(np.array([2]), np.array([7]), np.array([1]))
 GOALS = {
     "kite full": 8e6, "kite mixed": 8e6, "dhan full": 15e6, "smartapi snap-quote": 5e6,
 }  # fmt: skip
@@ -49,6 +57,29 @@ Work = tuple[Sequence[Any], Callable[[Any], object]]  # what one call each takes
 
 def a_wake_each(packets: list[bytes]) -> list[list[bytes]]:
     return [packets[at : at + A_WAKE] for at in range(0, len(packets), A_WAKE)]
+
+
+def frames_of(wakes: list[list[bytes]]) -> list[bytes]:
+    """Each wake's messages as the socket gives them."""
+    return [b"".join(map(frame, messages)) for messages in wakes]
+
+
+def in_place(dialect: Decoder) -> Callable[[bytes], object]:
+    """A wake's bytes into packets by machine code."""
+    reader = PacketReader(dialect, 2 * A_WAKE)
+
+    def call(data: bytes) -> object:
+        reader.room()[: len(data)] = data
+        reader.read(len(data), NOW_NS)
+        return reader.take(TOKENS)
+
+    return call
+
+
+def plainly(dialect: Decoder) -> Callable[[bytes], object]:
+    """A wake's bytes into packets in numpy."""
+    frames = FrameReader()
+    return lambda data: dialect.decode(frames.read(data)[0], TOKENS, NOW_NS)
 
 
 def cases(symbols: int) -> dict[str, tuple[Work, Work, Work, str]]:
@@ -61,24 +92,24 @@ def cases(symbols: int) -> dict[str, tuple[Work, Work, Work, str]]:
         messages = [kite_message(wake) for wake in a_wake_each(packets)]
         official = messages[:: max(1, len(messages) // OFFICIAL_SHARE)]
         found[f"kite {name}"] = (
-            ([[message] for message in messages], machine_decoders.kite),
-            ([[message] for message in messages], kite.decode),
+            (frames_of([[message] for message in messages]), in_place(KiteDialect(""))),
+            (frames_of([[message] for message in messages]), plainly(KiteDialect(""))),
             (official, kite_ticker()._parse_binary),
             "kiteconnect",
         )
     for name, modes in (("snap-quote", (3,)), ("quote", (2,)), ("mixed", (1, 2, 3))):
         packets = [smartapi_packet(rng, mode) for mode in rng.choices(modes, k=symbols)]
         found[f"smartapi {name}"] = (
-            (a_wake_each(packets), machine_decoders.smartapi),
-            (a_wake_each(packets), smartapi.decode),
+            (frames_of(a_wake_each(packets)), in_place(SmartApiDialect(""))),
+            (frames_of(a_wake_each(packets)), plainly(SmartApiDialect(""))),
             (packets[::OFFICIAL_SHARE], smart_socket()._parse_binary_data),
             "smartapi-python",
         )
     for name, codes in (("full", (8,)), ("quote", (4,)), ("mixed", (2, 4, 5, 8))):
         packets = [dhan_packet(rng, code) for code in rng.choices(codes, k=symbols)]
         found[f"dhan {name}"] = (
-            (a_wake_each(packets), machine_decoders.dhan),
-            (a_wake_each(packets), dhan.decode),
+            (frames_of(a_wake_each(packets)), in_place(DhanDialect(""))),
+            (frames_of(a_wake_each(packets)), plainly(DhanDialect(""))),
             (packets[::OFFICIAL_SHARE], dhan_feed().process_data),
             "dhanhq",
         )

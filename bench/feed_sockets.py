@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import websocket
 from websockets.server import ServerProtocol
 
-from adapters.feed_socket import READ_BYTES
 from adapters.frame_reader import FrameReader
+from adapters.packet_reader import READ_BYTES
 from bench.kit import machine, options, table, tell
 from tests.kit.feed_servers.server import frame
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
 
-from adapters import machine_decoders
 from adapters.dhan import mapping
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.packets import Batch, Notice
@@ -43,12 +42,13 @@ REFUSALS = {
 class DhanDialect:
     """The key is `client_id:access_token`."""
 
+    broker = mapping.BROKER
     heartbeat, heartbeat_s, silence_s = "", 0.0, SILENCE_S
     requests_per_s = REQUESTS_PER_S
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._is_shifted = False  # once seen, last trade times are Indian wall time
+        self.shift_s = 0  # once seen: last trade times are Indian wall time
 
     def handshake(self, url: str) -> tuple[str, list[str]]:
         """Both parts of the key in the address. A wrong one is told after the handshake."""
@@ -82,10 +82,10 @@ class DhanDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages, times set right once they are seen to be shifted."""
-        batch = machine_decoders.dhan(messages, tokens, received_ns, self._is_shifted)
-        if not self._is_shifted and mapping.shift_seen(batch.packets, received_ns):
-            self._is_shifted = True
-            batch = machine_decoders.dhan(messages, tokens, received_ns, self._is_shifted)
+        batch = mapping.decode(messages, tokens, received_ns, bool(self.shift_s))
+        if not self.shift_s and mapping.shift_seen(batch.packets, received_ns):
+            self.shift_s = mapping.IST_SHIFT_S
+            batch = mapping.decode(messages, tokens, received_ns, is_shifted=True)
         return batch
 
     def heard_text(self, text: str) -> list[Event]:

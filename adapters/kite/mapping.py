@@ -66,7 +66,7 @@ def token_table(listings: Iterable[Listing]) -> TokenTable:
     """Rows by Kite's instrument tokens, which hold the segment in their lowest byte."""
     rows = [(int(listing.token), listing.listing_id) for listing in listings]
     tokens, ids = np.array(rows, np.int64).reshape(-1, 2).T
-    return TokenTable(tokens & 0xFF, tokens >> SEGMENT_BITS, ids)
+    return TokenTable(tokens & 0xFF, tokens >> SEGMENT_BITS, ids, SEGMENT_BITS)
 
 
 def decode(

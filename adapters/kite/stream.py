@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from adapters import machine_decoders
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.kite import mapping
 from adapters.packets import Batch, Notice
@@ -24,6 +23,7 @@ MODE_WORDS = {MODE_LTP: "ltp", MODE_QUOTE: "quote", MODE_DEPTH: "full"}
 class KiteDialect:
     """The key is `api_key:access_token`."""
 
+    broker, shift_s = mapping.BROKER, 0
     heartbeat, heartbeat_s, silence_s = "", 0.0, SILENCE_S
     requests_per_s = 100.0  # no limit is published; one each timer period
 
@@ -62,7 +62,7 @@ class KiteDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages."""
-        return machine_decoders.kite(messages, tokens, received_ns)
+        return mapping.decode(messages, tokens, received_ns)
 
     def heard_text(self, text: str) -> list[Event]:
         """Errors and the broker's own words; orders are read elsewhere."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
-from adapters import machine_decoders
 from adapters.feed_socket import Event, FeedSocket, Wanted
 from adapters.packets import Batch, Notice
 from adapters.smartapi import mapping
@@ -25,6 +24,7 @@ KEY_PARTS = 4
 class SmartApiDialect:
     """The key is `api_key:client_code:feed_token:jwt`."""
 
+    broker, shift_s = mapping.BROKER, 0
     heartbeat, heartbeat_s, silence_s = "ping", HEARTBEAT_S, SILENCE_S
     requests_per_s = 100.0  # no limit is published; one each timer period
 
@@ -79,7 +79,7 @@ class SmartApiDialect:
 
     def decode(self, messages: list[bytes], tokens: TokenTable, received_ns: int) -> Batch:
         """Every packet of these messages."""
-        return machine_decoders.smartapi(messages, tokens, received_ns)
+        return mapping.decode(messages, tokens, received_ns)
 
     def heard_text(self, text: str) -> list[Event]:
         """Errors; a pong says by its coming all that it has to say."""

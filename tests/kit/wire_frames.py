@@ -103,3 +103,16 @@ def dhan_side(rng: random.Random, code: int, levels: int, count: int) -> bytes:
         "<hBBiI", 12 + len(body), code, rng.choice((1, 2)), rng.randrange(10**6), count
     )
     return head + body
+
+
+def clean_messages(broker: str, rng: random.Random) -> list[bytes]:
+    """As a shard would find them, of all kinds that are not rare."""
+    if broker == "kite":
+        return [
+            kite_message([kite_packet(rng, length) for length in rng.choices(KITE_LENGTHS, k=40)])
+            for _ in range(3)
+        ] + [b"\0"]
+    if broker == "smartapi":
+        return [smartapi_packet(rng, mode) for mode in rng.choices((1, 2, 3), k=100)]
+    packets = [dhan_packet(rng, code) for code in rng.choices((2, 3, 4, 5, 6, 8), k=100)]
+    return [b"".join(packets[:3]), *packets[3:]]
