@@ -32,7 +32,7 @@ FIELDS = {
         "sequence",
     )
 }  # fmt: skip
-FLAGS = ("-O3", "-std=c11", "-Wall", "-Werror", "-fPIC", "-shared", "-nostdlib", "-s",
+FLAGS = ("-O3", "-std=c11", "-fwrapv", "-Wall", "-Werror", "-fPIC", "-shared", "-nostdlib", "-s",
          "-fno-stack-protector", "-fno-asynchronous-unwind-tables")  # fmt: skip
 
 

@@ -80,9 +80,8 @@ class FrameReader:
         return not self._rest and not self._opcode
 
     def give_back(self, bytes_max: int) -> bytes:
-        """What has come of a frame, which it forgets; nothing when that is longer, or stands
-        between the parts of a message."""
-        if self._opcode or len(self._rest) > bytes_max:
+        """What has come of a frame, which it forgets; nothing when that is longer."""
+        if len(self._rest) > bytes_max:
             return b""
         rest, self._rest = self._rest, b""
         return rest

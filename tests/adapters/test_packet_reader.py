@@ -31,7 +31,13 @@ from adapters.token_table import TokenTable
 from domain.errors import BadMarketData
 from domain.instruments import Kind, Listing
 from tests.kit.feed_servers.server import frame
-from tests.kit.wire_frames import clean_messages, kite_message, kite_packet
+from tests.kit.wire_frames import (
+    clean_messages,
+    dhan_packet,
+    kite_message,
+    kite_packet,
+    smartapi_packet,
+)
 
 NOW_NS = 1_795_200_000 * 10**9
 BROKERS = {"kite": (KiteDialect, kite), "smartapi": (SmartApiDialect, smartapi),
@@ -185,6 +191,46 @@ def test_pings_texts_and_parts_among_packets_are_told_and_lose_none(
     heard = assert_alike(broker, cut(b"".join(frames), at))
     assert len(heard.asides) == len(places) + 1
     assert not heard.refused
+
+
+def test_a_message_in_the_midst_of_another_ends_the_socket() -> None:
+    messages = clean_messages("dhan", random.Random(8))
+    begun = b"\x02" + frame(messages[1][:4])[1:]
+    heard = assert_alike("dhan", [begun, frame(messages[2])])
+    assert heard.failure == "parts of two messages are mixed"
+
+
+DHAN_FULL = dhan_packet(random.Random(1), 8)
+KITE_QUOTE = kite_message([kite_packet(random.Random(1), 44)])
+
+
+@pytest.mark.parametrize(
+    ("broker", "message", "reason"),
+    [
+        ("kite", KITE_QUOTE + b"more", "trailing_bytes"),
+        ("kite", KITE_QUOTE[:-1], "truncated"),
+        ("kite", b"\0\2" + KITE_QUOTE[2:], "truncated"),
+        ("kite", b"\0\1\0\7" + bytes(7), "unknown_length"),
+        ("kite", b"\0\1\1\x2c" + bytes(300), "unknown_length"),  # 44 and 256
+        ("smartapi", smartapi_packet(random.Random(1), 3)[:-1], "short_packet"),
+        ("smartapi", b"\3" + smartapi_packet(random.Random(1), 2)[1:], "short_packet"),
+        ("smartapi", b"\7" + smartapi_packet(random.Random(1), 2)[1:], "unknown_mode"),
+        ("dhan", DHAN_FULL[:-1], "truncated"),
+        ("dhan", b"\x08\xa3\x00" + DHAN_FULL[3:] + b"!", "bad_length"),
+        ("dhan", b"\x08\x09\x00" + DHAN_FULL[3:], "bad_length"),
+        ("dhan", DHAN_FULL + b"\x08", "short_packet"),
+        ("dhan", b"\x01" + DHAN_FULL[1:], "index_packet"),
+        ("dhan", b"\x63" + DHAN_FULL[1:], "unknown_code"),
+    ],
+)
+def test_an_odd_message_is_counted_and_those_beside_it_are_read(
+    broker: str, message: bytes, reason: str
+) -> None:
+    clean = clean_messages(broker, random.Random(3))[:3]
+    wanted = len(np.concatenate(hear(broker, [b"".join(map(frame, clean))] * 2).packets))
+    heard = assert_alike(broker, [b"".join(map(frame, [*clean, message, *clean]))])
+    assert reason in heard.refused
+    assert sum(map(len, heard.packets)) >= wanted
 
 
 @every_broker
