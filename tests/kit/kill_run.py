@@ -91,9 +91,9 @@ class CaseRun:
             if attempt:
                 self._wait(lambda: self._takes_entries() and self._has_cooled(), READY_WITHIN_S)
             entered = self._open_and_close(self._number + attempt * ATTEMPT)
-            felt = self._fault_struck()
-            if felt and self._has_struck():
+            if self._has_struck():
                 break
+        felt = self._fault_struck()
         self._calm()  # the judge reads the broker's books as they are
         self._wait(lambda: judge(self._books()).is_good, AGREE_WITHIN_S, every_s=JUDGE_EVERY_S)
         whole = self._wait(self._is_whole, WHOLE_WITHIN_S)
