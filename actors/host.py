@@ -160,9 +160,11 @@ class Host(ThespianActor):
         return [transport.socket.fileno(), *idle, *transport._incomingSockets]
 
     def _pause_s(self) -> float | None:
-        """Until the next timer; a round of a replay waits for what no descriptor tells twice."""
+        """Until the next timer; a round of a replay waits for what no descriptor tells twice, but
+        between rounds there is only the next round's frame to wait for."""
         due_ns, limit_s = self._engine.next_due_ns(), None
-        if self._engine.configured and self._engine.stepping is not None:
+        stepping = self._engine.stepping if self._engine.configured else None
+        if stepping is not None and stepping.is_in_round:
             limit_s = STEPPED_PAUSE_S
         if due_ns is None:
             return limit_s

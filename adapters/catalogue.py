@@ -16,7 +16,8 @@ from adapters.sandbox.account_settings import account_settings
 from adapters.sandbox.config import InstanceConfig, SandboxConfig
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.hours import shipped_calendars
-from adapters.sandbox.recording import read_recording
+from adapters.sandbox.recording import interval_ns
+from adapters.sandbox.recordings import read_recordings, recording_files
 from adapters.sandbox.server import SandboxServer
 from adapters.sandbox.taped import TapedMarket
 from adapters.smartapi.stream import smartapi_stream
@@ -155,12 +156,18 @@ def open_sandbox(
     return SandboxServer(config)
 
 
-def recording_interval_ns(file: Path) -> int:
-    """The usual time between two moments of a recorded session, nanoseconds.
+def recording_interval_ns(path: Path) -> int:
+    """The usual time between two moments of a recorded session, a file or a folder of files,
+    nanoseconds.
 
-    Raises BadMarketData, naming the line, for a file that cannot be replayed.
+    Raises BadMarketData, naming file and line, for what cannot be replayed.
     """
-    return read_recording(file).interval_ns()
+    return interval_ns(row.recording for row in read_recordings(path))
+
+
+def holds_recordings(folder: Path) -> bool:
+    """True for a folder that a replay can read as a session of several underlyings."""
+    return bool(recording_files(folder))
 
 
 def _feed_adapter(endpoint: BrokerEndpoint) -> Adapter:

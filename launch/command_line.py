@@ -27,7 +27,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         "--migrate", action="store_true", help="bring the databases to this version, start nothing"
     )
     task("--replay", metavar="FILE",
-        help="trade a recorded session or a journaled day of ours; end with a report")  # fmt: skip
+        help="trade a recorded session (a file, or a folder with one an underlying) or a "
+        "journaled day of ours; end with a report")  # fmt: skip
     add("--expect", action="store_true",
         help="with --replay of a journaled day: 0 only if it decides the same")  # fmt: skip
     add("--history", metavar="DIR", help="candles of the days before the recorded session")

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from actors.runtime import ReplayPlan, Runtime, fingerprint
-from adapters.catalogue import recording_interval_ns
+from adapters.catalogue import holds_recordings, recording_interval_ns
 from domain.errors import BrokenTape, ConfigurationFault
 from domain.journal.comparison import BEGUN, TAPED_KINDS, changed_keys, compare, told
 from domain.tape import TapedFact, TapedRun
@@ -34,7 +34,7 @@ def replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
     report = Path(arguments.report) if arguments.report else None
     if report and not report.resolve().parent.is_dir():
         raise ConfigurationFault(f"--report: folder {report.resolve().parent} does not exist")
-    if path.is_dir():
+    if path.is_dir() and (runs_of(path) or not holds_recordings(path)):
         if history:
             raise ConfigurationFault("--history goes with a file; a journaled day has its own")
         folder, run = _run_in(path)
@@ -43,7 +43,7 @@ def replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
         return ReplayPlan(
             folder, None, arguments.speed, report, stands_ns, taped=run, expect=arguments.expect
         )
-    if not path.is_file():
+    if not path.exists():
         raise ConfigurationFault(f"--replay: {path} is no file, and no journaled day")
     if arguments.expect:
         raise ConfigurationFault(
@@ -114,7 +114,7 @@ def _run_in(path: Path) -> tuple[Path, TapedRun]:
     """The newest run in a folder, proven whole."""
     folders = runs_of(path)
     if not folders:
-        raise ConfigurationFault(f"--replay: {path} holds no journaled run")
+        raise ConfigurationFault(f"--replay: {path} holds no journaled run, and no recording")
     try:
         run = read_run(folders[-1])
     except (BrokenTape, OSError) as fault:

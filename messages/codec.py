@@ -20,10 +20,13 @@ import msgpack
 
 from messages.base import Message
 
+_AS_THEY_ARE = frozenset((type(None), bool, int, float, str, bytes))
+
 
 def encode(message: Message) -> bytes:
     """Bytes of one message."""
-    packed: bytes = msgpack.packb([type(message).__name__, message.VERSION, _plain(message)])
+    parts = [type(message).__name__, message.VERSION, message]
+    packed: bytes = msgpack.packb(parts, default=_opened)
     return packed
 
 
@@ -49,7 +52,17 @@ def from_plain(kind: type, value: Any) -> Any:
     return _reader(kind)(value)
 
 
+def _opened(value: Any) -> Any:
+    """What msgpack does not know, in terms of what it knows or asks for again: it walks lists and
+    tables of numbers itself, a hundred times as fast."""
+    if dataclasses.is_dataclass(value):
+        return {name: getattr(value, name) for name in _field_names(type(value))}
+    return _plain(value)
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
@@ -84,11 +97,13 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             item = _reader(arguments[0])
-            return lambda value: tuple(item(part) for part in value)
+            return tuple if item is _same else lambda value: tuple(item(part) for part in value)
         items = [_reader(arg) for arg in arguments]
         return lambda value: tuple(read(part) for read, part in zip(items, value, strict=True))
     if origin is dict:
         key, item = _reader(arguments[0]), _reader(arguments[1])
+        if key is _same and item is _same:
+            return _same
         return lambda value: {key(k): item(v) for k, v in value.items()}
     if kind is Decimal:
         return Decimal
@@ -96,7 +111,11 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return date.fromisoformat
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
-    return lambda value: value
+    return _same
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:

@@ -6,8 +6,9 @@ sniper_agent; a row written again replaces the one of the same key.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -23,7 +24,6 @@ from persistence.database import MarketBase
 
 LIVE, HISTORY = "live", "history"
 MINUTES, TIMEFRAMES = "1m", ("1m", "15m", "1D")
-ROWS_PER_STATEMENT = 500  # thirteen columns of these stay below SQLite's limit of bound values
 _NUMBERS = ("open", "high", "low", "close", "volume", "tick_count", "partial")
 
 
@@ -87,8 +87,7 @@ class MarketStore:
 
     def write_bars(self, timeframe: str, bars: np.ndarray, listings: Mapping[int, Listing]) -> None:
         """Keeps BAR_DTYPE rows under their listings' names; KeyError for an unknown listing."""
-        rows = [_row(timeframe, bar, listings[int(bar["listing"])]) for bar in bars]
-        self._upsert(_BARS, rows)
+        self._upsert(_BARS, _rows(timeframe, bars, listings))
 
     def read_bars(
         self, listing: Listing, timeframe: str, *, since_ns: int = 0, count_max: int = 1000
@@ -166,9 +165,8 @@ class MarketStore:
         ]
         with self._engine.begin() as connection:
             connection.execute(delete(_UNIVERSE))
-            for first in range(0, len(rows), ROWS_PER_STATEMENT):
-                part = rows[first : first + ROWS_PER_STATEMENT]
-                connection.execute(insert(_UNIVERSE), part)
+            if rows:
+                connection.execute(insert(_UNIVERSE), rows)
 
     def read_universe(self) -> Universe | None:
         """The newest universe; None before the first was built."""
@@ -192,26 +190,40 @@ class MarketStore:
         )
         return Universe(rows[0].day, rows[0].built_ns, rows[0].scored_ns, members)
 
-    def _upsert(self, table: Any, rows: list[dict[str, Any]]) -> None:
-        dialect = {"sqlite": sqlite, "postgresql": postgresql}[self._engine.dialect.name]
-        keys = [column.name for column in table.primary_key]
+    def _upsert(self, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        # Of one row, and run for each: a statement of many rows is composed anew each time, which
+        # takes longer than to write them.
+        statement = _replacing(table, self._engine.dialect.name)
         with self._engine.begin() as connection:
-            for first in range(0, len(rows), ROWS_PER_STATEMENT):
-                insert = dialect.insert(table).values(rows[first : first + ROWS_PER_STATEMENT])
-                others = {c.name: insert.excluded[c.name] for c in table.c if c.name not in keys}
-                connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others))
+            connection.execute(statement, rows)
 
 
-def _row(timeframe: str, bar: np.void, listing: Listing) -> dict[str, Any]:
-    row = {name: bar[name].item() for name in _NUMBERS}
-    return row | {
-        "exchange": listing.exchange,
-        "symbol": listing.symbol,
-        "timeframe": timeframe,
-        "start_ns": int(bar["start_ns"]),
-        "vwap": None if np.isnan(bar["vwap"]) else float(bar["vwap"]),
-        "source": HISTORY if bar["history"] else LIVE,
-    }
+@functools.cache
+def _replacing(table: Any, database: str) -> Any:
+    """Inserts a row, or replaces the one of its key."""
+    dialect = {"sqlite": sqlite, "postgresql": postgresql}[database]
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    others = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def _rows(
+    timeframe: str, bars: np.ndarray, listings: Mapping[int, Listing]
+) -> list[dict[str, Any]]:
+    names = ("listing", "start_ns", "vwap", "history", *_NUMBERS)
+    rows = []
+    for values in zip(*(bars[name].tolist() for name in names), strict=True):
+        row = dict(zip(names, values, strict=True))
+        listing, vwap = listings[row.pop("listing")], row["vwap"]
+        row["exchange"], row["symbol"] = listing.exchange, listing.symbol
+        row["timeframe"] = timeframe
+        row["vwap"] = None if math.isnan(vwap) else vwap
+        row["source"] = HISTORY if row.pop("history") else LIVE
+        rows.append(row)
+    return rows
 
 
 def _bars(rows: Iterable[Any], listing_id: Any, count: int) -> np.ndarray:

@@ -121,11 +121,12 @@ class HostContext:
         stamped = self._stamped(message)
         heard = self._shared.hearers.get(type(message).__name__, ())
         recorders = self._shared.hear_all if message.is_recorded() else ()
+        data = encode(stamped)  # once, however many hear it
         for target in dict.fromkeys((*heard, *recorders)):
             if target == self.name:
                 continue
             try:
-                self._post(target, stamped, announced=True)
+                self._post(target, stamped, announced=True, data=data)
             except MailboxFull as full:  # one full mailbox must not keep a fact from all others
                 self._bury(type(message).__name__, target, str(full))
 
@@ -141,7 +142,9 @@ class HostContext:
         mail_id = f"{self.name}:{self.runtime.launch}.{self.life}:{self._count}"
         return dataclasses.replace(message, id=mail_id, cause=self.cause, at_ns=self.now_ns())
 
-    def _post(self, target: str, message: Message, *, announced: bool) -> None:
+    def _post(
+        self, target: str, message: Message, *, announced: bool, data: bytes | None = None
+    ) -> None:
         if target == self.name:
             self.soon.append((type(message).__name__, lambda: self.hear(message, announced)))
             return
@@ -149,7 +152,7 @@ class HostContext:
             target,
             Letter(
                 kind=type(message).__name__,
-                data=encode(message),
+                data=data or encode(message),
                 sent_ns=time.monotonic_ns(),
                 subject=message.subject,
                 newest_wins=message.OVERFLOW is Overflow.NEWEST_WINS,

@@ -37,6 +37,11 @@ class Stepping:
         """False while data that waits has been told of and no round has come for it."""
         return self._round is not None or not self._wanted
 
+    @property
+    def is_in_round(self) -> bool:
+        """True from the stepper's word until this host has told what it did."""
+        return self._round is not None
+
     def learn(self, known: Known) -> None:
         """A stepper, or its new life, is asked for a round."""
         for entry in known.entries:

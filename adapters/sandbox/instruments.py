@@ -28,7 +28,8 @@ SEGMENTS = {"NSE": 1, "NFO": 2, "BFO": 5, "NSE_INDEX": 9, "BSE_INDEX": 9}
 
 @dataclass(frozen=True, slots=True)
 class IndexSeed:
-    """One index: where it is listed, a level to begin at, and the terms of its contracts.
+    """One index, or a share that was recorded: where it is listed, a level to begin at, and the
+    terms of its contracts.
 
     `strike_step` 0 means that no options are listed in the sandbox.
     """
@@ -94,7 +95,7 @@ def listings_of(
     ids = count(1)
     rows = [volatility_listing(next(ids))]
     rows += [index_listing(seed, next(ids)) for seed in INDICES]
-    rows += [_equity(name, next(ids)) for name in EQUITIES]
+    rows += [share_listing(name, next(ids), level=level) for name, level in EQUITIES.items()]
     for seed in INDICES:
         monthly, chains = _expiries(seed, day, known)
         low, high = centres[seed.name]
@@ -167,7 +168,8 @@ def _future(seed: IndexSeed, listing_id: int, *, level: float, expiry: date) -> 
     )
 
 
-def _equity(name: str, listing_id: int) -> Listing:
+def share_listing(name: str, listing_id: int, *, level: float) -> Listing:
+    """The row of a share, whose price steps go by its price."""
     return Listing(
         listing_id,
         "NSE",
@@ -175,7 +177,7 @@ def _equity(name: str, listing_id: int) -> Listing:
         name,
         Kind.EQUITY,
         1,
-        _equity_tick(EQUITIES[name]),
+        _equity_tick(level),
         EQUITY_FREEZE,
         token=_token(1_000 + listing_id, "NSE"),
     )

@@ -1,11 +1,12 @@
-"""Recorded market: a recorded option chain let out at its own times, and daily history beside it.
+"""Recorded market: recorded option chains let out at their own times, daily history beside them.
 
-The file gives prices, volumes and open interest. The order book and the volatility index are ours,
+The files give prices, volumes and open interest. The order book and the volatility index are ours,
 and `derived` says so. There is no intraday history before the first row.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -24,35 +25,34 @@ from adapters.sandbox.history import (
 )
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.instruments import (
-    INDEX_SEEDS,
     IndexSeed,
     index_listing,
     option_listing,
+    share_listing,
     volatility_listing,
 )
 from adapters.sandbox.posted import Posted, minutes_of
 from adapters.sandbox.price_source import BOOK_LOTS, Level, Quote, book, ladder
-from adapters.sandbox.recording import Recording, Row, read_recording
+from adapters.sandbox.recording import Contract, Row
+from adapters.sandbox.recordings import DEFAULT_UNDERLYING, Recorded, read_recordings
 from adapters.sandbox.volatility_index import ChainPrices, volatility_index
 from domain.brokers import HistoryBar
 from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_MINUTE, exchange_time
-from domain.errors import BadMarketData
 from domain.instruments import InstrumentIndex, Listing
 from domain.prices import MODE_DEPTH, TICK_DTYPE
 
 DERIVED = ("spread", "depth", "volatility_index")
-DEFAULT_UNDERLYING = "NIFTY"
 UNKNOWN_VOLATILITY = 0.15  # only places a strike in the book's width when the file has no iv
 NS_A_YEAR = 365 * 24 * 60 * NS_PER_MINUTE
-VOLATILITY_ID, UNDERLYING_ID, FIRST_OPTION_ID = 1, 2, 3
+VOLATILITY_ID, FIRST_UNDERLYING_ID = 1, 2
 
 
 class RecordedMarket:
-    """One recorded session; see PriceSource for its verbs.
+    """One recorded session, of a file or of a folder of files; see PriceSource for its verbs.
 
     `counts` and `warnings` say what of the files could not be used. Raises BadMarketData as
-    read_recording and read_daily do.
+    read_recordings and read_daily do.
     """
 
     derived = DERIVED
@@ -65,17 +65,17 @@ class RecordedMarket:
         history_dir: Path | None = None,
         underlying: str = "",
     ) -> None:
-        recording = read_recording(Path(path))
-        seed = _seed_of(Path(path), underlying)
-        self.counts = recording.counts
+        recorded = read_recordings(Path(path), underlying)
+        self.counts = sum((row.recording.counts for row in recorded), Counter())
         self._daily, history_warnings = read_daily(history_dir)
-        self.warnings = recording.warnings + history_warnings
-        self.start_ns, self.end_ns = recording.rows[0].at_ns, recording.rows[-1].at_ns
-        self.day = exchange_time(self.start_ns).date()
-        listings = _listings(recording, seed)
+        self.warnings = [text for row in recorded for text in row.recording.warnings]
+        self.warnings += history_warnings
+        listings = _listings(recorded)
         self.index = InstrumentIndex(listings)
         closes = _closes(listings, calendars or shipped_calendars())
-        self._ticks = _ticks(recording, listings, seed=seed, closes=closes)
+        self._ticks = _ticks(recorded, self.index, closes)
+        self.start_ns, self.end_ns = (int(self._ticks["ts_ns"][at]) for at in (0, -1))
+        self.day = exchange_time(self.start_ns).date()
         self._next = 0
         self._posted = Posted(self._close_before)
 
@@ -131,56 +131,74 @@ class RecordedMarket:
         return bars[-1].close if bars else 0.0
 
 
-def _seed_of(path: Path, underlying: str) -> IndexSeed:
-    """The index named, else the one the file's name begins with, else the default."""
-    named = underlying.upper() or path.name.split("-")[0].split(".")[0].upper()
-    if underlying and named not in INDEX_SEEDS:
-        raise BadMarketData(f"underlying {underlying} is none of {', '.join(INDEX_SEEDS)}")
-    return INDEX_SEEDS.get(named, INDEX_SEEDS[DEFAULT_UNDERLYING])
-
-
-def _listings(recording: Recording, seed: IndexSeed) -> list[Listing]:
-    rows = [volatility_listing(VOLATILITY_ID), index_listing(seed, UNDERLYING_ID)]
-    contracts = sorted({row.contract for row in recording.rows})
-    for listing_id, contract in enumerate(contracts, start=FIRST_OPTION_ID):
-        rows.append(option_listing(seed, listing_id, **contract._asdict()))
+def _listings(recorded: list[Recorded]) -> list[Listing]:
+    rows = [volatility_listing(VOLATILITY_ID)]
+    for listing_id, one in enumerate(recorded, start=FIRST_UNDERLYING_ID):
+        rows.append(_underlying(one.seed, listing_id))
+    for one in recorded:
+        for contract in sorted({row.contract for row in one.recording.rows}):
+            rows.append(option_listing(one.seed, len(rows) + 1, **contract._asdict()))
     return rows
 
 
+def _underlying(seed: IndexSeed, listing_id: int) -> Listing:
+    if seed.exchange == "NSE":
+        return share_listing(seed.name, listing_id, level=seed.level)
+    return index_listing(seed, listing_id)
+
+
 def _ticks(
-    recording: Recording, listings: list[Listing], *, seed: IndexSeed, closes: dict[date, int]
+    recorded: list[Recorded], index: InstrumentIndex, closes: dict[tuple[str, date], int]
 ) -> np.ndarray:
-    """Ticks of options, underlying and volatility index, in time order."""
-    rows = recording.rows
-    ids = {(row.expiry, row.strike, row.kind): row.listing_id for row in listings if row.expiry}
-    options = np.zeros(len(rows), dtype=TICK_DTYPE)
-    options["listing"] = [ids[row.contract] for row in rows]
-    options["ts_ns"] = [row.at_ns for row in rows]
-    options["ltp"] = [row.ltp for row in rows]
-    options["volume"] = [row.volume * seed.lot_size for row in rows]
-    options["open_interest"] = [row.open_interest * seed.lot_size for row in rows]
-    options["iv"] = [row.iv for row in rows]
-    _quote_books(options, rows, seed=seed, closes=closes)
-    spots = _index_ticks({row.at_ns: row.spot for row in rows}, UNDERLYING_ID)
-    points = _index_ticks(_volatility_points(rows, closes), VOLATILITY_ID)
-    # The index first: who prices an option needs the spot of the same moment.
-    ticks = np.concatenate((spots, points, options))
+    """Ticks of options, underlyings and volatility index, in time order."""
+    spots, options = [], []
+    for one in recorded:
+        underlying = index.underlying(one.seed.name)
+        assert underlying is not None  # listed above
+        spot = {row.at_ns: row.spot for row in one.recording.rows}
+        spots.append(_index_ticks(spot, underlying.listing_id))
+        options.append(_option_ticks(one, index, closes))
+    points = _index_ticks(_volatility_points(recorded, closes), VOLATILITY_ID)
+    # The indices first: who prices an option needs the spot of the same moment.
+    ticks = np.concatenate((*spots, points, *options))
     ticks["mode"] = MODE_DEPTH
     ticks["received_ns"] = ticks["ts_ns"]
     return ticks[np.argsort(ticks["ts_ns"], kind="stable")]
 
 
-def _closes(listings: list[Listing], calendars: Mapping[str, ExchangeCalendar]) -> dict[date, int]:
-    """When the contracts of each expiry end."""
-    by_expiry = {row.expiry: row for row in listings if row.expiry}
-    return {expiry: closing_ns(row, calendars) for expiry, row in by_expiry.items()}
+def _option_ticks(
+    one: Recorded, index: InstrumentIndex, closes: dict[tuple[str, date], int]
+) -> np.ndarray:
+    rows, name, lot = one.recording.rows, one.seed.name, one.seed.lot_size
+    ids = {
+        Contract(expiry, listing.strike, listing.kind): listing.listing_id
+        for expiry in {row.contract.expiry for row in rows}
+        for listing in index.chain(name, expiry)
+    }
+    ticks = np.zeros(len(rows), dtype=TICK_DTYPE)
+    ticks["listing"] = [ids[row.contract] for row in rows]
+    ticks["ts_ns"] = [row.at_ns for row in rows]
+    ticks["ltp"] = [row.ltp for row in rows]
+    ticks["volume"] = [row.volume * lot for row in rows]
+    ticks["open_interest"] = [row.open_interest * lot for row in rows]
+    ticks["iv"] = [row.iv for row in rows]
+    expires_ns = np.array([closes[name, row.contract.expiry] for row in rows])
+    _quote_books(ticks, rows, lot_size=lot, expires_ns=expires_ns)
+    return ticks
+
+
+def _closes(
+    listings: list[Listing], calendars: Mapping[str, ExchangeCalendar]
+) -> dict[tuple[str, date], int]:
+    """When the contracts of each underlying and expiry end."""
+    by_expiry = {(row.name, row.expiry): row for row in listings if row.expiry}
+    return {key: closing_ns(row, calendars) for key, row in by_expiry.items()}
 
 
 def _quote_books(
-    ticks: np.ndarray, rows: list[Row], *, seed: IndexSeed, closes: dict[date, int]
+    ticks: np.ndarray, rows: list[Row], *, lot_size: int, expires_ns: np.ndarray
 ) -> None:
     """A book around each recorded price: its width is ours, by price and distance."""
-    expires_ns = np.array([closes[row.contract.expiry] for row in rows])
     years = np.maximum(expires_ns - ticks["ts_ns"], 0) / NS_A_YEAR
     forward = np.array([row.spot for row in rows]) * np.exp(surface.CARRY_RATE * years)
     strikes = np.array([float(row.contract.strike) for row in rows])
@@ -188,7 +206,7 @@ def _quote_books(
     distance = surface.deviations(forward, strikes, years, volatility=volatility)
     tick_size = np.full(len(rows), 0.05)
     bid, ask = book(ticks["ltp"], distance, tick_size)
-    size = np.ceil(BOOK_LOTS * np.exp(-0.5 * distance * distance)) * seed.lot_size
+    size = np.ceil(BOOK_LOTS * np.exp(-0.5 * distance * distance)) * lot_size
     ticks["bid"], ticks["ask"] = np.where(bid > 0, bid, np.nan), ask
     ticks["bid_quantity"], ticks["ask_quantity"] = np.where(bid > 0, size, 0), size
 
@@ -202,8 +220,13 @@ def _index_ticks(prices: dict[int, float], listing_id: int) -> np.ndarray:
     return ticks
 
 
-def _volatility_points(rows: list[Row], closes: dict[date, int]) -> dict[int, float]:
-    """The volatility index of each recorded moment that has enough of a chain."""
+def _volatility_points(
+    recorded: list[Recorded], closes: dict[tuple[str, date], int]
+) -> dict[int, float]:
+    """The volatility index of each recorded moment that has enough of its chain: NIFTY's, or the
+    only one there is."""
+    name = recorded[0].seed.name if len(recorded) == 1 else DEFAULT_UNDERLYING
+    rows = [row for one in recorded if one.seed.name == name for row in one.recording.rows]
     moments: dict[int, dict[date, dict[Decimal, dict[str, float]]]] = {}
     for row in rows:
         expiry, strike, kind = row.contract
@@ -212,7 +235,7 @@ def _volatility_points(rows: list[Row], closes: dict[date, int]) -> dict[int, fl
     points = {}
     for at_ns, chains in moments.items():
         found = volatility_index(
-            [_chain(chains[expiry], closes[expiry]) for expiry in sorted(chains)],
+            [_chain(chains[expiry], closes[name, expiry]) for expiry in sorted(chains)],
             at_ns,
             rate=surface.CARRY_RATE,
         )

@@ -1,6 +1,8 @@
 """Recording: the rows of a recorded option chain, read from CSV or gzipped CSV, bad ones counted.
 
-A file that is no recording is refused; a row that is none is skipped and counted by its reason.
+A file that is no recording is refused; a row that is none is skipped and counted by its reason. A
+file holds one underlying. It may name it in a column `underlying`, and say in a column `lot_size`
+how many units a contract has, which no master of ours knows of a share.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import gzip
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,6 +26,7 @@ from domain.errors import BadMarketData
 from domain.instruments import OPTION_KINDS, Kind
 
 COLUMNS = ("ts", "expiry", "strike", "type", "spot", "ltp", "volume", "oi", "iv")
+TERMS = ("underlying", "lot_size")  # columns that may be missing
 ABSENT_IV_PERCENT = 0.1  # the exchange's 0.1 and 0 mean that it published none
 SAMPLES_MAX = 3  # sentences kept for each reason
 
@@ -50,18 +53,16 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Recording:
-    """What was read. `counts` has `rows` (read) and one entry for each reason of a skipped row."""
+    """What was read. `counts` has `rows` (read) and one entry for each reason of a skipped row.
+
+    `terms` has the text of each column of TERMS that the file has.
+    """
 
     path: Path
+    terms: dict[str, str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
-
-    def interval_ns(self) -> int:
-        """Median time between two moments of the recording; 0 with fewer than two."""
-        moments = sorted({row.at_ns for row in self.rows})
-        gaps = [later - earlier for earlier, later in pairwise(moments)]
-        return int(median(gaps)) if gaps else 0
 
     def skip(self, line: int, reason: str, rule: str) -> None:
         """Counts a row that breaks a rule; the first few get a sentence."""
@@ -81,8 +82,7 @@ def read_recording(path: Path) -> Recording:
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as text:
             reader = csv.reader(text)
-            places = _places(path, next(reader, []))
-            _read_rows(recording, reader, places)
+            _read_rows(recording, reader, _places(path, next(reader, [])))
     except FileNotFoundError as fault:
         raise BadMarketData(f"{path} does not exist") from fault
     except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
@@ -97,7 +97,15 @@ def read_recording(path: Path) -> Recording:
     return recording
 
 
-def _places(path: Path, header: list[str]) -> list[int]:
+def interval_ns(recordings: Iterable[Recording]) -> int:
+    """Median time between two moments of what was recorded together; 0 with fewer than two."""
+    moments = sorted({row.at_ns for recording in recordings for row in recording.rows})
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    return int(median(gaps)) if gaps else 0
+
+
+def _places(path: Path, header: list[str]) -> dict[str, int]:
+    """Where each column stands that is known here."""
     if not header:
         raise BadMarketData(f"{path} is empty: line 1 must name the columns {','.join(COLUMNS)}")
     names = [name.strip().lower().removeprefix("\ufeff") for name in header]
@@ -106,13 +114,15 @@ def _places(path: Path, header: list[str]) -> list[int]:
         raise BadMarketData(
             f"{path} line 1: column {missing[0]} is missing; a recording has {','.join(COLUMNS)}"
         )
-    return [names.index(name) for name in COLUMNS]
+    return {name: names.index(name) for name in (*COLUMNS, *TERMS) if name in names}
 
 
-def _read_rows(recording: Recording, reader: Iterator[list[str]], places: list[int]) -> None:
+def _read_rows(recording: Recording, reader: Iterator[list[str]], known: dict[str, int]) -> None:
     parse = _Parser()
     newest_ns = 0
-    width = max(places) + 1
+    places = [known[name] for name in COLUMNS]
+    terms = [(name, known[name]) for name in TERMS if name in known]
+    width = max(known.values()) + 1
     in_order = places == list(range(len(COLUMNS)))
     for line, cells in enumerate(reader, start=2):
         recording.counts["rows"] += 1
@@ -124,11 +134,12 @@ def _read_rows(recording: Recording, reader: Iterator[list[str]], places: list[i
         except (ValueError, ArithmeticError) as fault:
             recording.skip(line, "unreadable", f"not a row of a chain ({fault})")
             continue
-        broken = _broken_rule(row, newest_ns)
+        told = {name: cells[place].strip() for name, place in terms}
+        broken = _broken_rule(row, newest_ns) or _broken_term(told, recording.terms)
         if broken:
             recording.skip(line, *broken)
             continue
-        newest_ns = row.at_ns
+        newest_ns, recording.terms = row.at_ns, told
         recording.rows.append(row)
 
 
@@ -143,6 +154,19 @@ def _broken_rule(row: Row, newest_ns: int) -> tuple[str, str] | None:
         return "time_back", "its time is before the row above it"
     if row.contract.expiry < exchange_time(row.at_ns).date():
         return "expired", f"expiry {row.contract.expiry} is before its own day"
+    return None
+
+
+def _broken_term(told: dict[str, str], before: dict[str, str]) -> tuple[str, str] | None:
+    if told == before:
+        return None
+    lot = told.get("lot_size", "1")
+    if not (lot.isascii() and lot.isdigit() and int(lot)):
+        return "bad_lot", f"lot_size {lot!r} must be a whole number from 1 on"
+    changed = next((name for name in before if told[name] != before[name]), "")
+    if changed:
+        rule = f"{changed} is {told[changed]!r}, and {before[changed]!r} before"
+        return f"other_{changed}", f"{rule}: a file holds one underlying"
     return None
 
 

@@ -70,8 +70,9 @@ def test_a_day_is_replayed_by_its_newest_run_and_a_run_by_its_own_folder(tmp_pat
     ("words", "told"),
     [
         (["--replay", "{}/nothing"], "is no file, and no journaled day"),
-        (["--replay", "{}"], "holds no journaled run"),
+        (["--replay", "{}/journal"], "holds no journaled run, and no recording"),
         (["--replay", "{}/prices.csv", "--expect"], "holds prices alone"),
+        (["--replay", "{}", "--expect"], "holds prices alone"),
         (["--expect"], "--expect compares a --replay of a journaled day"),
         (["--replay", "{}/journal", "--history", "{}"], "--history goes with a file"),
     ],
