@@ -60,7 +60,11 @@ _TIME_SPELLINGS = (
 
 def pick(row: Row, names: Iterable[str], default: Any = None) -> Any:
     """The first of these fields that stands in the row with a value."""
-    return next((row[name] for name in names if row.get(name) not in (None, "")), default)
+    for name in names:
+        value = row.get(name)
+        if value is not None and value != "":
+            return value
+    return default
 
 
 def number(value: Any) -> Decimal:

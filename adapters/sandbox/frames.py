@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from adapters.sandbox.market import Market
+from adapters.sandbox.price_source import Level
 from domain.instruments import Listing
 from domain.prices import MODE_DEPTH, MODE_LTP, TICK_DTYPE
 
@@ -26,9 +27,12 @@ _BID_QUANTITY, _ASK_QUANTITY = _PLACE["bid_quantity"], _PLACE["ask_quantity"]
 _VOLUME, _OPEN_INTEREST = _PLACE["volume"], _PLACE["open_interest"]
 
 
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
 def encode(message: dict[str, Any]) -> bytes:
     """Compact JSON."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    return _to_json(message).encode()
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -81,9 +85,10 @@ class FrameMaker:
             self._add_day(numbers, row)
         if mode == MODE_DEPTH:
             bids, asks = self._market.source.depth(row[_LISTING])
-            numbers["depth"] = {"buy": _levels(bids), "sell": _levels(asks)}
-            numbers["total_buy_quantity"] = sum(int(level[1]) for level in bids)
-            numbers["total_sell_quantity"] = sum(int(level[1]) for level in asks)
+            numbers["total_buy_quantity"] = sum([int(level[1]) for level in bids])
+            numbers["total_sell_quantity"] = sum([int(level[1]) for level in asks])
+            depth = f',"depth":{{"buy":{_levels(bids)},"sell":{_levels(asks)}}}}}'
+            return encode(numbers)[1:-1] + depth.encode()
         return encode(numbers)[1:]
 
     def _add_day(self, numbers: dict[str, Any], row: TickRow) -> None:
@@ -141,11 +146,13 @@ class _Tape:
 
 
 def _number(value: float) -> float:
-    return 0.0 if math.isnan(value) else round(value, 4)
+    return round(value, 4) if value == value else 0.0
 
 
-def _levels(levels: list[tuple[float, int, int]]) -> list[dict[str, Any]]:
-    return [
-        {"price": _number(level[0]), "quantity": int(level[1]), "orders": int(level[2])}
-        for level in levels
+def _levels(levels: list[Level]) -> str:
+    """As JSON: by hand, for it is most of a frame, and made for each tick."""
+    rows = [
+        f'{{"price":{_number(price)},"quantity":{int(quantity)},"orders":{int(orders)}}}'
+        for price, quantity, orders in levels
     ]
+    return f"[{','.join(rows)}]"

@@ -10,6 +10,11 @@ from adapters.sandbox.history import Minutes
 from adapters.sandbox.price_source import Quote
 from domain.clock import NS_PER_MINUTE
 
+_POSTED = (
+    "listing", "ts_ns", "ltp", "bid", "ask", "bid_quantity", "ask_quantity", "volume",
+    "open_interest",
+)  # fmt: skip
+
 
 class Posted:
     """Quotes by listing; the day's range is that of the ticks so far. `close_before` tells the last
@@ -25,22 +30,24 @@ class Posted:
 
     def post(self, ticks: np.ndarray) -> None:
         """TICK_DTYPE rows, in their order."""
-        for tick in ticks:
-            listing_id, ltp = int(tick["listing"]), float(tick["ltp"])
-            before = self._seen.get(listing_id)
-            self._seen[listing_id] = Quote(
+        columns = (ticks[name].tolist() for name in _POSTED)
+        for id_, at_ns, ltp, bid, ask, bid_size, ask_size, volume, interest in zip(
+            *columns, strict=True
+        ):
+            before = self._seen.get(id_)
+            self._seen[id_] = Quote(
                 open=before.open if before else ltp,
                 high=max(before.high, ltp) if before else ltp,
                 low=min(before.low, ltp) if before else ltp,
                 ltp=ltp,
-                bid=_or_none(tick["bid"]),
-                ask=_or_none(tick["ask"]),
-                bid_quantity=int(tick["bid_quantity"]),
-                ask_quantity=int(tick["ask_quantity"]),
-                prev_close=before.prev_close if before else self._close_before(listing_id),
-                volume=max(int(tick["volume"]), 0),
-                open_interest=max(int(tick["open_interest"]), 0),
-                ts_ns=int(tick["ts_ns"]),
+                bid=_or_none(bid),
+                ask=_or_none(ask),
+                bid_quantity=bid_size,
+                ask_quantity=ask_size,
+                prev_close=before.prev_close if before else self._close_before(id_),
+                volume=max(volume, 0),
+                open_interest=max(interest, 0),
+                ts_ns=at_ns,
             )
 
 
@@ -56,4 +63,4 @@ def minutes_of(ticks: np.ndarray) -> Minutes:
 
 def _or_none(price: float) -> float:
     """A missing side is 0 in a quote and NaN in a tick."""
-    return 0.0 if np.isnan(price) else float(price)
+    return price if price == price else 0.0
