@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,14 +14,15 @@ from pathlib import Path
 
 from adapters.sandbox.generator import GeneratedMarket
 from adapters.sandbox.recording import COLUMNS
+from adapters.sandbox.scenarios import Scenario
 from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_MINUTE, exchange_time
 from domain.instruments import Listing
 
 MINUTE_S = 60.0
 HISTORY_DAYS = 500
-REACH = 0.06  # strikes within this share of the spot
-TRADED_DAYS = (20, 50)  # to expiry; besides, the nearest expiry is kept
+REACH, REACH_LEAST = 0.01, 0.025  # strikes within this share of the spot, times the root of days
+MOMENTUM_DAYS, INCOME_DAYS = (5, 10), (25, 45)  # to expiry (`tomic.md` 2.3); the nearest besides
 NO_IV = "0"  # none published: who needs one computes it from the prices
 HISTORY_NAMES = {"NIFTY": "nifty", "INDIAVIX": "india-vix"}
 
@@ -40,29 +42,30 @@ def make_session(
     calendar: ExchangeCalendar,
     day: date,
     seed: int,
-    scenario: str,
+    scenario: Scenario,
+    first_minute: int,
     minutes: int,
 ) -> Made:
-    """Writes a row a minute for each option near the money, from the open on. The folder must be
-    new."""
+    """Writes a row a minute for each option near the money, from that minute after the open on. The
+    folder must be new."""
     session = calendar.session(day)
     if session is None:
         raise ValueError(f"{day} is no trading day")
     folder.mkdir(parents=True)
     market = GeneratedMarket(
         seed,
-        session.opens_ns + NS_PER_MINUTE,
+        session.opens_ns + (1 + first_minute) * NS_PER_MINUTE,
         tick_interval_s=MINUTE_S,
         scenario=scenario,
     )
     for name, stem in HISTORY_NAMES.items():
         _write_daily(folder / f"{stem}-daily.csv", market, name, before=day)
-    recording = folder / f"{underlying.lower()}-{scenario}-{day}.csv.gz"
+    recording = folder / f"{underlying.lower()}-{day}.csv.gz"
     with gzip.open(recording, "wt", encoding="utf-8", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        last = (session.closes_ns - session.opens_ns) // NS_PER_MINUTE - 1
-        for _ in range(min(minutes, last)):
+        left = (session.closes_ns - session.opens_ns) // NS_PER_MINUTE - 1 - first_minute
+        for _ in range(min(minutes, left)):
             writer.writerows(_rows(market, underlying, day))
             market.advance(market.next_ns())
     return Made(recording, folder)
@@ -75,14 +78,19 @@ def _rows(market: GeneratedMarket, underlying: str, day: date) -> Iterator[tuple
     assert spot is not None
     at = exchange_time(market.next_ns()) - timedelta(seconds=MINUTE_S)
     for expiry in _kept(market.index.expiries(underlying, day), day):
+        reach = max(REACH_LEAST, REACH * math.sqrt((expiry - day).days))
         for listing in market.index.chain(underlying, expiry):
-            if abs(float(listing.strike) / spot.ltp - 1) <= REACH:
+            if abs(float(listing.strike) / spot.ltp - 1) <= reach:
                 yield _row(market, listing, at.isoformat(), spot.ltp)
 
 
 def _kept(expiries: Sequence[date], day: date) -> list[date]:
-    low, high = TRADED_DAYS
-    return [one for one in expiries if one == expiries[0] or low <= (one - day).days <= high]
+    bands = (MOMENTUM_DAYS, INCOME_DAYS)
+    return [
+        one
+        for one in expiries
+        if one == expiries[0] or any(low <= (one - day).days <= high for low, high in bands)
+    ]
 
 
 def _row(market: GeneratedMarket, listing: Listing, at: str, spot: float) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from adapters.sandbox.memory import MarketMemory
 from adapters.sandbox.past import Past
 from adapters.sandbox.pauses import pause_steps
 from adapters.sandbox.price_source import Level, Quote, ladder
-from adapters.sandbox.scenarios import scenario_of
+from adapters.sandbox.scenarios import Scenario, scenario_of
 from adapters.sandbox.walk import NAMES, NIGHT_S, Walk
 from domain.brokers import HistoryBar
 from domain.calendar import ExchangeCalendar
@@ -66,12 +66,12 @@ class GeneratedMarket:
         *,
         tick_interval_s: float = 1.0,
         history_dir: Path | None = None,
-        scenario: str = "calm",
+        scenario: str | Scenario = "calm",
         always_open: bool = False,
         calendars: Mapping[str, ExchangeCalendar] | None = None,
         memory: MarketMemory | None = None,
     ) -> None:
-        plan = scenario_of(scenario)
+        plan = scenario if isinstance(scenario, Scenario) else scenario_of(scenario)
         self._calendars = calendars or shipped_calendars()
         self._memory = memory
         saved = memory.load() if memory else None
