@@ -9,7 +9,8 @@ differ by seed, and so by the phase that their history is in, and by the level o
 implied volatility lies above realised, as the market has it. So that the month ends within half an
 hour, a session is its first 75 minutes, and an expiry day its last. Per scenario: what was
 signalled, refused (by code), traded and earned after costs, the deepest fall, and which rule of
-`tomic.md` 16 was broken (bench/month_rules.py). Exit 1 when one was.
+`tomic.md` 16 was broken (bench/month_rules.py). Exit 1 when one was, or when a
+run did not end well.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Tally:
     took_s: list[float] = field(default_factory=list)
     net: list[Decimal] = field(default_factory=list)  # a session each: closed after costs, and open
     broken: list[str] = field(default_factory=list)
+    ended_badly: list[str] = field(default_factory=list)  # not drained, or without a report
 
     def add(self, report: dict[str, Any], broken: list[str]) -> None:
         """One session."""
@@ -145,8 +147,8 @@ def expires(day: date) -> bool:
     return any(row.name == UNDERLYING and row.expiry == day for row in listings_of(day))
 
 
-def replay(recording: Path, history: Path, folder: Path) -> dict[str, Any] | None:
-    """The report of one run; None for one that did not end in time."""
+def replay(recording: Path, history: Path, folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """The report of one run, None without one; and how it ended where that was not well."""
     environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
     command = [
         sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
@@ -160,11 +162,10 @@ def replay(recording: Path, history: Path, folder: Path) -> dict[str, Any] | Non
             timeout=ENDS_WITHIN_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return None
-    if done.returncode:
-        raise SystemExit(f"{recording.name} ended with {done.returncode}:\n{done.stdout[-2000:]}")
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    return report
+        return None, f"did not end within {ENDS_WITHIN_S} s"
+    file = folder / "report.json"
+    how = f"ended with {done.returncode}: {done.stderr[-500:].strip()}" if done.returncode else ""
+    return json.loads(file.read_text()) if file.exists() else None, how
 
 
 def one_or_more(text: str) -> int:
@@ -197,10 +198,11 @@ def main() -> int:
                 first_minute=max(SESSION_MINUTES - arguments.minutes, 0) * (name == EXPIRY_DAY),
             )  # fmt: skip
             began = time.monotonic()
-            report = replay(made.recording, made.history, folder)
+            report, how = replay(made.recording, made.history, folder)
             tallies[name].took_s.append(time.monotonic() - began)
+            if how:
+                tallies[name].ended_badly.append(f"{day} {how}")
             if report is None:
-                tallies[name].broken.append(f"{day} did not end within {ENDS_WITHIN_S} s")
                 continue
             (data_dir,) = (folder / "var" / "replay").iterdir()
             tallies[name].add(report, broken_rules(read_run(data_dir, session)))
@@ -210,7 +212,7 @@ def main() -> int:
             flush=True,
         )
     show(tallies, arguments.json)
-    return 1 if any(tally.broken for tally in tallies.values()) else 0
+    return 1 if any(tally.broken or tally.ended_badly for tally in tallies.values()) else 0
 
 
 def show(tallies: dict[str, Tally], file: Path | None) -> None:
@@ -219,7 +221,7 @@ def show(tallies: dict[str, Tally], file: Path | None) -> None:
             "rules broken", "seconds", "most refused")  # fmt: skip
     table("Paper month", [head, *(tally.row(name) for name, tally in tallies.items())])
     for name, tally in tallies.items():
-        for sentence in tally.broken:
+        for sentence in (*tally.broken, *tally.ended_badly):
             print(f"  {name}: {sentence}")
         for sentence in tally.why_nothing():
             print(f"  {name}, no trade: {sentence}")
@@ -228,7 +230,7 @@ def show(tallies: dict[str, Tally], file: Path | None) -> None:
             "sessions": tally.sessions, "signals": tally.signals, "opened": tally.opened,
             "closed": tally.closed, "refusals": dict(tally.codes),
             "net": [str(value) for value in tally.net], "broken": tally.broken,
-            "took_s": tally.took_s, "why_nothing": tally.why_nothing(),
+            "ended_badly": tally.ended_badly, "took_s": tally.took_s, "why_nothing": tally.why_nothing(),
         }
         for name, tally in tallies.items()
     }  # fmt: skip
