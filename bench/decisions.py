@@ -4,7 +4,8 @@
 
 Each agent runs in this process on a recording context: no host, no mail. Milliseconds of processor
 time, so that what else the machine does does not count. `bars` is the batch of a closed bar among
-2,000 options, `scan` the answer to the loop's question.
+2,000 options, `scan` the answer to the loop's question; `plans` is the morning's look at all 50,
+`plan` one of them written down when its contracts are known.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +30,46 @@ from loguru import logger
 import persistence.order_tables  # noqa: F401  its tables are read by the sniper
 from actors.market.market_context_agent import ContextSettings, MarketContextAgent
 from actors.routing.conflict_router import ConflictRouter, RouterSettings
-from actors.routing.strategy_engine import StrategyEngine
+from actors.routing.strategy_engine import EngineSettings, StrategyEngine
+from actors.signals.daily_plan_agent import DailyPlanAgent, PlanSettings
+from actors.signals.expiry_specialist import ExpirySettings, ExpirySpecialist
 from actors.signals.regime_agent import RegimeAgent
 from actors.signals.sniper_agent import SniperAgent, SniperSettings
 from actors.signals.volatility_agent import VolatilityAgent, VolatilitySettings
 from bench.kit import machine, options, quantile, table, tell
 from domain.clock import NS_PER_MINUTE
-from domain.instruments import Kind, Listing
+from domain.instruments import Kind, Listing, format_expiry
 from domain.intents import DailyPlan, StrategyType
-from domain.prices import BAR_DTYPE
-from domain.readings import ChainSummary, Phase, Regime, VixRegime
+from domain.prices import BAR_DTYPE, CHAIN_DTYPE
+from domain.readings import (
+    ChainSummary,
+    MarketContext,
+    Phase,
+    Regime,
+    UnderlyingContext,
+    VixRegime,
+)
 from domain.settings import Settings
-from messages.market import ChainSummarised, SessionOpened
+from domain.supervision.topology import Node
+from messages.market import (
+    ChainSummarised,
+    ContextChanged,
+    LegsResolved,
+    ResolveLegs,
+    SessionOpened,
+)
 from messages.plans import PlanChanged
-from messages.trading import RouteSignals, ScanRequested
+from messages.trading import RegimeChanged, RouteSignals, ScanRequested, SignalRaised
 from persistence.database import MainBase, MarketBase, open_engine
 from persistence.instruments import InstrumentStore
 from tests.kit.daily_bars import generated
 from tests.kit.recording_context import START_NS, RecordingContext, make_runtime
-from tests.kit.risk_makers import PUT_SPREAD_LEGS, a_signal
+from tests.kit.risk_makers import PUT_SPREAD_LEGS, a_put_spread, a_signal
 
 UNDERLYINGS, OPTIONS, MINUTES = 50, 2_000, 375
 TODAY = date(2026, 11, 20)
 QUARTER_NS = 15 * NS_PER_MINUTE
+PLAN_DAYS, DAY_NS = 20, 1_440 * NS_PER_MINUTE
 GOAL_MS = 5.0
 SESSION = SessionOpened(
     day=TODAY, opens_ns=START_NS, closes_ns=START_NS + MINUTES * NS_PER_MINUTE,
@@ -189,7 +208,8 @@ def run_market_context(runtime: Any, ids: dict[str, int], times: Times) -> None:
 def run_strategy_engine(runtime: Any, ids: dict[str, int], times: Times) -> None:
     """Scans with a plan an underlying, all due each quarter of an hour."""
     context = RecordingContext("strategy_engine", runtime, now_ns=START_NS)
-    agent = StrategyEngine(context, None)
+    agent = StrategyEngine(context, EngineSettings())
+    agent.start()
     for name in ids:
         context.deliver(agent, PlanChanged(plan=a_plan(name)))
     for cycle in range(MINUTES):
@@ -216,6 +236,58 @@ def run_router(runtime: Any, ids: dict[str, int], times: Times) -> None:
         context.clear()
 
 
+def run_daily_plan(runtime: Any, ids: dict[str, int], times: Times) -> None:
+    """Days on each of which every underlying gets its plan, by a new life with nothing kept."""
+    executes = Node("execution_agent", actor="", settings={"broker": "alpha"})
+    runtime.tree = Node("root", strategy="one_for_one", children=(executes,))
+    rows = tuple(UnderlyingContext(name, 1_000.0) for name in ids)
+    for day in range(PLAN_DAYS):
+        now_ns = START_NS + day * DAY_NS
+        context = RecordingContext("daily_plan_agent", runtime, now_ns=now_ns)
+        agent = DailyPlanAgent(context, PlanSettings())
+        agent.start()
+        opened = replace(
+            SESSION, day=TODAY + timedelta(days=day), opens_ns=now_ns - 45 * NS_PER_MINUTE,
+            closes_ns=now_ns + 330 * NS_PER_MINUTE, intraday_exit_ns=now_ns + 290 * NS_PER_MINUTE,
+        )  # fmt: skip
+        seen = MarketContext(16.0, VixRegime.NORMAL, rows, now_ns)
+        context.deliver(agent, opened)
+        context.deliver(agent, RegimeChanged(regime=replace(BULLISH, as_of_ns=now_ns)))
+        news = ContextChanged(context=seen, is_news=True)
+        times.of("daily plan, plans", partial(context.deliver, agent, news))
+        asked = context.told_to("chain_keeper", ResolveLegs)
+        assert len(asked) == UNDERLYINGS, context.reports[-1]
+        for one in asked:
+            found = replace(a_put_spread(), underlying=one.underlying)
+            answer = LegsResolved(request=one.request, structure=found, refusal=None)
+            times.of("daily plan, plan", partial(context.deliver, agent, answer))
+        assert len(context.heard(PlanChanged)) >= UNDERLYINGS
+
+
+def run_expiry(runtime: Any, ids: dict[str, int], times: Times) -> None:
+    """The last hour of an expiry day: a chain of 40 options an underlying each minute, and a
+    scan."""
+    context = RecordingContext("expiry_specialist", runtime, now_ns=START_NS)
+    agent = ExpirySpecialist(context, ExpirySettings(enabled=True))
+    agent.start()
+    exit_ns = START_NS + 60 * NS_PER_MINUTE
+    context.deliver(agent, replace(SESSION, intraday_exit_ns=exit_ns))
+    chain = np.zeros(OPTIONS // UNDERLYINGS, CHAIN_DTYPE)
+    half = len(chain) // 2
+    chain["strike"] = np.repeat(980.0 + 2.0 * np.arange(half), 2)
+    chain["is_call"] = np.tile([True, False], half)
+    chain["ask"], chain["bid"] = 5.0, 4.5
+    for minute in range(60):
+        for name in ids:
+            topic = f"chain.{name}.{format_expiry(TODAY)}"
+            times.of("expiry, chain", lambda topic=topic: context.feed(topic, chain, spot=1_000.0))
+        asked = ScanRequested(cycle=minute, regime=BULLISH)
+        times.of("expiry, scan", lambda asked=asked: context.deliver(agent, asked))
+        assert len(context.heard(SignalRaised)) == UNDERLYINGS
+        context.advance(60.0)
+        context.clear()
+
+
 def a_plan(name: str) -> DailyPlan:
     """A put spread for today."""
     return DailyPlan(
@@ -236,7 +308,7 @@ def main() -> None:
         runtime, ids = a_runtime(Path(folder))
         for run in (
             run_sniper, run_volatility, run_regime, run_market_context, run_strategy_engine,
-            run_router,
+            run_router, run_daily_plan, run_expiry,
         ):  # fmt: skip
             run(runtime, ids, times)
     rows = [("step", "times", "p50 ms", "p99 ms", "goal p99 ms")]

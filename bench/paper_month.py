@@ -9,8 +9,8 @@ differ by seed, and so by the phase that their history is in, and by the level o
 implied volatility lies above realised, as the market has it. So that the month ends within half an
 hour, a session is its first 75 minutes, and an expiry day its last. Per scenario: what was
 signalled, refused (by code), traded and earned after costs, the deepest fall, and which rule of
-`tomic.md` 16 was broken (bench/month_rules.py). Exit 1 when one was, or when a
-run did not end well.
+`tomic.md` 16 was broken (bench/month_rules.py). Exit 1 when one was,
+or when a run did not end well.
 """
 
 from __future__ import annotations
@@ -230,7 +230,8 @@ def show(tallies: dict[str, Tally], file: Path | None) -> None:
             "sessions": tally.sessions, "signals": tally.signals, "opened": tally.opened,
             "closed": tally.closed, "refusals": dict(tally.codes),
             "net": [str(value) for value in tally.net], "broken": tally.broken,
-            "ended_badly": tally.ended_badly, "took_s": tally.took_s, "why_nothing": tally.why_nothing(),
+            "ended_badly": tally.ended_badly, "took_s": tally.took_s,
+            "why_nothing": tally.why_nothing(),
         }
         for name, tally in tallies.items()
     }  # fmt: skip
