@@ -56,7 +56,8 @@ def _opened(value: Any) -> Any:
     """What msgpack does not know, in terms of what it knows or asks for again: it walks lists and
     tables of numbers itself, a hundred times as fast."""
     if dataclasses.is_dataclass(value):
-        return {name: getattr(value, name) for name in _field_names(type(value))}
+        kind: Any = type(value)
+        return {name: getattr(value, name) for name in _field_names(kind)}
     return _plain(value)
 
 

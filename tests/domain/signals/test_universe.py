@@ -120,6 +120,15 @@ def test_a_member_without_a_price_keeps_its_strength():
         assert row_of(again, "FAST").rs == row_of(universe, "FAST").rs
 
 
+def test_a_share_that_was_left_out_is_not_scored_again():
+    thin = Share("NSE", "THIN", days=days_of(line(100, 121), volume=1.0))
+    universe = built(thin, Share("NSE", "FAST", days=days_of(line(100, 121))))
+    prices = {"NIFTY": 20_040.0, "FAST": 150.0, "THIN": 900.0}
+    again = rescore(universe, prices, "NIFTY", now_ns=9, rules=RULES)
+    assert row_of(again, "THIN") == row_of(universe, "THIN")
+    assert row_of(again, "FAST") != row_of(universe, "FAST")
+
+
 @given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=12), st.data())
 def test_ranks_are_whole_whatever_the_prices_do(growths, data):
     shares = [
