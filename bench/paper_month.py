@@ -39,6 +39,7 @@ from bench.generated_session import make_session
 from bench.kit import machine, options, table, tell
 from bench.month_rules import broken_rules, read_run
 from domain.calendar import ExchangeCalendar
+from launch.build import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 UNDERLYING, SEGMENT = "NIFTY", "NFO"
@@ -154,7 +155,7 @@ def replay(recording: Path, history: Path, folder: Path) -> tuple[dict[str, Any]
         sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
         "--replay", str(recording), "--history", str(history), "--speed", "0",
         "--report", str(folder / "report.json"), "--data-dir", str(folder / "var"),
-        "--env-file", str(folder / "env"),
+        "--env-file", str(folder / "env"), "--http-port", str(free_port()),
     ]  # fmt: skip
     try:
         done = subprocess.run(

@@ -31,6 +31,7 @@ from bench.kit import machine, options, table, tell
 from domain import black76
 from domain.calendar import TradingSession
 from domain.clock import EXCHANGE_ZONE, NS_PER_MINUTE, exchange_time
+from launch.build import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY = date(2026, 8, 19)
@@ -112,7 +113,7 @@ def replay(folder: Path, followed: list[str], run: Path) -> dict[str, Any]:
         sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
         "--replay", str(folder), "--history", str(folder), "--speed", "0",
         "--report", str(run / "report.json"), "--data-dir", str(run / "var"),
-        "--env-file", str(run / "env"),
+        "--env-file", str(run / "env"), "--http-port", str(free_port()),
     ]  # fmt: skip
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), monotonic()
     done = subprocess.run(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from launch.build import free_port
 from tests.kit.recorded_session import EXPIRIES, write_daily, write_session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def replay(folder: Path) -> dict[str, Any]:
             sys.executable, str(ROOT / "system.py"), "--topology", str(folder / "topology.yaml"),
             "--replay", str(folder / "session.csv"), "--history", str(folder), "--speed", "0",
             "--report", str(folder / "report.json"), "--data-dir", str(folder / "var"),
-            "--env-file", str(folder / "env"),
+            "--env-file", str(folder / "env"), "--http-port", str(free_port()),
         ],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
