@@ -171,6 +171,35 @@ def test_ticks_beyond_the_bound_are_lost_and_the_tape_says_how_many(
     assert found.lost == ("2 ticks that found no room",)
 
 
+def test_batches_that_the_bus_dropped_are_told_also_when_the_disk_was_full_meanwhile(
+    context: RecordingContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = begun(context, free_mb_min=10)
+    with monkeypatch.context() as full:
+        full.setattr(tapes.shutil, "disk_usage", lambda _: Usage(1, 1, 0))
+        context.feed("ticks.alpha", ticks(1.0), missed=3)
+        context.advance(1.1)
+    context.feed("ticks.alpha", ticks(2.0), missed=1)
+    ended(context, actor)
+    found = run(context)
+    assert found.lost == ("4 batches that the bus dropped",)
+    assert found.ticks["ltp"].tolist() == [1.0, 2.0]
+
+
+def test_what_was_decided_just_before_midnight_is_on_the_tape_of_its_own_day(
+    context: RecordingContext,
+) -> None:
+    context = RecordingContext("tape", context.runtime, now_ns=START_NS + seconds(49_499.9))
+    actor = begun(context)
+    decide(context, 1)  # the next write comes after midnight
+    context.advance(1.2)
+    decide(context, 2)
+    ended(context, actor)
+    first, second = (read_run(folder) for folder in runs_of(context.runtime.data_dir))
+    assert [fact.body["n"] for fact in first.facts] == [1]
+    assert [fact.body["n"] for fact in second.facts] == [2]
+
+
 def test_a_disk_that_is_full_at_the_start_does_not_end_the_actor(
     context: RecordingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
