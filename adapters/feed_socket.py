@@ -136,9 +136,11 @@ class FeedSocket:
         again while more is left."""
         if self._closed:
             return np.empty(0, TICK_DTYPE), []
-        with contextlib.suppress(BlockingIOError):  # take may be called without having been told
+        ready = [descriptor for descriptor, _ in self._epoll.poll(0)]
+        if self._wake in ready:
             os.eventfd_read(self._wake)
-        self._timer.clear()
+        if self._timer.descriptor in ready:
+            self._timer.clear()
         events = [*self._told, *self._welcome()]
         self._told.clear()
         try:
@@ -224,15 +226,18 @@ class FeedSocket:
         until_ns = time.monotonic_ns() + BATCH_NS_MAX
         events = self._hear(self._reader.read())
         while self._connection and not self._reader.is_full:
+            room, line = self._reader.room(), self._connection.sock
             try:
-                size = self._connection.sock.recv_into(self._reader.room())
+                size = line.recv_into(room)
             except (BlockingIOError, ssl.SSLWantReadError):
                 break
             if not size:
                 return [*events, ("closed", "closed by the server")]
             self._heard_s = time.monotonic()
             events += self._hear(self._reader.read(size, self._clock()))
-            if time.monotonic_ns() >= until_ns:
+            # TLS gives a record at a time, though there be more.
+            is_empty = size < len(room) and not isinstance(line, ssl.SSLSocket)
+            if is_empty or time.monotonic_ns() >= until_ns:
                 break
         silent_s = time.monotonic() - self._heard_s
         if self._connection and silent_s > self._dialect.silence_s:

@@ -46,6 +46,11 @@ static double nearest(double value) {
     return value < 0 ? (value - WHOLE_FROM) + WHOLE_FROM : (value + WHOLE_FROM) - WHOLE_FROM;
 }
 
+static void touch(const void *record, int64_t size) {
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch((const char *)record + size - 1, 1);
+}
+
 static void blank(int64_t *row, int from, int to) {
     for (int word = from; word < to; word++) row[word] = ABSENT;
 }
@@ -449,6 +454,12 @@ int64_t write_prices(const Tick *ticks, int64_t count, const int32_t *row_of, in
     for (int64_t place = 0; place < count; place++)
         if (ticks[place].listing >= LISTINGS_MAX || !row_of[ticks[place].listing]) return ODD;
     for (int64_t place = 0; place < count; place++) {
+        if (place + AHEAD < count) {
+            int64_t row = row_of[ticks[place + AHEAD].listing] - 1;
+            touch(versions + row, sizeof *versions);
+            touch(slots + 2 * row, sizeof *slots);
+            touch(slots + 2 * row + 1, sizeof *slots);
+        }
         int64_t row = row_of[ticks[place].listing] - 1, version = versions[row];
         Tick tick = ticks[place];
         keep(&tick, version ? slots + 2 * row + (version & 1) : &unseen);
@@ -538,11 +549,6 @@ static int fold(const Tick *tick, const Bars *bars) {
     if (ts > state->newest_ts) state->newest_ts = ts;
     put(bars->minutes[ts >= bars->next_from_ns] + row, tick, volume);
     return ACCEPTED;
-}
-
-static void touch(const void *record, int64_t size) {
-    __builtin_prefetch(record, 1);
-    __builtin_prefetch((const char *)record + size - 1, 1);
 }
 
 int64_t fold_bars(const Tick *ticks, int64_t count, const Bars *bars) {

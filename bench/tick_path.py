@@ -250,7 +250,8 @@ def consume(asked: Asked, folder: Path, slow_s: float, stop: Connection) -> None
             if not batch.recovered:
                 lags_ns.append(time.time_ns() - int(batch.columns["received_ns"][0]))
         bars.close(time.time_ns())
-        time.sleep(slow_s)
+        if slow_s:
+            time.sleep(slow_s)
     counters = subscriber.counters
     quantiles = np.percentile(lags_ns or [0], [50, 99, 99.9]) / 1e6
     tables = [PriceReader(table_path(folder, name)).snapshot() for name in sources]

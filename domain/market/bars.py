@@ -155,8 +155,10 @@ class MinuteBars:
     def close(self, now_ns: int) -> ClosedMinutes:
         """Closes what is due at `now_ns`; hands over all that closed since the last call, once."""
         self._close_before(_minute(now_ns - GRACE_NS))
-        raw = [np.zeros(0, _RAW_BAR), *(bars.view(_RAW_BAR) for bars in self._waiting)]
-        bars = np.concatenate(raw).view(BAR_DTYPE)
+        bars = np.zeros(0, BAR_DTYPE)
+        if self._waiting:
+            raw = [waiting.view(_RAW_BAR) for waiting in self._waiting]
+            bars = np.concatenate(raw).view(BAR_DTYPE)
         told = ClosedMinutes(bars, tuple(self._silent), self._closed_before_ns)
         self._waiting.clear()
         self._silent.clear()
