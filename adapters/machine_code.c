@@ -1,10 +1,9 @@
-/* What a socket's owner does to each tick, as machine code (decoding, ticks, the
-   last-price table), and the fold of ticks into bars.
+/* What is done to each tick, as machine code: frames, packets, ticks, the last-price table, bars.
 
    Each function does what its plain sister in Python does, for input in perfect order; the first
-   oddity (a cut, an unknown kind, a doubtful value) gives ODD, having touched nothing that lasts,
-   and the plain sister does it all again, counts and explains. `make machine-code` compiles this
-   file; offsets and limits come from the Python modules as -D words (adapters/machine_code.py). */
+   oddity (a cut, an unknown kind, a doubtful value) gives ODD, nothing of it kept, and the plain
+   sister does that part, counts and explains. `make machine-code` compiles this file; offsets and
+   limits come from the Python modules as -D words (adapters/compile_machine_code.py). */
 
 #include <stdint.h>
 #include <string.h>

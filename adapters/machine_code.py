@@ -1,10 +1,10 @@
-"""What a socket's owner does to each tick, by machine code where this machine has it.
+"""What is done to each tick, by machine code where this machine has it.
 
 `machine_code.c` is compiled where it was written (adapters.compile_machine_code) and the result is
 shipped: who runs the house needs no compiler. It is one small library of plain functions,
-without Python in it, so all processes share its 20 kB. Each function gives ODD for what is not in
-perfect order; its plain sister then does the whole call again. On another processor, or where the
-library cannot be loaded, the plain sisters do all (docs/decisions/0016).
+without Python in it, so all processes share its 30 kB. Each function gives ODD for what is not in
+perfect order, and leaves it to its plain sister. On another processor, or where the library cannot
+be loaded, the plain sisters do all (docs/decisions/0016).
 """
 
 from __future__ import annotations

@@ -213,17 +213,18 @@ class MinuteBars:
     # -- the rules, in their order --
 
     def _walked(self, ticks: np.ndarray) -> bool:
-        """Whether the fold that was handed in took the batch."""
-        if self._walker is None:
+        """Whether the fold that was handed in took the batch; where nothing trades it is not asked,
+        for nobody would close what it opens."""
+        minute, session = _minute(self._closed_before_ns), self._session
+        if self._walker is None or session is None or minute >= session.closes_ns:
             return False
         if self._walk is None:
-            minute, session = _minute(self._closed_before_ns), self._session
             following = minute + NS_PER_MINUTE
             self._walk = self._walker(
                 self._rows.row_of, self._state,
                 (self._open_bars(minute), self._open_bars(following)), self._counts,
-                [minute, following, *((session.opens_ns, session.closes_ns, self._day_starts_ns)
-                 if session else (0, 0, 0)), following + GRACE_NS, AHEAD_MAX_NS],
+                [minute, following, session.opens_ns, session.closes_ns, self._day_starts_ns,
+                 following + GRACE_NS, AHEAD_MAX_NS],
             )  # fmt: skip
         return self._walk(ticks)
 

@@ -107,6 +107,17 @@ def test_the_columns_are_not_asked_while_machine_code_can(monkeypatch: pytest.Mo
     assert bars.counters["accepted"] == 4
 
 
+@pytest.mark.parametrize("session", [SESSION, None])
+def test_ticks_of_a_closed_market_open_no_bars(session: TradingSession | None) -> None:
+    bars = MinuteBars(machine_bars.walker)
+    bars.begin(session, OPENS_NS)
+    bars.add(np.array([1]), OPENS_NS)
+    for minute in range(600):
+        bars.fold(tick_at(OPENS_NS + minute * NS_PER_MINUTE, minute))
+    assert len(bars._open) <= 1
+    assert bars.counters["out_of_session"] == (2 * 600 if session is None else 2 * 594)
+
+
 def test_a_batch_whose_rows_lie_apart_is_left_to_the_columns() -> None:
     bars = quiet_bars()
     bars.fold(np.repeat(tick_at(OPENS_NS, 10), 2)[::2])
