@@ -48,6 +48,7 @@ GATE = "breaker_gate"
 FORBIDDEN = (LATCHED, FENCED)
 ATTEMPT = 100_000  # more than a tree has cases
 FENCED_NUMBER = 1  # of the control lease under which a fenced entry was decided
+KILLED = "SELECT 1 FROM latches WHERE name = 'kill' AND engaged"
 # What denies the next entry for a reason of this case: the kill switch, or a breaker that opened.
 STOPPED = "SELECT 1 FROM latches WHERE (name = 'kill' OR name LIKE 'breaker.%') AND engaged"
 OPEN = ("PENDING", "AWAITING_APPROVAL", "PROCESSING", "UNKNOWN_OUTCOME")
@@ -91,7 +92,7 @@ class CaseRun:
             if attempt:
                 self._wait(lambda: self._takes_entries() and self._has_cooled(), READY_WITHIN_S)
             entered = self._open_and_close(self._number + attempt * ATTEMPT)
-            if self._has_struck():
+            if self._has_struck() or tree.rows(KILLED):
                 break
         felt = self._fault_struck()
         self._calm()  # the judge reads the broker's books as they are
