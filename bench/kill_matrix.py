@@ -62,7 +62,12 @@ class Matrix:
             if tree is None or number % FRESH_EVERY == 0 or used >= CASES_A_TREE_MAX:
                 if tree:
                     tree.end()
-                tree, used = fresh_tree(self._kind), 0
+                try:
+                    tree, used = fresh_tree(self._kind), 0
+                except (AssertionError, RuntimeError) as failure:
+                    tree = None
+                    self._note(number, case, no_end(failure, used + 1))
+                    continue
             outcome = judged(tree, case, used + 1)
             used += 1
             self._note(number, case, outcome)
@@ -110,12 +115,17 @@ class Matrix:
 
 
 def judged(tree: Any, case: Case, number: int) -> Outcome:
-    """A case that the bench itself could not bring to its end proves nothing, so it has failed."""
+    """What came of it."""
     try:
         return run_case(tree, case, number)
     except Exception as failure:
-        verdict = Verdict(lost=[f"the bench came to no end: {failure!r}"])
-        return Outcome(verdict, False, number, 0.0, can_go_on=False)
+        return no_end(failure, number)
+
+
+def no_end(failure: Exception, number: int) -> Outcome:
+    """A case that the bench itself could not bring to its end proves nothing, so it has failed."""
+    verdict = Verdict(lost=[f"the bench came to no end: {failure!r}"])
+    return Outcome(verdict, False, number, 0.0, can_go_on=False)
 
 
 def words(verdict: Verdict) -> list[str]:
