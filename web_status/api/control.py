@@ -166,7 +166,8 @@ def _limit_injections(request: Request) -> None:
 async def close_structure(
     request: Request, strategy_id: str, body: Reason | None = None, by: str = Depends(require_key)
 ) -> Response:
-    """Flattens what a strategy holds: shorts first."""
+    """Flattens what a strategy holds, shorts first; 202 once that is on disk and outlives a crash.
+    After 503 nothing proves it: ask again, one close of a strategy works at a time."""
     if await asyncio.to_thread(request.app.state.commands.entry_of, strategy_id) is None:
         raise ApiFault(404, "UNKNOWN_STRATEGY", f"no strategy {strategy_id!r}")
     reason = (body.reason if body else "") or "manual"
