@@ -175,20 +175,18 @@ class FreshnessKeeper(Actor):
                 bar_ns=max(self._bar_ns, self._since_ns),
                 now_ns=now_ns,
             )
-        names = self._names.items()
-        quotes = {name: self._seen.of(id_) for id_, name in names}
-        depth = {name: self._depth.of(id_) for id_, name in names}
+        quotes, depth = self._seen.named(self._names), self._depth.named(self._names)
         _, vix = self.context.runtime.settings.feed_vix_symbol
         mark = FreshnessMark(
             as_of_ns=now_ns,
             expires_ns=now_ns + seconds(MARKS_LAST * pause_s) + self._stands_ns,
-            quotes_ns={name: at_ns for name, at_ns in quotes.items() if at_ns},
+            quotes_ns=quotes,
             iv_ns=dict(self._readings["iv"]),
             vix_ns=quotes.get(vix, 0),
             switched_ns=self._switched_ns,
             gate_open=self._gate.is_open and not self._cold,
             gate_reason=self._cold or self._gate.reason,
-            depth_ns={name: at_ns for name, at_ns in depth.items() if at_ns},
+            depth_ns=depth,
             pcr_ns=dict(self._readings["pcr"]),
             gex_ns=dict(self._readings["gex"]),
             max_pain_ns=dict(self._readings["max_pain"]),
@@ -214,8 +212,8 @@ class FreshnessKeeper(Actor):
         keys = self.context.runtime.settings
         own = {name for _, name in (*keys.feed_underlyings, *self._hot)}
         quoted = {
-            f"{'quote' if name in own else 'option'}:{name}": _age_s(at_ns, now_ns)
-            for name, at_ns in quotes.items()
+            f"{'quote' if name in own else 'option'}:{name}": _age_s(quotes.get(name, 0), now_ns)
+            for name in self._names.values()
         }
         closed = "" if mark.gate_open else mark.gate_reason or "the entry gate is closed"
         told = {ENTRY_GATE: closed, "vix": _age_s(mark.vix_ns, now_ns)}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,9 +67,18 @@ class LastSeen:
         """These listings are not subscribed any more."""
         self._since[np.asarray(listing_ids, np.int64)] = 0
 
-    def of(self, listing_id: int) -> int:
-        """When its newest price was true by its source, 0 when none was seen."""
-        return int(self._true[listing_id]) if listing_id < len(self._true) else 0
+    def named(self, names: Mapping[int, str]) -> dict[str, int]:
+        """When the newest price of each was true by its source, by the names of these listings;
+        without those never seen."""
+        ids = np.fromiter(names, np.int64, len(names))
+        inside = ids < len(self._true)
+        stamps = np.zeros(len(ids), np.int64)
+        stamps[inside] = self._true[ids[inside]]
+        return {
+            name: at_ns
+            for name, at_ns in zip(names.values(), stamps.tolist(), strict=True)
+            if at_ns
+        }
 
     def clear(self) -> None:
         """A new session: nothing has been seen."""
