@@ -29,8 +29,9 @@ PLACES = (
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """A recorded session to trade (`design.md` 2): a file, or a journaled run as `taped`. `speed` 0
-    means as fast as it goes; `expect` compares the decisions with the taped ones."""
+    """A recorded session to trade (`design.md` 2): a file or a folder of files, of the `recorded`
+    underlyings, or a journaled run as `taped`. `speed` 0 means as fast as it goes; `expect`
+    compares the decisions with the taped ones."""
 
     file: Path
     history: Path | None
@@ -39,6 +40,7 @@ class ReplayPlan:
     interval_ns: int  # usual time between two rows: so long does a recorded price stand
     taped: TapedRun | None = None
     expect: bool = False
+    recorded: tuple[str, ...] = ()
 
     @property
     def is_of_real_time(self) -> bool:

@@ -156,13 +156,14 @@ def open_sandbox(
     return SandboxServer(config)
 
 
-def recording_interval_ns(path: Path) -> int:
-    """The usual time between two moments of a recorded session, a file or a folder of files,
-    nanoseconds.
+def recorded_session(path: Path) -> tuple[int, tuple[str, ...]]:
+    """The usual time between two moments of a recorded session, a file or a folder of files, in
+    nanoseconds; and its underlyings.
 
     Raises BadMarketData, naming file and line, for what cannot be replayed.
     """
-    return interval_ns(row.recording for row in read_recordings(path))
+    found = read_recordings(path)
+    return interval_ns(row.recording for row in found), tuple(row.seed.name for row in found)
 
 
 def holds_recordings(folder: Path) -> bool:

@@ -28,7 +28,7 @@ from domain.supervision.topology import Node, Topology
 from launch import environment as env
 from launch.configuration import DEFAULT_FOLDER
 from launch.folder import count_launch, prepare, sandbox_keys
-from launch.taped import launch_of, replay_plan, taped_notes
+from launch.taped import launch_of, recorded_notes, replay_plan, taped_notes
 from launch.topology_file import load_topology
 from persistence.migrate import migrate
 
@@ -103,7 +103,8 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) 
         keys=keys,
     )
     notes = (*setting_notes(variables, topology.key_variables), *places.notes)
-    return Built(runtime, new_api_key, (*notes, *taped_notes(runtime)))
+    notes = (*notes, *recorded_notes(plan, settings), *taped_notes(runtime))
+    return Built(runtime, new_api_key, notes)
 
 
 def data_folder(arguments: argparse.Namespace) -> Path:

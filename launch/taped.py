@@ -9,9 +9,10 @@ import dataclasses
 from pathlib import Path
 
 from actors.runtime import ReplayPlan, Runtime, fingerprint
-from adapters.catalogue import holds_recordings, recording_interval_ns
+from adapters.catalogue import holds_recordings, recorded_session
 from domain.errors import BrokenTape, ConfigurationFault
 from domain.journal.comparison import BEGUN, TAPED_KINDS, changed_keys, compare, told
+from domain.settings import Settings
 from domain.tape import TapedFact, TapedRun
 from persistence.database import open_engine
 from persistence.journal import JournalStore
@@ -50,12 +51,22 @@ def replay_plan(arguments: argparse.Namespace) -> ReplayPlan | None:
             f"--expect compares with what was decided then, and {path} holds prices alone; "
             f"a day under journal/ in the data folder holds both"
         )
-    return ReplayPlan(path, history, arguments.speed, report, recording_interval_ns(path))
+    interval_ns, names = recorded_session(path)
+    return ReplayPlan(path, history, arguments.speed, report, interval_ns, recorded=names)
 
 
 def launch_of(plan: ReplayPlan | None) -> int:
     """The taped run's number, which its ids carry; 0 where none is replayed."""
     return int(plan.taped.head["launch"]) if plan and plan.taped else 0
+
+
+def recorded_notes(plan: ReplayPlan | None, settings: Settings) -> tuple[str, ...]:
+    """Which recorded underlyings the settings leave out: nobody looks at them."""
+    followed = {name for _, name in settings.feed_underlyings}
+    left = [name for name in (plan.recorded if plan else ()) if name not in followed]
+    if not left:
+        return ()
+    return (f"recorded, and not among TOMIC_FEED_UNDERLYINGS: {', '.join(left)}",)
 
 
 def taped_notes(runtime: Runtime) -> tuple[str, ...]:

@@ -16,13 +16,15 @@ from domain.clock import NS_PER_S
 from domain.errors import ConfigurationFault
 from domain.instruments import Kind, Listing
 from domain.prices import TICK_DTYPE
+from domain.settings import Settings
 from domain.tape import BEGIN, END, FACT, LISTINGS, SCHEMA, TICKS, TapedRun, pack, pack_listings
 from launch.command_line import parse
-from launch.taped import expect, from_whole_tree, replay_plan, taped_notes
+from launch.taped import expect, from_whole_tree, recorded_notes, replay_plan, taped_notes
 from persistence.database import JournalBase, MarketBase, open_engine
 from persistence.journal import JournalStore
 from persistence.market import MarketStore
 from persistence.tape import COLUMNS, TapeWriter, run_folder
+from tests.kit.recorded_session import write_session
 from tests.kit.recording_context import make_runtime
 
 T0 = 1_787_119_020 * NS_PER_S  # 2026-08-19 11:27 at the exchange
@@ -151,3 +153,16 @@ def test_a_run_in_real_time_is_replayed_from_when_all_of_its_tree_ran(tmp_path: 
     assert from_whole_tree(run).begin_ns == T0
     begun = dataclasses.replace(run.facts[0], kind="StartTrading", at_ns=T0 + 7)
     assert from_whole_tree(dataclasses.replace(run, facts=(begun,))).begin_ns == T0 + 7
+
+
+def test_recorded_underlyings_that_nobody_follows_are_named(tmp_path: Path) -> None:
+    for name in ("nifty", "banknifty", "finnifty"):
+        write_session(tmp_path / f"{name}.csv", minutes=2, strikes=2)
+    plan = plan_of(str(tmp_path))
+    assert plan.interval_ns == 60 * NS_PER_S
+    assert plan.recorded == ("BANKNIFTY", "FINNIFTY", "NIFTY")
+    followed = Settings(feed_underlyings=(("NSE_INDEX", "NIFTY"), ("NSE_INDEX", "INDIAVIX")))
+    (note,) = recorded_notes(plan, followed)
+    assert note == "recorded, and not among TOMIC_FEED_UNDERLYINGS: BANKNIFTY, FINNIFTY"
+    whole = dataclasses.replace(plan, recorded=("NIFTY",))
+    assert recorded_notes(whole, followed) == recorded_notes(None, followed) == ()
