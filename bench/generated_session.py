@@ -12,19 +12,44 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from adapters.sandbox.generator import GeneratedMarket
 from adapters.sandbox.recording import COLUMNS
 from adapters.sandbox.scenarios import Scenario
 from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_MINUTE, exchange_time
 from domain.instruments import Listing
+from domain.prices import BAR_DTYPE
+from domain.readings import Phase
+from domain.signals.regime import PARAMETERS, PhaseMemory, raw_phase, read_bars, score_of
 
 MINUTE_S = 60.0
 HISTORY_DAYS = 500
-REACH, REACH_LEAST = 0.01, 0.025  # strikes within this share of the spot, times the root of days
+REACH, REACH_LEAST = 1.3, 0.02  # strikes so many deviations from the spot, and this share of it
 MOMENTUM_DAYS, INCOME_DAYS = (5, 10), (25, 45)  # to expiry (`tomic.md` 2.3); the nearest besides
 NO_IV = "0"  # none published: who needs one computes it from the prices
 HISTORY_NAMES = {"NIFTY": "nifty", "INDIAVIX": "india-vix"}
+
+
+def phase_before(seed: int, scenario: Scenario, opens_ns: int) -> Phase | None:
+    """The phase that the daily history of a session is in, by the regime's own rules."""
+    market = GeneratedMarket(seed, opens_ns + NS_PER_MINUTE, scenario=scenario)
+    listing, day = market.index.underlying("NIFTY"), exchange_time(opens_ns).date()
+    assert listing is not None
+    bars = market.history(
+        listing, "D", day - timedelta(days=HISTORY_DAYS), day - timedelta(days=1)
+    )[-PARAMETERS.window_bars :]
+    window = np.zeros(len(bars), BAR_DTYPE)
+    for name in ("start_ns", "open", "high", "low", "close", "volume"):
+        window[name] = [getattr(bar, name) for bar in bars]
+    memory = PhaseMemory()
+    for end in range(1, len(window) + 1):
+        reading = read_bars(window[:end], "1D")
+        if reading:
+            score = score_of(reading, scenario.volatility_index, None)
+            memory = memory.with_bar(reading.start_ns, raw_phase(reading, score, "NEUTRAL"))
+    return memory.ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +99,15 @@ def make_session(
 def _rows(market: GeneratedMarket, underlying: str, day: date) -> Iterator[tuple[str, ...]]:
     index = market.index.underlying(underlying)
     assert index is not None
-    spot = market.quote(index.listing_id)
+    fear = market.index.underlying("INDIAVIX")
+    assert fear is not None
+    spot, points = market.quote(index.listing_id), market.quote(fear.listing_id)
     assert spot is not None
+    assert points is not None
     at = exchange_time(market.next_ns()) - timedelta(seconds=MINUTE_S)
     for expiry in _kept(market.index.expiries(underlying, day), day):
-        reach = max(REACH_LEAST, REACH * math.sqrt((expiry - day).days))
+        deviation = points.ltp / 100 * math.sqrt((expiry - day).days / 365)
+        reach = REACH_LEAST + REACH * deviation
         for listing in market.index.chain(underlying, expiry):
             if abs(float(listing.strike) / spot.ltp - 1) <= reach:
                 yield _row(market, listing, at.isoformat(), spot.ltp)

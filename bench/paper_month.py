@@ -5,12 +5,12 @@
 
 Each session is a recording of its own (a row a minute for each option near the money) with the
 daily history that led to it, replayed by `system.py` with an empty book. The sessions of a scenario
-differ by seed, and so by the phase that their history is in, and by the level of volatility;
-implied volatility lies above realised, as the market has it. So that the month ends within half an
-hour, a session is its first 75 minutes, and an expiry day its last. Per scenario: what was
-signalled, refused (by code), traded and earned after costs, the deepest fall, and which rule of
-`tomic.md` 16 was broken (bench/month_rules.py). Exit 1 when one was,
-or when a run did not end well.
+differ by seed and by the level of volatility, and so by the phase that their history is in (calm,
+chop and expiry days come out of a sideways market); implied volatility lies above realised, as the
+market has it. So that the month ends within half an hour, a session is its first 75 minutes, and an
+expiry day its last. Per scenario: what was signalled, refused (by code), traded and earned after
+costs, the deepest fall, and which rule of `tomic.md` 16 was broken (bench/month_rules.py). Exit 1
+when one was, or when a run did not end well.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from adapters.sandbox.hours import shipped_calendars
 from adapters.sandbox.instruments import listings_of
 from adapters.sandbox.scenarios import SCENARIOS, Scenario
-from bench.generated_session import make_session
+from bench.generated_session import make_session, phase_before
 from bench.kit import machine, options, table, tell
 from bench.month_rules import broken_rules, read_run
 from domain.calendar import ExchangeCalendar
+from domain.readings import Phase
 from launch.build import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 UNDERLYING, SEGMENT = "NIFTY", "NFO"
+FOLLOWED = "NSE_INDEX:NIFTY,NSE_INDEX:INDIAVIX"  # what is recorded
 FIRST_DAY = date(2026, 8, 3)
 ENDS_WITHIN_S = 1800
 CODES_SHOWN, REASONS_SHOWN = 4, 5
@@ -59,6 +61,9 @@ MARKETS = {
     "spike": SCENARIOS["spike"],
     EXPIRY_DAY: SCENARIOS["calm"],
 }
+# Their days before go sideways, as the name says; what comes suddenly comes in any phase.
+SIDEWAYS = ("calm", "chop", EXPIRY_DAY)
+SEEDS_TRIED_MAX, NEXT_SEED = 20, 1_000
 
 
 @dataclass
@@ -143,6 +148,15 @@ def deal(days: list[date], names: list[str]) -> list[tuple[date, str, Scenario]]
     return month
 
 
+def seed_for(name: str, seed: int, scenario: Scenario, opens_ns: int) -> int:
+    """That seed, or the first after it with which the history is as the scenario wants it."""
+    for turn in range(SEEDS_TRIED_MAX if name in SIDEWAYS else 0):
+        tried = seed + turn * NEXT_SEED
+        if phase_before(tried, scenario, opens_ns) is Phase.CONGESTION:
+            return tried
+    return seed
+
+
 def expires(day: date) -> bool:
     """True when options of the underlying end on that day."""
     return any(row.name == UNDERLYING and row.expiry == day for row in listings_of(day))
@@ -151,6 +165,7 @@ def expires(day: date) -> bool:
 def replay(recording: Path, history: Path, folder: Path) -> tuple[dict[str, Any] | None, str]:
     """The report of one run, None without one; and how it ended where that was not well."""
     environment = {key: value for key, value in os.environ.items() if "TOMIC" not in key}
+    environment["TOMIC_FEED_UNDERLYINGS"] = FOLLOWED
     command = [
         sys.executable, str(ROOT / "system.py"), "--topology", str(ROOT / "topology.yaml"),
         "--replay", str(recording), "--history", str(history), "--speed", "0",
@@ -195,7 +210,8 @@ def main() -> int:
             folder = Path(path)
             made = make_session(
                 folder / "session", UNDERLYING, calendar=calendar, day=day,
-                seed=arguments.seed + number, scenario=scenario, minutes=arguments.minutes,
+                seed=seed_for(name, arguments.seed + number, scenario, session.opens_ns),
+                scenario=scenario, minutes=arguments.minutes,
                 first_minute=max(SESSION_MINUTES - arguments.minutes, 0) * (name == EXPIRY_DAY),
             )  # fmt: skip
             began = time.monotonic()
