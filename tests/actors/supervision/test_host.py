@@ -11,6 +11,7 @@ import pytest
 
 from actors.actor import Actor
 from actors.host import Host
+from actors.hosting import context
 from actors.hosting.masking import masked
 from actors.hosting.timers import Timers
 from actors.hosting.wire import Mail, Posted
@@ -91,6 +92,38 @@ def test_a_host_that_waits_for_a_busy_one_is_woken_soon_without_a_timer(monkeypa
     assert asked == []
     host._ask_for_wake_up(soon=True)
     assert asked == [pytest.approx(0.0205)]
+
+
+@pytest.mark.parametrize(
+    ("in_round", "due_s", "pause_s"),
+    [(True, None, 0.01), (True, 5.0, 0.01), (True, 0.002, 0.002), (False, None, None),
+     (False, 5.0, 5.0)],
+)  # fmt: skip
+def test_a_host_of_a_replay_looks_again_inside_a_round_and_rests_between_two(
+    monkeypatch, in_round: bool, due_s: float | None, pause_s: float | None
+) -> None:
+    host = Host.__new__(Host)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 1_000)
+    due_ns = None if due_s is None else 1_000 + round(due_s * 1e9)
+    host._engine = SimpleNamespace(
+        configured=True, stepping=SimpleNamespace(is_in_round=in_round), next_due_ns=lambda: due_ns
+    )
+    assert host._pause_s() == (None if pause_s is None else pytest.approx(pause_s))
+
+
+def test_a_fact_is_made_bytes_once_however_many_hear_it(monkeypatch) -> None:
+    made, posted = [], []
+    monkeypatch.setattr(context, "encode", lambda message: made.append(message) or b"fact")
+    host = context.HostContext.__new__(context.HostContext)
+    host.name, host.life, host.cause, host.clock_ns, host.round = "teller", 1, "", 5, 1
+    host.runtime, host._count, host._stepped, host.sent = SimpleNamespace(launch=1), 0, False, {}
+    hearers = {"Noted": ("one", "two", "three")}
+    host._shared = SimpleNamespace(hearers=hearers, hear_all=("recorder",), stepped=frozenset())
+    host._postman = SimpleNamespace(post=lambda target, letter: posted.append((target, letter)))
+    host.announce(Noted(text="a fact"))
+    assert [target for target, _ in posted] == ["one", "two", "three", "recorder"]
+    assert {letter.data for _, letter in posted} == {b"fact"}
+    assert len(made) == 1
 
 
 def test_messages_carry_their_sender_life_count_and_what_caused_them(
