@@ -61,6 +61,7 @@ from launch.build import (
 )
 from launch.command_line import parse
 from launch.heap import fill_holes
+from launch.immortal import import_needed_later, make_immortal
 from launch.journal_check import verify_journal
 from launch.launcher import Launcher, LaunchFailed, Tree
 from launch.lock import AlreadyRunning, Lock, stop_running
@@ -222,8 +223,10 @@ def run(built: Built, lock: Lock) -> int:
     from actors.host import lighten_runtime, make_log
 
     lighten_runtime()
+    import_needed_later()
     make_log(runtime.keys)
     gc.collect()
+    make_immortal()
     fill_holes()
     gc.freeze()
     seen: dict[str, Any] = {}

@@ -6,9 +6,11 @@ does not name any more keeps its row and leaves the index.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -145,16 +147,27 @@ def _columns(row: Listing) -> dict[str, Any]:
 
 
 def _listing(row: Any) -> Listing:
+    """Thousands of listings share few exchanges, names, days and strikes: one object of each."""
     return Listing(
         listing_id=row.listing_id,
-        exchange=row.exchange,
+        exchange=sys.intern(row.exchange),
         symbol=row.symbol,
-        name=row.name,
+        name=sys.intern(row.name),
         kind=Kind(row.kind),
         lot_size=row.lot_size,
-        tick_size=Decimal(row.tick_size),
+        tick_size=_number(row.tick_size),
         freeze_quantity=row.freeze_quantity,
-        expiry=row.expiry,
-        strike=Decimal(row.strike),
+        expiry=_same_day(row.expiry),
+        strike=_number(row.strike),
         token=row.token,
     )
+
+
+@lru_cache(maxsize=None)
+def _number(text: str) -> Decimal:
+    return Decimal(text)
+
+
+@lru_cache(maxsize=None)
+def _same_day(day: date | None) -> date | None:
+    return day
