@@ -36,10 +36,12 @@ from launch.build import free_port
 ROOT = Path(__file__).resolve().parents[1]
 DAY = date(2026, 8, 19)
 EXPIRIES = (date(2026, 8, 25), date(2026, 9, 29))
-INDICES = {"NIFTY": (24_600.0, 50), "BANKNIFTY": (55_200.0, 100)}
+# Every fourth strike, so that ten of them tell the volatility index enough of a smile.
+INDICES = {"NIFTY": (24_600.0, 200), "BANKNIFTY": (55_200.0, 500)}
 SHARE_LEVEL, SHARE_STEP, SHARE_LOT = 1_500.0, 20, 500
 STRIKES, HISTORY_DAYS = 10, 300  # strikes of each expiry
 RATE, VOLATILITY, CALM = 0.06, 0.17, 0.10
+NOT_DRAINED = 4  # its status when the stop took too long; the session and its report are whole
 GOAL_S, ENDS_WITHIN_S = 60.0, 1_800
 
 
@@ -121,8 +123,10 @@ def replay(folder: Path, followed: list[str], run: Path) -> dict[str, Any]:
     )
     took_s = monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
+    if done.returncode not in (0, NOT_DRAINED):
         raise SystemExit(f"the replay ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    if done.returncode:
+        print(f"  the tree took longer than it may to stop, at a load of {os.getloadavg()[0]:.0f}")
     report: dict[str, Any] = json.loads((run / "report.json").read_text())
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return report | {"seconds": took_s, "processor_s": spent_s}
