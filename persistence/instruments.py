@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -163,11 +163,11 @@ def _listing(row: Any) -> Listing:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _number(text: str) -> Decimal:
     return Decimal(text)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _same_day(day: date | None) -> date | None:
     return day
