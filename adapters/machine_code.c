@@ -126,7 +126,8 @@ ALWAYS_INLINE int64_t kite_message(bytes at, int64_t size, int64_t *rows, int64_
         if (from + 2 > size) return ODD;
         int length = at[from] << 8 | at[from + 1];
         from += 2;
-        if (length != 184 && length != 44 && length != 8 && length != 28 && length != 32) return ODD;
+        if (length != 184 && length != 44 && length != 8 && length != 28 && length != 32)
+            return ODD;
         if (from + length > size) return ODD;
         if (!kite_packet(at + from, length, rows + place * WORDS, received_ns)) return ODD;
         from += length;
@@ -204,11 +205,12 @@ ALWAYS_INLINE int64_t smartapi_message(bytes at, int64_t size, int64_t *row, int
 #define FIRST_BID 6
 #define FIRST_ASK 11
 
-static const double powers[DECIMALS_MAX + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
+static const double powers[DECIMALS_MAX + 1] = {
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
 static const int64_t whole_powers[DECIMALS_MAX + 1] = {
     1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000};
 
-/* A double of 2^52 and a half more holds, added to a smaller number, its nearest whole in its bits. */
+/* 2^52 and half as much again, added to a smaller number, holds its nearest whole in its bits. */
 static inline int hundredths(const float *prices, int count, int64_t *wholes) {
     const double holder = 1.5 * WHOLE_FROM;
     int64_t usual = 1, base;
@@ -303,7 +305,8 @@ ALWAYS_INLINE int64_t dhan_packet(bytes at, int code, int64_t *row, int64_t rece
     if (code == 6) row[PREV_OI] = four(at + 12);
     if (code == 2 || code == 4 || code == 8) {
         int64_t raw = four(at + (code == 2 ? 12 : 14)), ahead_s = raw - received_ns / SECOND_NS;
-        if (!shift_s && ahead_s >= IST_SHIFT_S - SHIFT_WITHIN_S && ahead_s <= IST_SHIFT_S + SHIFT_WITHIN_S)
+        if (!shift_s && ahead_s >= IST_SHIFT_S - SHIFT_WITHIN_S &&
+            ahead_s <= IST_SHIFT_S + SHIFT_WITHIN_S)
             return ALL_ODD;
         if (raw > 0 && raw <= shift_s) return ODD;
         row[RAW] = raw;
@@ -356,7 +359,8 @@ ALWAYS_INLINE int64_t walk(Message decoded, bytes wire, int64_t size, int64_t *r
     for (;; frames++) {
         int64_t begin = end = begin_of(wire + at, size - at, &length);
         if (begin < 0) break;
-        end = decoded(wire + at + begin, length, rows + made * WORDS, room - made, received_ns, shift_s);
+        end = decoded(wire + at + begin, length, rows + made * WORDS, room - made, received_ns,
+                      shift_s);
         if (end < 0) break;
         made += end;
         at += begin + length;
@@ -485,14 +489,23 @@ int64_t read_prices(const int64_t *rows, int64_t count, const int64_t *versions,
 
 /* -- bars of a minute: domain.market.bars, the rules tick by tick -- */
 
-typedef struct { int64_t baseline, newest_ts, previous_ts; double previous_ltp; int64_t previous_cum; } State;
-typedef struct { int64_t count, open_ts, close_ts; double open, high, low, close; int64_t volume; } Bar;
+typedef struct {
+    int64_t baseline, newest_ts, previous_ts;
+    double previous_ltp;
+    int64_t previous_cum;
+} State;
+typedef struct {
+    int64_t count, open_ts, close_ts;
+    double open, high, low, close;
+    int64_t volume;
+} Bar;
 typedef struct {
     const int32_t *row_of;
     int64_t listings;
     State *state;
     Bar *minutes[2];
-    int64_t *counts, open_from_ns, next_from_ns, opens_ns, closes_ns, day_starts_ns, due_ns, ahead_max_ns;
+    int64_t *counts, open_from_ns, next_from_ns, opens_ns, closes_ns, day_starts_ns, due_ns,
+        ahead_max_ns;
 } Bars;
 enum { UNKNOWN_SYMBOL, BAD_PRICE, FUTURE, DUPLICATE, OUT_OF_SESSION, LATE, ACCEPTED, VOLUME_RESET };
 
