@@ -145,7 +145,10 @@ class Engine:
         shared.board.put(name, pid=os.getpid(), beat_ns=time.monotonic_ns(), last_error="")
         self._parent = None if name == shared.root else sender
         self.transport.configured(name, frame.life)
-        self.postman = Postman(name, frame.life, shared.board, self.transport, shared.nodes)
+        self.postman = Postman(
+            name, frame.life, shared.board, self.transport, self._timers,
+            nodes=shared.nodes, order_path=shared.order_path,
+        )  # fmt: skip
         self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
         self.context.hear = self._hear
         self.postman.on_dead = self.context.on_dead
@@ -247,6 +250,8 @@ class Engine:
         }
 
     def _on_mail(self, mail: Mail, sender: Address) -> None:
+        if mail.handled:
+            self.postman.acknowledged(Acknowledged(mail.sender, mail.sender_life, mail.handled))
         letters = self.postman.accept(mail)
         if self.stepping is not None:
             for letter in letters:
@@ -255,7 +260,8 @@ class Engine:
             for letter in letters:
                 self.handle_letter(mail.sender, letter)
                 self._show_life()
-        self.postman.acknowledge(mail, sender)
+        at_once = self.stepping is not None or self._drain is not None
+        self.postman.receipts.owe(mail, sender, at_once=at_once)
 
     def _on_known(self, frame: Known, _sender: Address) -> None:
         self.postman.learn(frame)

@@ -28,11 +28,10 @@ class Inbox:
     def accept(self, mail: Mail) -> list[Posted] | None:
         """The letters that are due now, in the sender's order; None when the mail is not for this
         life or from an earlier life of the sender (ports and names come back)."""
-        stream = self._streams.get(mail.sender)
-        stale = stream is not None and mail.sender_life < stream.life
-        if (mail.to, mail.to_life) != (self.name, self.life) or stale:
+        if self.refuses(mail):
             self.refused += 1
             return None
+        stream = self._streams.get(mail.sender)
         if stream is None or mail.sender_life > stream.life:
             stream = self._streams[mail.sender] = _Stream(mail.sender_life, mail.first)
         for letter in mail.letters:
@@ -45,6 +44,12 @@ class Inbox:
             due.append(stream.held.pop(stream.next_count))
             stream.next_count += 1
         return due
+
+    def refuses(self, mail: Mail) -> bool:
+        """Whether it is not for this life, or from an earlier life of the sender."""
+        stream = self._streams.get(mail.sender)
+        stale = stream is not None and mail.sender_life < stream.life
+        return stale or (mail.to, mail.to_life) != (self.name, self.life)
 
     def last_count(self, sender: str) -> int:
         """Count of the last letter given out of that sender."""

@@ -1,8 +1,9 @@
 """Postman: one actor's mail, both ways. Letters out through an outbox a target, letters in in
 order.
 
-What is told goes out at the end of the event that caused it; what came in is acknowledged after it
-was handled. The board keeps, beyond the life of either side, how far the target came.
+What is told goes out at the end of the event that caused it, to who handles orders first; what
+came in is acknowledged after it was handled. The board keeps, beyond the life of either side, how
+far the target came.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from actors.hosting import board as states
 from actors.hosting.board import Board
 from actors.hosting.inbox import Inbox
 from actors.hosting.outbox import Letter, Outbox
+from actors.hosting.receipts import Receipts
+from actors.hosting.timers import Timers
 from actors.hosting.wire import Acknowledged, Address, Known, Mail, Posted, Transport
 from domain.supervision.topology import Node
 
@@ -25,13 +28,23 @@ class Postman:
     """Mail of one life of one actor."""
 
     def __init__(
-        self, name: str, life: int, board: Board, transport: Transport, nodes: dict[str, Node]
+        self,
+        name: str,
+        life: int,
+        board: Board,
+        transport: Transport,
+        timers: Timers,
+        *,
+        nodes: dict[str, Node],
+        order_path: frozenset[str],
     ) -> None:
         self.inbox = Inbox(name, life)
+        self.receipts = Receipts(self.inbox, transport, timers)
         self.dead_letters = 0
         self.on_dead: Callable[[str, Letter], None] = lambda target, letter: None
         self._name, self._life = name, life
-        self._board, self._transport, self._nodes = board, transport, nodes
+        self._board, self._transport = board, transport
+        self._nodes, self._order_path = nodes, order_path
         self._outboxes: dict[str, Outbox] = {}
         self._table: dict[str, tuple[int, Address]] = {}
         self._changed: dict[str, Outbox] = {}
@@ -81,19 +94,16 @@ class Postman:
         """A letter shall not come again."""
         self._board.end_letter(self._name, sender, count)
 
-    def acknowledge(self, mail: Mail, address: Address) -> None:
-        """Tells the sender how far we are."""
-        if (mail.to, mail.to_life) == (self._name, self._life):
-            count = self.inbox.last_count(mail.sender)
-            self._transport.send(address, Acknowledged(self._name, self._life, count))
-
     def pump(self) -> None:
         """Hands over what credits allow."""
         now_ns = time.monotonic_ns()
-        for outbox in self._changed.values():
+        for outbox in sorted(self._changed.values(), key=self._is_later):
             self._send(outbox, outbox.take(now_ns))
             self._board.set_depth(self._name, outbox.target, len(outbox))
         self._changed.clear()
+
+    def _is_later(self, outbox: Outbox) -> bool:
+        return outbox.target not in self._order_path
 
     def resend_overdue(self) -> None:
         """Sends again what was not acknowledged for long; the receiver drops what it had."""
@@ -109,11 +119,18 @@ class Postman:
             Posted(count, letter.sent_ns, letter.announced, letter.data, letter.round)
             for count, letter in letters
         )
-        if posted:
-            self._transport.send(
-                outbox.address,
-                Mail(outbox.target, outbox.life, self._name, self._life, outbox.first, posted),
-            )
+        if not posted:
+            return
+        mail = Mail(
+            to=outbox.target,
+            to_life=outbox.life,
+            sender=self._name,
+            sender_life=self._life,
+            first=outbox.first,
+            letters=posted,
+            handled=self.receipts.take(outbox.target, outbox.address),
+        )
+        self._transport.send(outbox.address, mail)
 
     def waiting_for(self, target: str) -> int:
         """Letters that a node has not yet handled."""

@@ -79,7 +79,8 @@ class Posted:
 @dataclass(frozen=True)
 class Mail:
     """Letters from one life of an actor to one life of another, in order. `first` is the count of
-    the first letter ever sent from the one to the other."""
+    the first letter ever sent from the one to the other; `handled` acknowledges the receiver's own
+    letters up to that count, 0 when there is nothing new to say of them."""
 
     to: str
     to_life: int
@@ -87,6 +88,7 @@ class Mail:
     sender_life: int
     first: int
     letters: tuple[Posted, ...]
+    handled: int = 0
 
 
 @dataclass(frozen=True)
