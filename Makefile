@@ -1,6 +1,6 @@
 # `make run` and `make test` work on a fresh machine with Python 3.11 or newer; nothing else is needed.
 
-# From 3.12 on a tree shares its memory (docs/decisions/0018); else whatever python3 is.
+# From 3.12 on a tree shares its memory (docs/decisions/0019); else whatever python3 is.
 INTERPRETERS := python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[23].*/bin/python) python3
 PYTHON ?= $(firstword $(shell for found in $(INTERPRETERS); do $$found -c '' 2>/dev/null && echo $$found; done) python3)
 VENV := .venv

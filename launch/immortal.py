@@ -2,7 +2,7 @@
 
 A child that only looks at an object of its launcher counts itself into that object, and has a page
 of its own from then on. From 3.12 on the interpreter leaves the count of an immortal object as it
-is (PEP 683); here all that a child can come upon becomes one (docs/decisions/0018). It is never
+is (PEP 683); here all that a child can come upon becomes one (docs/decisions/0019). It is never
 freed: nothing that must end with its last holder may be among it.
 """
 
