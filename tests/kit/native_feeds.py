@@ -23,7 +23,7 @@ from tests.kit.feed_servers.smartapi_feed import SmartApiFeed
 
 NOW_NS = (OPENED_S + 22_500) * 1_000_000_000  # when the last of the quotes was made
 LTP, QUOTE, DEPTH = 1, 2, 3
-WITHIN_S = 10
+WITHIN_S = 60
 
 
 @dataclass(frozen=True)

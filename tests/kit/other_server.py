@@ -92,7 +92,7 @@ def other_server(folder: Path) -> Iterator[OtherServer]:
         yield server
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     assert not is_open(server.rest)
     assert not is_open(server.websocket)
 

@@ -24,7 +24,7 @@ from launch.processes import Process, end_session, processes
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (str(ROOT / "system.py"),)
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 HEAD = """\
 brokers:
   alpha: {rest: "http://127.0.0.1:9", ws: "ws://127.0.0.1:19", feed: true, exec: true, label: Alpha}

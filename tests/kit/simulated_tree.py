@@ -24,7 +24,7 @@ from actors.hosting.shared import Shared
 from actors.hosting.wire import Address, Configure, DirectoryAt
 from domain.supervision.topology import Node
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SUPERVISION = "supervision"  # where the hosts think their supervisor is
 
 

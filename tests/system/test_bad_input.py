@@ -45,7 +45,7 @@ def launch(tmp_path: Path) -> Launch:
             env={**system.environment, "TOMIC_API_KEY": KEY, **environment},
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
 

@@ -59,7 +59,7 @@ def standing(quiet_system: TradingSystem) -> str:
 
 def fetch(system: TradingSystem, path: str, accept: str = "application/json") -> tuple[int, str]:
     """(HTTP status, text) of a GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", system.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", system.http_port, timeout=30)
     try:
         connection.request("GET", path, headers={"X-API-KEY": API_KEY, "Accept": accept})
         answer = connection.getresponse()

@@ -48,7 +48,7 @@ def test_a_launcher_killed_in_its_start_leaves_nothing_and_the_next_comes_up_whe
     start_tree: Start, moment: str
 ) -> None:
     tree = start_tree(PAIR, program=(str(SCRIPT), moment), ready=False)
-    assert tree.launcher.wait(60) == -9
+    assert tree.launcher.wait(120) == -9
     folder = noted_run_folder(tree)
     wait_for(lambda: not of_folder(tree.data_dir), "nothing of it lives on", DRAINED_WITHIN_S)
     said = tree.text().count(" nodes are ready")  # one that died of being ready had said so

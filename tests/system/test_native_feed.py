@@ -155,7 +155,7 @@ def reconnects(on: Stage) -> int:
 def assert_a_socket_that_drops_comes_back(on: Stage) -> None:
     before, connections = reconnects(on), len(on.primary.server.connections)
     on.primary.server.drop()
-    on.primary.server.wait_for(lambda: len(on.primary.server.connections) > connections, 60)
+    on.primary.server.wait_for(lambda: len(on.primary.server.connections) > connections, 180)
 
     def back() -> bool:
         feed = on.system.part(f"feed.{BROKER}")
@@ -193,4 +193,4 @@ def assert_bars_of_its_ticks_were_built(on: Stage) -> None:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return {row[0] for row in database.execute(query)}
 
-    wait_for(lambda: minutes() >= {"NIFTY", "BANKNIFTY"}, "a minute of ticks", 90)
+    wait_for(lambda: minutes() >= {"NIFTY", "BANKNIFTY"}, "a minute of ticks", 240)

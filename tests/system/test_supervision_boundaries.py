@@ -88,7 +88,7 @@ def starts(tree: RunningTree, name: str) -> int:
 def test_a_second_start_is_refused_with_the_pid_and_the_first_lives(start_tree: Start) -> None:
     tree = start_tree(PAIR)
     second = tree.launch()
-    assert second.wait(30) == 1
+    assert second.wait(120) == 1
     assert f"process {tree.launcher.pid}" in tree.text()
     tree.command("one", "tell two hello")
     tree.wait_note("two", "1 poke hello 1")
@@ -97,7 +97,7 @@ def test_a_second_start_is_refused_with_the_pid_and_the_first_lives(start_tree: 
 def test_stop_ends_a_running_system_by_the_path_of_ctrl_c(start_tree: Start) -> None:
     tree = start_tree(PAIR)
     stopping = tree.launch("--stop")
-    assert stopping.wait(30) == 0
+    assert stopping.wait(120) == 0
     assert tree.launcher.wait(1) == 0
     assert tree.notes("one")[-1] == "1 stop"
 
@@ -149,7 +149,7 @@ def test_a_port_in_use_is_one_sentence_and_status_2(start_tree: Start) -> None:
         holder.listen()
         port = holder.getsockname()[1]
         tree = start_tree(PAIR, "--http-port", str(port), ready=False)
-        assert tree.launcher.wait(30) == 2
+        assert tree.launcher.wait(120) == 2
     assert tree.text().strip().splitlines()[0].startswith(f"port {port} is in use")
 
 
@@ -159,7 +159,7 @@ def test_a_data_folder_that_cannot_be_written_is_one_sentence_and_status_2(
     blocked = tmp_path / "file"
     blocked.touch()
     tree = start_tree(PAIR, "--data-dir", str(blocked), ready=False)
-    assert tree.launcher.wait(30) == 2
+    assert tree.launcher.wait(120) == 2
     assert len(tree.text().strip().splitlines()) == 1
 
 

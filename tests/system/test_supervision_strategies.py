@@ -60,7 +60,7 @@ def test_a_branch_that_gives_up_is_told_to_all_and_restarted_by_its_parent(
 def test_a_root_that_gives_up_ends_the_process_with_an_error(start_tree: Start) -> None:
     broken = "- {name: broken, actor: tests.kit.probe_actors.FailsToStart, max_restarts: 2}\n"
     tree = start_tree(broken, ready=False)
-    assert tree.launcher.wait(30) == 3
+    assert tree.launcher.wait(120) == 3
     assert "gives up" in tree.text()
     assert starts(tree, "broken") == 3
     assert "cannot start" in tree.log("root")

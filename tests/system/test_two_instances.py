@@ -27,7 +27,7 @@ FREEZING = SHORT_LEASE | {
     "actors.execution.execution_agent.ExecutionAgent": "tests.kit.freezing_agent.FreezingAgent"
 }
 DECIDED_WITHIN_S = 120.0
-TAKEN_WITHIN_S = 60.0
+TAKEN_WITHIN_S = 120.0
 
 
 def read(database: Path, query: str) -> list[tuple[object, ...]]:

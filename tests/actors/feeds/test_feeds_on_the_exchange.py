@@ -60,14 +60,14 @@ def world(exchange, control, tmp_path):
     shard.start()
     yield context, shard
     shard.stop()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while control.status()["instances"][0]["sockets"]:  # the server must not end in mid-handshake
         assert time.monotonic() < deadline
 
 
 def run_round(context, shard, step):
     """Plays the host: hands over what comes until the shard has all data of the step."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not shard.has_market_step(step):
         assert time.monotonic() < deadline
         for descriptor in select.select(list(context._watched), [], [], 0.1)[0]:
@@ -111,7 +111,7 @@ def test_a_dropped_socket_is_made_again_and_carries_what_it_carried(world, contr
     run_round(context, shard, 0)
 
     control.fault_on("drop_socket")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while context.heard(ShardStateChanged)[-1].state != "down":
         assert time.monotonic() < deadline
         for descriptor in select.select(list(context._watched), [], [], 0.1)[0]:

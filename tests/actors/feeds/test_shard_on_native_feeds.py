@@ -36,7 +36,7 @@ class Stage:
     shard: Shard
 
     def turn(self, until):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not until():
             assert time.monotonic() < deadline, self.states
             watched = list(self.context._watched)
