@@ -19,7 +19,7 @@ import pytest
 from tests.kit.default_system import ROOT, DefaultSystem
 from tests.kit.recorded_session import HEADER, session_rows
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 KEY = "k" * 40
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
