@@ -5,7 +5,8 @@ INTERPRETERS := python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[23]
 PYTHON ?= $(firstword $(shell for found in $(INTERPRETERS); do $$found -c '' 2>/dev/null && echo $$found; done) python3)
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+# Two systems at a time: more only wait for each other where there are two cores.
+WORKERS ?= 2
 
 .PHONY: install install-test run test check bench bench-paper bench-kill machine-code migrate clean
 
