@@ -18,8 +18,9 @@ from domain.journal.ledger import Ledger
 from domain.journal.sentences import Repeats, decision_line, is_decision, structure_name
 from domain.orders import Fill, Purpose
 
-# What a run's own machine decides, not the market: left out of the hash.
-MEASURED = ("latency_ms",)
+# What a run's own machine decides, not the market: left out of the hash. A message's id counts what
+# its sender has said before it, of a slow disk as well.
+MEASURED = ("latency_ms", "cleared_by")
 
 
 class ReportBuilder:

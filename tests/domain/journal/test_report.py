@@ -114,3 +114,22 @@ def test_a_scan_that_people_asked_for_refuses_nothing() -> None:
     scan = {"source": "volatility_agent", "dry": False, "notes": [RATE]}
     report = report_of(("ScanCompleted", scan), ("ScanCompleted", scan | {"dry": True}))
     assert report["refusals"]["ORDER_RATE"]["count"] == 1
+
+
+def test_the_hash_of_the_decisions_does_not_hang_on_how_much_a_sender_said_before() -> None:
+    ended = {
+        "command_id": 1,
+        "status": "DONE",
+        "refusal": None,
+        "cleared_by": "breaker_gate:1.1:11",
+    }
+    hashes = [
+        report_of(("CommandEnded", body))["decisions_sha256"]
+        for body in (
+            ended,
+            ended | {"cleared_by": "breaker_gate:1.1:12"},
+            ended | {"status": "FAILED"},
+        )
+    ]
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
