@@ -11,7 +11,7 @@ __all__ = ["telegram_bench"]
 PAGES = ("status", "tree", "metrics", "parts/notifier", "audit", "signals/quality?run_scan=false")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_pause_reaches_the_telephone_through_an_outage_and_the_token_shows_nowhere(
     telegram_bench: TelegramBench,
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.kit.recorded_session import write_daily, write_session
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def write_recording(folder: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_return_to_demand_is_bought_and_left_when_the_underlying_reaches_the_s
             "--history", str(tmp_path), "--speed", "0", "--report", str(tmp_path / "report.json"),
             "--data-dir", str(tmp_path / "var"), "--env-file", str(tmp_path / "env"),
         ],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split("  ", 1)[-1] for line in done.stdout.splitlines()]

@@ -21,7 +21,7 @@ from tests.kit.recorded_session import write_daily, write_session
 ROOT = Path(__file__).resolve().parents[2]
 MINUTES = 6
 DAY_BEFORE = date(2026, 8, 18)
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def run_system(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
             "--report", str(folder / "report.json"),
             "--data-dir", str(folder / "var"), "--env-file", str(folder / "env"), *words,
         ],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=800,
     )  # fmt: skip
     output = done.stdout + done.stderr
     assert (folder / "report.json").exists(), output

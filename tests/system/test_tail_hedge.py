@@ -19,7 +19,7 @@ from tests.kit.recorded_session import EXPIRIES, write_daily, write_session
 ROOT = Path(__file__).resolve().parents[2]
 BUDGET, LOT = 5_000, 65
 DAY_BEFORE = date(2026, 8, 18)
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def replay(folder: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def replay(folder: Path) -> dict[str, Any]:
             "--report", str(folder / "report.json"), "--data-dir", str(folder / "var"),
             "--env-file", str(folder / "env"), "--http-port", str(free_port()),
         ],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())

@@ -21,13 +21,13 @@ from tests.kit.other_server import other_server
 from tests.kit.running_tree import members_of
 from tests.kit.trading_system import TradingSystem, wait_for
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 SHORT_LEASE = {"settings: {scanners:": "settings: {lease_s: 12, scanners:"}
 FREEZING = SHORT_LEASE | {
     "actors.execution.execution_agent.ExecutionAgent": "tests.kit.freezing_agent.FreezingAgent"
 }
-DECIDED_WITHIN_S = 120.0
-TAKEN_WITHIN_S = 120.0
+DECIDED_WITHIN_S = 300.0
+TAKEN_WITHIN_S = 300.0
 
 
 def read(database: Path, query: str) -> list[tuple[object, ...]]:

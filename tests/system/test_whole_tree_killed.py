@@ -16,7 +16,7 @@ from tests.kit.kill_cases import SMALL, WHOLE, case_named, kills, tree_of, whole
 from tests.kit.kill_run import run_case
 from tests.kit.whole_tree import WholeTree
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 CASES = [
     "answer_unwritten.1/sandbox_exchange/SIGKILL/IRON_CONDOR",
     "fill_untold.1/group/SIGKILL/IRON_CONDOR",
