@@ -217,6 +217,7 @@ class Engine:
         if self._drain is None:
             self._drain = frame
             self.context.runtime_ends = frame.for_good
+            self.postman.receipts.send()  # who ends before us would wait for them
             self._continue_drain()
 
     def _continue_drain(self) -> None:

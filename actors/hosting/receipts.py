@@ -41,9 +41,9 @@ class Receipts:
         owed.address = address
         owed.letters += len(mail.letters)
         if at_once or owed.letters >= OWED_LETTERS_MAX:
-            self._send()
+            self.send()
         elif self._timer is None:
-            self._timer = self._timers.once(time.monotonic_ns() + SENT_WITHIN_NS, self._send)
+            self._timer = self._timers.once(time.monotonic_ns() + SENT_WITHIN_NS, self.send)
 
     def take(self, sender: str, address: Address) -> int:
         """For mail that goes to that address: up to which count its letters are handled; 0 when
@@ -54,7 +54,8 @@ class Receipts:
         del self._owed[sender]
         return self._inbox.last_count(sender)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """All that is owed, now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -119,6 +119,14 @@ def test_a_host_that_ends_acknowledges_at_once() -> None:
     assert post.sent == [("at asker", Acknowledged("answerer", 1, 1))]
 
 
+def test_what_is_owed_is_sent_when_it_is_asked_for_and_not_again() -> None:
+    post = Post()
+    post.takes(1)
+    post.postman.receipts.send()
+    post.a_moment_passes()
+    assert post.sent == [("at asker", Acknowledged("answerer", 1, 1))]
+
+
 def test_mail_for_another_life_is_not_acknowledged() -> None:
     post = Post()
     post.takes(1, life=2)
