@@ -10,7 +10,6 @@ the whole tree used by then. A start whose book is not the broker's stops the be
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import sys
 import threading
@@ -20,8 +19,6 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -64,20 +61,10 @@ def one_start(system: TradingSystem) -> Start:
         return int(system.rows(ACTIVE, began_ns, database="journal.db")[0]["at_ns"] or 0)
 
     allowed_ns = wait_for(active_ns, "the gate lets entries pass", WITHIN_S)
-    processor_s = used_s(system)
+    processor_s = system.processor_s()
     assert_books_agree(system)
     system.stop()
     return Start(ready_s, (allowed_ns - began_ns) / 1e9, processor_s)
-
-
-def used_s(system: TradingSystem) -> float:
-    """Processor seconds of the whole tree so far."""
-    total = 0.0
-    for process in system.processes():
-        with contextlib.suppress(psutil.Error):  # ended meanwhile
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
 
 
 def assert_books_agree(system: TradingSystem) -> None:

@@ -10,14 +10,11 @@ whole tree a scan.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -56,16 +53,6 @@ def timed(call: Callable[[], Any], count: int) -> list[float]:
     return taken
 
 
-def used_s(system: DefaultSystem) -> float:
-    """Processor seconds of the whole tree so far."""
-    total = 0.0
-    for process in system.processes():
-        with contextlib.suppress(psutil.Error):  # ended meanwhile
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
-
-
 def main() -> None:
     """Starts the tree, asks, prints."""
     parser = options(__doc__)
@@ -74,10 +61,10 @@ def main() -> None:
     with default_system(changes=EVERY_SCAN) as system:
         system.start()
         wait_for(lambda: is_warm(system), "the regime is known")
-        idle = used_s(system)
+        idle = system.processor_s()
         began = time.monotonic()
         scans = timed(lambda: scanned(system), given.requests)
-        spent_s, lasted_s = used_s(system) - idle, time.monotonic() - began
+        spent_s, lasted_s = system.processor_s() - idle, time.monotonic() - began
         without = timed(lambda: system.get(f"{PATH}false"), given.requests)
     rows = [("request", "count", "p50 ms", "p99 ms", "worst ms", "goal p99 ms")]
     figures = {}

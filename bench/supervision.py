@@ -124,17 +124,9 @@ def proportional_memory_mb(system: DefaultSystem) -> float:
 def cpu_share(system: DefaultSystem, for_s: float) -> float:
     """CPU seconds of the whole tree a second of wall time."""
 
-    def used() -> float:
-        total = 0.0
-        for process in system.processes():
-            with contextlib.suppress(psutil.Error):  # ended meanwhile
-                times = process.cpu_times()
-                total += times.user + times.system
-        return total
-
-    began, before = time.monotonic(), used()
+    began, before = time.monotonic(), system.processor_s()
     PAUSE.wait(for_s)
-    return (used() - before) / (time.monotonic() - began)
+    return (system.processor_s() - before) / (time.monotonic() - began)
 
 
 def status_while_broken(system: DefaultSystem) -> tuple[float, list[int]]:

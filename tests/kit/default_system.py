@@ -108,6 +108,15 @@ class DefaultSystem:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(120)
 
+    def processor_s(self) -> float:
+        """Processor seconds of the launcher and its tree so far."""
+        total = 0.0
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # ended meanwhile
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
     def output(self) -> str:
         """What the launcher printed so far."""
         return (self.folder / "output").read_text(encoding="utf-8")
