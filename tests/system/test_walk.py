@@ -22,11 +22,13 @@ from tests.kit.trading_system import (
     wait_for,
 )
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("walk")]
+pytestmark = [pytest.mark.timeout(1_200), pytest.mark.xdist_group("walk")]
 
-# A scan a minute; an entry whose short nobody took is given up, and the next waits a cool-down.
-FOUND_WITHIN_S = 480.0
-STANDS = "SELECT * FROM commands WHERE event_type = 'ORDER_REQUEST' AND status = 'DONE'"
+# A scan a minute; an entry whose short nobody took is given up after three minutes, and the next
+# waits a cool-down: room for three of them.
+FOUND_WITHIN_S = 900.0
+ALL = "SELECT * FROM commands WHERE event_type = 'ORDER_REQUEST'"
+STANDS = f"{ALL} AND status = 'DONE'"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,8 @@ def command(trading: TradingSystem) -> Row:
 
     def why_not() -> str:
         quality = trading.get("/tomic/signals/quality")[1]["data"]
-        return f"an entry stands: {trading.part('regime_agent')}, {quality['diagnostics']}"
+        entries = [trading.told(trading.trace(row["correlation_id"])) for row in trading.rows(ALL)]
+        return f"an entry stands: {entries}, {quality['diagnostics']}"
 
     rows: list[Row] = wait_for(lambda: trading.rows(STANDS), why_not, FOUND_WITHIN_S)
     return rows[0]
