@@ -19,8 +19,9 @@ from actors.hosting.shared import Plumbing, Shared
 from actors.hosting.timers import HeapTimer, Timers
 from actors.hosting.worker import Worker, outcome
 from adapters.tick_bus import DRAIN_MAX, Batch, TickPublisher, TickSubscriber
-from domain.clock import seconds
+from domain.clock import NS_PER_S, seconds
 from domain.errors import MailboxFull
+from domain.supervision.reporting import says_nothing_new
 from messages.base import Message, Overflow
 from messages.codec import encode
 from messages.lifecycle import AlertRaised, DeadLetter, HealthReported
@@ -309,7 +310,8 @@ class HostContext:
         if self._stepped and now_ns - sent_ns < seconds(REPORT_EVERY_S):
             return  # it waits: a timer would be an appointment of the recorded clock
         body, self._report = self._report, None
-        if body == before and now_ns - sent_ns < SAME_REPORT_EVERY_NS:
+        later_ns = now_ns - sent_ns
+        if later_ns < SAME_REPORT_EVERY_NS and says_nothing_new(body, before, later_ns / NS_PER_S):
             return
         self._reported = (now_ns, body)
         bus = self.subscriber.figures() if self.subscriber else {}

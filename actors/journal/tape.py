@@ -45,6 +45,7 @@ from persistence.positions import PositionStore
 from persistence.tape import TapeWriter, forget_days, newest_run, run_folder
 
 FLUSH_EVERY_S = 1.0
+FACTS_EVERY_NS = 5_000_000_000  # they are in the journal: without ticks none is lost by waiting
 ROWS_WAITING_MAX = 500_000  # 45 MB: seconds of the busiest feed, half an hour of one chain
 BARS_KEPT_MAX = 1_000  # of one listing and timeframe: no warm start asks for more
 STOPPED, DAY_OVER = "stopped", "the day is over"
@@ -81,7 +82,7 @@ class Tape(Actor):
         self._rows_waiting = 0
         self._broker = ""
         self._subscribed: set[str] = set()
-        self._busy, self._trouble = False, ""
+        self._busy, self._trouble, self._flushed_ns = False, "", 0
         self._lost: Counter[str] = Counter()  # by why, not told yet
         self._counts: Counter[str] = Counter()
 
@@ -140,10 +141,12 @@ class Tape(Actor):
     # -- writing; one write at a time, on the worker --
 
     def _flush(self) -> None:
-        if self._busy:
+        now_ns = self.context.now_ns()
+        waits = self._ticks or self._lost or self._wanted
+        if self._busy or (not waits and now_ns - self._flushed_ns < FACTS_EVERY_NS):
             return
-        self._busy = True
-        (ticks, lost), now_ns = self._taken(), self.context.now_ns()
+        self._busy, self._flushed_ns = True, now_ns
+        ticks, lost = self._taken()
 
         def done(trouble: Any) -> None:
             self._busy = False

@@ -216,7 +216,7 @@ def get_part(request: Request, name: str) -> Response:
     if part is None:
         raise ApiFault(404, "UNKNOWN_PART", f"{name!r} has reported nothing")
     age_s = part.age_s(gateway.monotonic_ns())
-    return Reply({"status": "success", "age_s": age_s, "data": part.body})
+    return Reply({"status": "success", "age_s": age_s, "data": grown(part.body, age_s)})
 
 
 @router.get("/market-context", responses={200: {"model": ContextAnswer}})
