@@ -72,9 +72,9 @@ def _read_main(engine: Engine) -> None:
     orders.orders_of(0)
     orders.orders_of_strategy(NOBODY)
     orders.changed_since(NOBODY, 0)
-    positions.cursor()
+    folded, _ = positions.cursor()
     positions.positions()
-    positions.unfolded(0)
+    positions.unfolded(folded)
     positions.open_differences(NOBODY)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from socket import socket
 from threading import Event, Thread
 from typing import Any
 
@@ -63,12 +64,21 @@ class SandboxServer:
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        source = build_source(config)
+        calendars = with_square_off(config.calendars, config.account.square_off)
+        self._release: list[Callable[[], None]] = []
+        # Before the market is built, which takes a second: who calls meanwhile waits for its answer
+        # instead of being refused.
+        try:
+            ports = [self._bind(row) for row in config.instances]
+            control = self._listen(config.control_port, "sandbox control port")
+            source = build_source(config)
+        except Exception:
+            self._let_go()
+            raise
         self._stepped = config.stepped or config.replay is not None
         start_ns = source.next_ns() or 0
         self._steps = SteppedClock(start_ns)
         clock = self._steps if self._stepped else WallClock()
-        calendars = with_square_off(config.calendars, config.account.square_off)
         self.market = Market(source, clock, calendars, always_open=config.always_open)
         self.faults = FaultBoard(time.monotonic)
         self.addresses: dict[str, Address] = {}
@@ -76,11 +86,12 @@ class SandboxServer:
         self._servers: list[AppServer] = []
         self._hubs: list[Hub] = []
         self._maker = FrameMaker(self.market)
-        self._release: list[Callable[[], None]] = [source.close]
+        self._release.append(source.close)
         try:
-            for number, row in enumerate(config.instances):
-                self._add_instance(number, row)
-            self._add_control()
+            for number, (row, sockets) in enumerate(zip(config.instances, ports, strict=True)):
+                self._add_instance(number, row, *sockets)
+            self.control_port: int = control.getsockname()[1]
+            self._servers.append(AppServer(ControlApp(self), control))
         except Exception:
             self._let_go()
             raise
@@ -280,12 +291,22 @@ class SandboxServer:
 
     # -- building
 
-    def _add_instance(self, number: int, row: InstanceConfig) -> None:
+    def _bind(self, row: InstanceConfig) -> tuple[socket, socket]:
+        """An instance's REST port and its WebSocket port."""
+        return (
+            self._listen(row.rest_port, f"sandbox REST port of {row.name}"),
+            self._listen(row.websocket_port, f"sandbox WebSocket port of {row.name}"),
+        )
+
+    def _listen(self, port: int, what: str) -> socket:
+        listener = listen(port, what)
+        self._release.append(listener.close)
+        return listener
+
+    def _add_instance(
+        self, number: int, row: InstanceConfig, rest: socket, sockets: socket
+    ) -> None:
         config = self.config
-        rest = listen(row.rest_port, f"sandbox REST port of {row.name}")
-        self._release.append(rest.close)
-        sockets = listen(row.websocket_port, f"sandbox WebSocket port of {row.name}")
-        self._release.append(sockets.close)
         address = Address(rest.getsockname()[1], sockets.getsockname()[1])
         path = config.data_dir / f"sandbox_{row.name}.sqlite3" if config.data_dir else None
         store = Store(path)
@@ -301,12 +322,6 @@ class SandboxServer:
         self._hubs.append(hub)
         self._servers.append(AppServer(RestApp(instance, pages, limiter, config.limits), rest))
         self._servers.append(AppServer(WebSocketApp(hub), sockets, websocket=True))
-
-    def _add_control(self) -> None:
-        listener = listen(self.config.control_port, "sandbox control port")
-        self._release.append(listener.close)
-        self.control_port: int = listener.getsockname()[1]
-        self._servers.append(AppServer(ControlApp(self), listener))
 
     def _let_go(self) -> None:
         while self._release:
