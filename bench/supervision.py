@@ -184,9 +184,12 @@ def main() -> None:
     with default_system({}, MANY_RESTARTS) as system:
         system.start()
         wait_for(lambda: has_chains(system), "the demo has chains")
+        system.stop()  # that start had loaded the day's master only after the fork
+        system.start()
+        wait_for(lambda: has_chains(system), "the demo has chains again")
         killed = recoveries(system, arguments.kills)
     table("Supervision of the default tree", rows)
-    table("kill -9 to successor ready, under the demo's load", killed)
+    table("kill -9 to successor ready, under the demo's load, second start of a day", killed)
     tell({"tree": rows, "recoveries": killed}, machine("thespian", "pyzmq"), arguments.json)
 
 

@@ -25,7 +25,7 @@ FIRST_BYTE, MEMORY_BYTES = 16, 2**48  # of what a process can address; no table 
 
 # What children would each import for themselves, only when they first need it.
 NEEDED_LATER = (
-    "multiprocessing.popen_fork", "numpy.ma",
+    "multiprocessing.popen_fork", "numpy.ma", "numpy.random",
     "thespian.system.admin.convention", "thespian.system.logdirector",
     "thespian.system.multiprocTCPBase", "thespian.system.transport.hysteresis",
     "anyio._backends._asyncio", "fastapi.telemetry._runtime", "uvicorn.lifespan.on",
