@@ -14,7 +14,7 @@ from actors.host import Host
 from actors.hosting import context
 from actors.hosting.masking import masked
 from actors.hosting.timers import Timers
-from actors.hosting.wire import Mail, Posted
+from actors.hosting.wire import Drain, Mail, Posted
 from actors.supervision.directory import Directory
 from messages.codec import encode
 from tests.kit.probe_actors import Noted, Poke
@@ -158,6 +158,29 @@ def test_what_was_told_counts_as_handled_when_its_target_has_handled_it_and_not_
     assert tree.actor("hearer").seen or not chain.has_handled("hearer")
     tree.run_until(lambda: chain.has_handled("hearer"))
     assert len(tree.actor("hearer").seen) == 1
+
+
+class Unfinished(Chain):
+    """Has something in hand when it is asked to end."""
+
+    def drain(self) -> bool:
+        return False
+
+
+def test_a_host_that_begins_to_end_owes_nobody_an_acknowledgement(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    """A sender that ends too would wait for it."""
+    classes = {"directory": Directory, "chain": Unfinished, "hearer": Hearer}
+    tree = simulate(make_runtime(tmp_path), classes)
+    tree.start("directory", "chain")
+    engine, letter = tree.engine("chain"), Posted(1, 0, False, encode(Poke(what="once", id="o:1")))
+    mail = Mail("chain", 1, "directory", 1, 1, (letter,))
+    engine.receive(mail, "nowhere")
+    assert engine.postman.receipts.take("directory", "nowhere") == 1  # it waits for mail to go with
+    engine.postman.receipts.owe(mail, "nowhere")
+    engine.drain(Drain(deadline_ns=0, for_good=False))
+    assert engine.postman.receipts.take("directory", "nowhere") == 0
 
 
 def test_the_board_counts_what_is_told_and_not_yet_handled(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from adapters.sandbox import server as server_module
 from adapters.sandbox.config import SandboxConfig, parse_instance
 from adapters.sandbox.control import SandboxControl
 from adapters.sandbox.server import SandboxServer
@@ -103,6 +104,23 @@ def test_a_server_that_cannot_bind_leaves_no_other_port_open() -> None:
             bench(instances=(parse_instance(f"zerodha:{free}:{taken}:{KEY}"),))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", free))
+
+
+def test_who_calls_while_the_market_is_built_waits_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refused read is tried again only two seconds later, and a start waits for it."""
+    rest, early, build = free_port(), [], server_module.build_source
+
+    def called_meanwhile(config: SandboxConfig) -> Any:
+        early.append(socket.create_connection(("127.0.0.1", rest)))
+        early[0].sendall(b"GET / HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+        return build(config)
+
+    monkeypatch.setattr(server_module, "build_source", called_meanwhile)
+    with bench(instances=(parse_instance(f"zerodha:{rest}:0:{KEY}"),)), early[0] as caller:
+        caller.settimeout(START_WITHIN_S)
+        assert caller.recv(4).startswith(b"HTTP")
 
 
 def test_ports_are_free_again_after_a_stop_even_with_open_connections() -> None:
