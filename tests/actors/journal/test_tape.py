@@ -111,6 +111,18 @@ def test_decisions_of_this_run_are_taken_from_the_journal_once_and_in_order(
     assert found.ended
 
 
+def test_without_ticks_the_journal_is_read_every_five_seconds(context: RecordingContext) -> None:
+    begun(context)
+    context.advance(1.1)
+    reads = len(context.reports)  # one a read
+    context.advance(4.5)
+    assert len(context.reports) == reads
+    decide(context, 1)
+    context.advance(1.0)
+    assert len(context.reports) == reads + 1
+    assert context.reports[-1]["facts"] == 1
+
+
 def test_the_master_and_the_warm_start_are_kept(context: RecordingContext) -> None:
     actor = begun(context)
     main, market = open_engine(context.runtime.database_url), context.runtime.market_url

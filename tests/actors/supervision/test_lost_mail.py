@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from actors.actor import Actor
+from actors.hosting import context as host_context
 from actors.hosting.wire import Mail, Posted
 from actors.supervision.directory import Directory
 from messages.base import Message
 from messages.codec import encode
-from messages.lifecycle import AlertRaised, DeadLetter
+from messages.lifecycle import AlertRaised, DeadLetter, HealthReported
 from tests.kit.probe_actors import Noted, Poke
 from tests.kit.recording_context import make_runtime
 from tests.kit.simulated_tree import SimulatedTree
@@ -144,6 +147,32 @@ def test_a_report_that_finds_no_room_costs_its_actor_nothing(
     poke(tree, "", ROOM)
     tree.engine("teller").context.report({"running": True})
     assert tree.shared.board.mailbox("status_board") == ROOM
+
+
+class Board(Actor):
+    """The status board's place: bodies as they came."""
+
+    def start(self) -> None:
+        self.bodies: list[Any] = []
+
+    def on_health_reported(self, message: HealthReported) -> None:
+        self.bodies.append(dict(message.body))
+
+
+def test_a_report_whose_ages_alone_went_on_is_not_sent(
+    tmp_path: Path, simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_context, "REPORT_EVERY_S", 0.01)
+    tree = simulate(make_runtime(tmp_path), {**CLASSES, "status_board": Board})
+    tree.start("directory", "teller", "status_board")
+    context = tree.engine("teller").context
+    first, older = ({"state": "live", "last_tick_age_s": age} for age in (3.0, 3.2))
+    lost = {"state": "down", "last_tick_age_s": 3.2}
+    for body in (first, older, lost):
+        context.report(body)
+        tree.run_until(lambda: context._report_timer is None)
+    tree.run_until(lambda: lost in tree.actor("status_board").bodies)
+    assert tree.actor("status_board").bodies == [first, lost]
 
 
 def _shown(tree: SimulatedTree, name: str) -> dict[str, Any]:
