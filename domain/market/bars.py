@@ -28,6 +28,7 @@ from domain.market.fold_columns import (
     empty_bars,
     gather,
     groups_of,
+    in_groups,
     put,
     scatter,
 )
@@ -232,8 +233,7 @@ class MinuteBars:
         ticks = self._believable(columns, received)
         if not len(ticks.row):
             return
-        ticks = ticks.by_row()
-        groups = groups_of(ticks.row)
+        ticks, groups = in_groups(ticks)
         mine = groups.first(ticks.row)
         state = gather(self._state, mine)
         new = _differ(ticks, groups, state)
@@ -256,15 +256,14 @@ class MinuteBars:
         row = self._rows.find(columns["listing"]).astype(np.int64)
         ts, ltp = columns["ts_ns"].copy(), columns["ltp"].copy()
         ticks = Ticks(row, ts, ltp, columns["volume"].copy())
-        limits = received + AHEAD_MAX_NS
         # The least of prices with a NaN is NaN, and that is not above 0.
         if (
             np.minimum.reduce(row) >= 0
             and np.minimum.reduce(ltp) > 0
-            and np.minimum.reduce(limits - ts) >= 0
+            and np.maximum.reduce(ts) <= np.minimum.reduce(received) + AHEAD_MAX_NS
         ):
             return ticks
-        known, priced, ahead = row >= 0, ltp > 0, ts > limits
+        known, priced, ahead = row >= 0, ltp > 0, ts > received + AHEAD_MAX_NS
         self._count("unknown_symbol", ~known)
         self._count("bad_price", known & ~priced)
         self._count("future", known & priced & ahead)

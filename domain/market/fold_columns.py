@@ -87,15 +87,28 @@ class Groups(NamedTuple):
         return earlier
 
 
+def in_groups(ticks: Ticks) -> tuple[Ticks, Groups]:
+    """Ticks in order of row, and their groups."""
+    rises = ticks.row[1:] > ticks.row[:-1]
+    if np.count_nonzero(rises) == len(rises):  # a feed that walks its listings one after another
+        return ticks, _each(len(ticks.row))
+    ordered = ticks.by_row()
+    return ordered, groups_of(ordered.row)
+
+
 def groups_of(row: np.ndarray) -> Groups:
     """Groups of ascending rows."""
     goes_on = row[1:] == row[:-1]
     if not np.count_nonzero(goes_on):
-        each = np.arange(len(row))
-        return Groups(each, each, True)
+        return _each(len(row))
     lasts = np.append(np.flatnonzero(~goes_on), len(row) - 1)
     firsts = np.append(0, lasts[:-1] + 1)
     return Groups(firsts, lasts, False)
+
+
+def _each(count: int) -> Groups:
+    each = np.arange(count)
+    return Groups(each, each, True)
 
 
 def gather(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
