@@ -21,7 +21,8 @@ def growing(ticks: Ticks, groups: Groups, state: np.ndarray) -> np.ndarray | Non
     if np.minimum.reduce(stood) < 0 or np.minimum.reduce(deltas) < 0:
         return None
     state["baseline"] = groups.last(ticks.cum)
-    state["newest_ts"] = np.maximum(state["newest_ts"], groups.reduce(np.maximum, ticks.ts))
+    newest = state["newest_ts"]
+    np.maximum(newest, groups.reduce(np.maximum, ticks.ts), out=newest)
     return deltas
 
 
