@@ -108,9 +108,6 @@ class Matrix:
             elif not outcome.struck:
                 print(f"missed {number} {case.name}: its step or its call never came")
                 print("    " + "\n    ".join(outcome.told), flush=True)
-            elif outcome.stands:
-                print(f"stands {number} {case.name}: its structure was never closed")
-                print("    " + "\n    ".join(outcome.told), flush=True)
             elif verdict.waiting:
                 print(f"waits {number} {case.name}: {verdict.waiting[0]}", flush=True)
             elif number % 50 == 0:

@@ -141,12 +141,12 @@ class Tape(Actor):
     # -- writing; one write at a time, on the worker --
 
     def _flush(self) -> None:
-        now_ns = self.context.now_ns()
+        monotonic_ns = self.context.monotonic_ns()
         waits = self._ticks or self._lost or self._wanted
-        if self._busy or (not waits and now_ns - self._flushed_ns < FACTS_EVERY_NS):
+        if self._busy or (not waits and monotonic_ns - self._flushed_ns < FACTS_EVERY_NS):
             return
-        self._busy, self._flushed_ns = True, now_ns
-        ticks, lost = self._taken()
+        self._busy, self._flushed_ns = True, monotonic_ns
+        (ticks, lost), now_ns = self._taken(), self.context.now_ns()
 
         def done(trouble: Any) -> None:
             self._busy = False

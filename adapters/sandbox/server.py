@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from socket import socket
 from threading import Event, Thread
@@ -33,6 +33,7 @@ from adapters.sandbox.protocols import LOOPBACK, AppServer, listen
 from adapters.sandbox.rest import RestApp
 from adapters.sandbox.store import Store
 from adapters.sandbox.websocket import WebSocketApp
+from domain.calendar import ExchangeCalendar
 from domain.clock import NS_PER_MINUTE, NS_PER_S
 from domain.errors import ConfigurationFault
 
@@ -71,10 +72,27 @@ class SandboxServer:
         try:
             ports = [self._bind(row) for row in config.instances]
             control = self._listen(config.control_port, "sandbox control port")
-            source = build_source(config)
+            self._build(ports, control, calendars)
         except Exception:
             self._let_go()
             raise
+        self._step = 0
+        self._serving = False
+        self._minute = -1
+        self._watched: set[int] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: Thread | None = None
+
+    def _build(
+        self,
+        ports: Sequence[tuple[socket, socket]],
+        control: socket,
+        calendars: Mapping[str, ExchangeCalendar],
+    ) -> None:
+        config = self.config
+        source = build_source(config)
+        self._release.append(source.close)
         self._stepped = config.stepped or config.replay is not None
         start_ns = source.next_ns() or 0
         self._steps = SteppedClock(start_ns)
@@ -86,26 +104,14 @@ class SandboxServer:
         self._servers: list[AppServer] = []
         self._hubs: list[Hub] = []
         self._maker = FrameMaker(self.market)
-        self._release.append(source.close)
-        try:
-            for number, (row, sockets) in enumerate(zip(config.instances, ports, strict=True)):
-                self._add_instance(number, row, *sockets)
-            self.control_port: int = control.getsockname()[1]
-            self._servers.append(AppServer(ControlApp(self), control))
-        except Exception:
-            self._let_go()
-            raise
+        for number, (row, sockets) in enumerate(zip(config.instances, ports, strict=True)):
+            self._add_instance(number, row, *sockets)
+        self.control_port: int = control.getsockname()[1]
+        self._servers.append(AppServer(ControlApp(self), control))
         names = tuple(row.name for row in config.instances)
         for instance in self.instances:
             instance.brokers = names
         self._broadcaster = Broadcaster(self._hubs)
-        self._step = 0
-        self._serving = False
-        self._minute = -1
-        self._watched: set[int] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread: Thread | None = None
 
     # -- life
 

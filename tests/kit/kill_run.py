@@ -67,7 +67,6 @@ class Outcome:
     took_s: float
     can_go_on: bool
     told: list[str] = field(default_factory=list)
-    stands: bool = False  # safe and in the books, but nobody's close has ended it
     naked_s: float = 0.0  # the longest that a short stood without cover or stop
 
 
@@ -85,7 +84,7 @@ class CaseRun:
         case, tree = self._case, self._tree
         if tree.MAY_REST:
             self._wait(lambda: tree.is_ready_to_trade(tree.readiness()), READY_WITHIN_S)
-        self._wait(lambda: self._is_whole() and not self._is_frozen(), WHOLE_WITHIN_S)
+        self._wait(lambda: not self._is_frozen() and self._is_whole(), WHOLE_WITHIN_S)
         self._wait(self._takes_entries, READY_WITHIN_S)
         self._arm()
         self._throw()
@@ -112,8 +111,9 @@ class CaseRun:
             verdict.unguarded += [f"{tag} was sent though {case.point}" for tag in taken]
         if not whole:
             verdict.lost.append(f"the tree is not whole: {tree.NAMES - set(tree.pids())} are away")
-        stands = bool(self._strategy_id) and not self._has_ended()
-        told = [] if verdict.is_good and struck and not stands else self._told()
+        if not verdict.waiting and not self._wait(self._has_ended, AGREE_WITHIN_S):
+            verdict.lost.append("it is still open: its close, or the word of it, never came")
+        told = [] if verdict.is_good and struck else self._told()
         stopped = bool(tree.rows(STOPPED))
         return Outcome(
             verdict=verdict,
@@ -124,12 +124,10 @@ class CaseRun:
                 verdict.is_good
                 and not verdict.waiting
                 and not stopped
-                and not stands
                 and case.victim != CLOCK
                 and case.point != FENCED
             ),
             told=told,
-            stands=stands,
             naked_s=naked_s(books.their_orders, books.their_trades),
         )
 
@@ -269,9 +267,9 @@ class CaseRun:
     def _is_frozen(self) -> bool:
         """Somebody the case before has stopped is not yet missed: his word is old, and an entry is
         refused for it."""
-        for pid in filter(lambda pid: pid > 0, self._tree.pids().values()):
+        for name, pid in self._tree.pids().items():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                if name != GROUP and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
                     return True
         return False
 

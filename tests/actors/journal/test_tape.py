@@ -123,6 +123,17 @@ def test_without_ticks_the_journal_is_read_every_five_seconds(context: Recording
     assert context.reports[-1]["facts"] == 1
 
 
+def test_a_clock_that_is_set_back_an_hour_does_not_stop_the_tape(
+    context: RecordingContext,
+) -> None:
+    begun(context)
+    context.advance(1.1)
+    context.set_back(3_600.0)
+    decide(context, 1)
+    context.advance(5.5)
+    assert context.reports[-1]["facts"] == 1
+
+
 def test_the_master_and_the_warm_start_are_kept(context: RecordingContext) -> None:
     actor = begun(context)
     main, market = open_engine(context.runtime.database_url), context.runtime.market_url

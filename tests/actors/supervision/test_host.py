@@ -37,6 +37,12 @@ class Chain(Actor):
             self.context.tell(self.context.name, Poke(what="last"))
 
 
+def poke(what: str) -> Mail:
+    """For the chain, by a sender of which nothing else is known."""
+    letter = Posted(1, 0, False, encode(Poke(what=what, id="outside:1:1")))
+    return Mail("chain", 1, "directory", 1, 1, (letter,))
+
+
 class Hearer(Actor):
     """Keeps facts."""
 
@@ -132,8 +138,7 @@ def test_messages_carry_their_sender_life_count_and_what_caused_them(
     classes = {"directory": Directory, "chain": Chain, "hearer": Hearer}
     tree = simulate(make_runtime(tmp_path), classes)
     tree.start("directory", "chain", "hearer")
-    letter = Posted(1, 0, False, encode(Poke(what="again", id="outside:1:1")))
-    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    tree.engine("chain").receive(poke("again"), "nowhere")
     tree.run_until(lambda: len(tree.actor("hearer").seen) == 2)
     assert tree.actor("chain").seen == [("outside:1:1", ""), ("chain:1.1:2", "outside:1:1")]
     assert tree.actor("hearer").seen == [
@@ -151,8 +156,7 @@ def test_what_was_told_counts_as_handled_when_its_target_has_handled_it_and_not_
     tree.start("directory", "chain")
     chain = tree.engine("chain").context
     assert chain.has_handled("hearer")  # nothing was told yet
-    letter = Posted(1, 0, False, encode(Poke(what="once", id="outside:1:1")))
-    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    tree.engine("chain").receive(poke("once"), "nowhere")
     assert not chain.has_handled("hearer")
     tree.start("hearer")
     assert tree.actor("hearer").seen or not chain.has_handled("hearer")
@@ -174,8 +178,7 @@ def test_a_host_that_begins_to_end_owes_nobody_an_acknowledgement(
     classes = {"directory": Directory, "chain": Unfinished, "hearer": Hearer}
     tree = simulate(make_runtime(tmp_path), classes)
     tree.start("directory", "chain")
-    engine, letter = tree.engine("chain"), Posted(1, 0, False, encode(Poke(what="once", id="o:1")))
-    mail = Mail("chain", 1, "directory", 1, 1, (letter,))
+    engine, mail = tree.engine("chain"), poke("once")
     engine.receive(mail, "nowhere")
     assert engine.postman.receipts.take("directory", "nowhere") == 1  # it waits for mail to go with
     engine.postman.receipts.owe(mail, "nowhere")
@@ -189,8 +192,7 @@ def test_the_board_counts_what_is_told_and_not_yet_handled(
     classes = {"directory": Directory, "chain": Chain, "hearer": Hearer}
     tree = simulate(make_runtime(tmp_path), classes)
     tree.start("directory", "chain")
-    letter = Posted(1, 0, False, encode(Poke(what="once", id="outside:1:1")))
-    tree.engine("chain").receive(Mail("chain", 1, "directory", 1, 1, (letter,)), "nowhere")
+    tree.engine("chain").receive(poke("once"), "nowhere")
     assert tree.shared.board.mailbox("hearer") == 1
     tree.start("hearer")
     tree.run_until(lambda: tree.shared.board.mailbox("hearer") == 0)
