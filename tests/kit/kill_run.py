@@ -111,8 +111,6 @@ class CaseRun:
             verdict.unguarded += [f"{tag} was sent though {case.point}" for tag in taken]
         if not whole:
             verdict.lost.append(f"the tree is not whole: {tree.NAMES - set(tree.pids())} are away")
-        if not verdict.waiting and not self._wait(self._has_ended, AGREE_WITHIN_S):
-            verdict.lost.append("it is still open: its close, or the word of it, never came")
         told = [] if verdict.is_good and struck else self._told()
         stopped = bool(tree.rows(STOPPED))
         return Outcome(
