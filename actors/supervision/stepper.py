@@ -25,6 +25,7 @@ ASK_AGAIN_S = 0.05  # while the exchange is not up yet
 LOOK_S = 0.5  # for hosts that died in a round
 STALLED_S = 120.0  # beyond what a start may take (60 s) with its next life; a round takes far less
 NAMES_SHOWN_MAX = 5
+FIRST_LIFE = 1
 STEPS_KEPT = 10_000
 
 
@@ -87,7 +88,8 @@ class Stepper(Actor):
             host = self._hosts.get(frame.name)
             if host is None or host.life != frame.life:
                 self._hosts[frame.name] = Stepped(frame.life, sender, frame.started)
-                self._owed.pop(frame.name, None)  # what it was told, its last life took along
+                if frame.life > FIRST_LIFE:  # what was told to the last one, that one took along
+                    self._owed.pop(frame.name, None)
                 self._leave_round(frame.name)
             self._wanting.add(frame.name)
         elif isinstance(frame, RoundDone):

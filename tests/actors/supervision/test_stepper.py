@@ -112,6 +112,13 @@ class Listener(Actor):
         self._note(f"{message.id}:{message.what}:{message.number}")
 
 
+class Greeter(Actor):
+    """Tells one letter as it starts."""
+
+    def start(self) -> None:
+        self.context.tell("left", Poke(what="hello", number=0))
+
+
 def replayed(
     simulate: Simulate, folder: Path, seed: int, instance: str = "", speed: float = 0.0
 ) -> SimulatedTree:
@@ -155,6 +162,23 @@ def test_a_fact_of_one_instant_is_heard_by_all_at_that_instant(
     at_500 = [text for text, at in heard if at == 500]
     assert at_500[:4] == ["ticks.first:1", "ticks.second:1", "first:1", "second:1"]
     assert [text.split(":")[-2:] for text in at_500[4:]] == [["1", "1"], ["1", "2"]] * 2
+
+
+def test_who_comes_up_last_hears_what_was_told_before_it_came_at_the_first_instant(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    plan = ReplayPlan(file=tmp_path, history=None, speed=0.0, report=None, interval_ns=SECOND)
+    classes = {
+        "directory": Directory, "stepper": TestStepper, "status_board": Board,
+        "greeter": Greeter, "left": Listener, "right": Listener, "first": Source,
+    }  # fmt: skip
+    tree = simulate(make_runtime(tmp_path, replay=plan), classes, 3)
+    tree.start("directory", "stepper", "status_board", "first", "greeter", "right")
+    clock = tree.actor("stepper")
+    tree.run_until(lambda: clock._hosts.get("greeter") and clock._hosts["greeter"].started)
+    tree.start("left")
+    tree.run_until(lambda: has_ended(tree))
+    assert [at for text, at in tree.actor("left").lines if text.endswith(":hello:0")] == [0]
 
 
 def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path, simulate: Simulate) -> None:
