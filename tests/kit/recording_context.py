@@ -143,6 +143,20 @@ class RecordingContext:
             timer.callback()
         self._now_ns = end_ns
 
+    def stall(self, by_s: float) -> None:
+        """Moves the clock as if the process had been stopped: what was due comes once, late."""
+        self._now_ns += seconds(by_s)
+        due = sorted(row for row in self._timers if row[0] <= self._now_ns)
+        self._timers = [row for row in self._timers if row[0] > self._now_ns]
+        heapq.heapify(self._timers)
+        for _, _, timer in due:
+            if timer.cancelled:
+                continue
+            if timer.period_ns:
+                timer.due_ns = self._now_ns + timer.period_ns
+                self._plan(timer)
+            timer.callback()
+
     def set_back(self, by_s: float) -> None:
         """Sets the wall clock back; timers are due by the monotonic one, which goes on."""
         self._now_ns -= seconds(by_s)

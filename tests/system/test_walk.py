@@ -24,8 +24,8 @@ from tests.kit.trading_system import (
 
 pytestmark = [pytest.mark.timeout(1_200), pytest.mark.xdist_group("walk")]
 
-# A scan a minute; an entry whose short nobody took is given up after three minutes, and the next
-# waits a cool-down: room for three of them.
+# An entry whose short nobody took is given up after three minutes, and the next waits a cool-down:
+# room for three of them.
 FOUND_WITHIN_S = 900.0
 ALL = "SELECT * FROM commands WHERE event_type = 'ORDER_REQUEST'"
 STANDS = f"{ALL} AND status = 'DONE'"
@@ -33,8 +33,10 @@ STANDS = f"{ALL} AND status = 'DONE'"
 
 @pytest.fixture(scope="module")
 def trading() -> Iterator[TradingSystem]:
-    """The default tree with its own scans; the day's plans would be entries beside this one."""
-    with trading_system(changes={", strategy_engine, expiry_specialist]": "]"}) as system:
+    """The default tree with its own scans, six a minute; the day's plans would be entries beside
+    this one."""
+    scans = {"TOMIC_SIGNAL_LOOP_INTERVAL_S": "10"}
+    with trading_system(scans, {", strategy_engine, expiry_specialist]": "]"}) as system:
         yield system
 
 

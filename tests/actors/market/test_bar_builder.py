@@ -196,6 +196,7 @@ def test_quarters_and_the_day_are_made_from_minutes_and_told_when_they_end(build
         (own, at(9, 15), 100, 130, 100, 130)
     ]
     assert not published(context, "1D")
+    context.stall((at(15, 39) - context.now_ns()) / 1e9)
     context.advance((at(15, 40, 2) - context.now_ns()) / 1e9)
     (day,) = published(context, "1D")
     assert day[["start_ns", "open", "high", "low", "close"]].tolist() == [
@@ -392,7 +393,7 @@ def test_the_next_day_begins_by_its_first_tick_or_a_quarter_before_the_open(buil
     context, builder = build(at(15, 0))
     own, next_day = nifty(market), date(2026, 11, 24)
     context.feed("ticks.alpha", make_ticks((own, at(15, 0, 1), 24_000)))
-    context.advance((at(8, 59, 59, day=next_day) - context.now_ns()) / 1e9)
+    context.stall((at(8, 59, 59, day=next_day) - context.now_ns()) / 1e9)
     assert len(builder._bars.closed.window(own))
     context.advance(4)
     assert not len(builder._bars.closed.window(own))
