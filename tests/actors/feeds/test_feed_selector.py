@@ -98,7 +98,7 @@ def test_failovers_of_yesterday_do_not_count(context, selector):
     for _ in range(4):
         fail_over(context, selector)
         tell(context, selector, "alpha", "live")
-        context.advance(86_400)
+        context.stall(86_400)
     assert [alert for alert in context.alerts if alert.level == "CRITICAL"] == []
 
 

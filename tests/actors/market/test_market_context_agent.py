@@ -165,5 +165,5 @@ def test_the_next_expiry_leads_when_the_front_is_over(agent) -> None:
     chain(context, made, FRONT, 1.4)
     chain(context, made, NEXT, 0.5)
     context.advance(5)
-    context.advance(((FRONT - DAY) + timedelta(days=1)).days * 86_400)
+    context.stall(((FRONT - DAY) + timedelta(days=1)).days * 86_400)
     assert told(context).context.of("NIFTY").expiry == NEXT
