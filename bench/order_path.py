@@ -8,8 +8,8 @@ query, sizing, the command's and the orders' rows (synchronous FULL), the gate w
 and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs here.
 N signals are one run, of five; the figures are the runs' medians, and beside them the worst of all.
 The first signal of the tree's life is told apart. Nobody looks while an order is on its way: who
-asks takes part in what is measured. Between the last order and the next signal lies a rest: a client
-sends eight orders a second, and who has just closed four legs waits for that, not for us.
+asks takes part in what is measured. Between the last order and the next signal lies a rest: a
+client sends eight orders a second, and who has just closed four legs waits for that, not for us.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Engine:
         self.transport.configured(name, frame.life)
         self.postman = Postman(
             name, frame.life, shared.board, self.transport, self._timers,
-            nodes=shared.nodes, order_path=shared.order_path,
+            nodes=shared.nodes, order_path=shared.order_path, is_stepped=name in shared.stepped,
         )  # fmt: skip
         self.context = HostContext(name, frame.life, shared, self.postman, self._open_log(name))
         self.context.hear = self._hear

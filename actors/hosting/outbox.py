@@ -1,8 +1,9 @@
 """Outbox: the letters for one target, with credits, so that a wedged neighbour costs only his own
 mail.
 
-At most CREDITS letters are with the transport at a time; the target's host acknowledges after
-handling. The rest waits here, bounded, urgent first, and is sent again to the target's next life.
+At most so many letters are with the transport at a time as there are credits; the target's host
+acknowledges after handling. The rest waits here, bounded, urgent first, and is sent again to the
+target's next life. In a replay no letter waits for credits: its round waits for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.tick_bus import Batch
 from domain.errors import MailboxFull
 
 # enough to keep a target busy while an acknowledgement travels; 25 wedged targets fill 200 slots
@@ -34,15 +36,22 @@ class Letter:
     handed_ns: int = 0
     deaths: int = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """Of what travels, without what wraps it."""
+        return self.data.columns.nbytes if isinstance(self.data, Batch) else len(self.data)
+
 
 @dataclass
 class Outbox:
-    """Mail of one life of `sender` for `target`; `room` is the target's `mailbox_max`."""
+    """Mail of one life of `sender` for `target`; `room` is the target's `mailbox_max`. So many
+    letters may be with the transport as `credits` says."""
 
     sender: str
     sender_life: int
     target: str
     room: int
+    credits: int = CREDITS
     life: int = 0
     address: Any = None
     first: int = 0
@@ -96,7 +105,7 @@ class Outbox:
     def take(self, now_ns: int) -> list[tuple[int, Letter]]:
         """Letters to hand to the transport now, with their counts."""
         taken = []
-        while self.address is not None and self._waiting and len(self._in_flight) < CREDITS:
+        while self.address is not None and self._waiting and len(self._in_flight) < self.credits:
             letter = self._waiting.popleft()
             self._count += 1
             letter.handed_ns = now_ns

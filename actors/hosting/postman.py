@@ -9,18 +9,19 @@ far the target came.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from actors.hosting import board as states
 from actors.hosting.board import Board
 from actors.hosting.inbox import Inbox
-from actors.hosting.outbox import Letter, Outbox
+from actors.hosting.outbox import CREDITS, Letter, Outbox
 from actors.hosting.receipts import Receipts
 from actors.hosting.timers import Timers
 from actors.hosting.wire import Acknowledged, Address, Known, Mail, Posted, Transport
 from domain.supervision.topology import Node
 
 REACHABLE = (states.RUNNING, states.STOPPING, states.WAITING)
+MAIL_BYTES_MAX = 1_000_000  # a frame of four is too large; a letter of more goes alone
 RESEND_AFTER_NS = 20_000_000_000  # the transport gives up after 15 s, without a word
 
 
@@ -37,6 +38,7 @@ class Postman:
         *,
         nodes: dict[str, Node],
         order_path: frozenset[str],
+        is_stepped: bool = False,
     ) -> None:
         self.inbox = Inbox(name, life)
         self.receipts = Receipts(self.inbox, transport, timers)
@@ -44,7 +46,7 @@ class Postman:
         self.on_dead: Callable[[str, Letter], None] = lambda target, letter: None
         self._name, self._life = name, life
         self._board, self._transport = board, transport
-        self._nodes, self._order_path = nodes, order_path
+        self._nodes, self._order_path, self._is_stepped = nodes, order_path, is_stepped
         self._outboxes: dict[str, Outbox] = {}
         self._table: dict[str, tuple[int, Address]] = {}
         self._changed: dict[str, Outbox] = {}
@@ -54,7 +56,9 @@ class Postman:
         outbox = self._outboxes.get(target)
         if outbox is None:
             room = self._nodes[target].mailbox_max
-            outbox = self._outboxes[target] = Outbox(self._name, self._life, target, room)
+            credits = room if self._is_stepped else CREDITS
+            outbox = Outbox(self._name, self._life, target, room, credits)
+            self._outboxes[target] = outbox
             if target in self._table:
                 self._move(outbox, *self._table[target])
         outbox.put(letter)
@@ -115,22 +119,20 @@ class Postman:
             self._send(outbox, letters)
 
     def _send(self, outbox: Outbox, letters: Iterable[tuple[int, Letter]]) -> None:
-        posted = tuple(
-            Posted(count, letter.sent_ns, letter.announced, letter.data, letter.round)
-            for count, letter in letters
-        )
-        if not posted:
-            return
-        mail = Mail(
-            to=outbox.target,
-            to_life=outbox.life,
-            sender=self._name,
-            sender_life=self._life,
-            first=outbox.first,
-            letters=posted,
-            handled=self.receipts.take(outbox.target, outbox.address),
-        )
-        self._transport.send(outbox.address, mail)
+        for part in _mails(letters):
+            mail = Mail(
+                to=outbox.target,
+                to_life=outbox.life,
+                sender=self._name,
+                sender_life=self._life,
+                first=outbox.first,
+                letters=tuple(
+                    Posted(count, letter.sent_ns, letter.announced, letter.data, letter.round)
+                    for count, letter in part
+                ),
+                handled=self.receipts.take(outbox.target, outbox.address),
+            )
+            self._transport.send(outbox.address, mail)
 
     def waiting_for(self, target: str) -> int:
         """Letters that a node has not yet handled."""
@@ -154,3 +156,17 @@ class Postman:
             for outbox in self._outboxes.values()
             if self._board.get(outbox.target, "state") in reachable
         )
+
+
+def _mails(letters: Iterable[tuple[int, Letter]]) -> Iterator[list[tuple[int, Letter]]]:
+    """The letters in order, as many at a time as one frame takes."""
+    part: list[tuple[int, Letter]] = []
+    size = 0
+    for count, letter in letters:
+        if part and size + letter.size_bytes > MAIL_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append((count, letter))
+        size += letter.size_bytes
+    if part:
+        yield part

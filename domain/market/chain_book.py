@@ -23,7 +23,7 @@ from domain.market.atm import (
     strike_step,
     strikes_reached,
 )
-from domain.market.chains import DAYS_A_YEAR, Carry, OptionChain
+from domain.market.chains import DAYS_A_YEAR, Carry, OptionChain, price_chains
 from domain.market.expiries import expiries_to_keep
 from domain.market.resolution import SPOT_AGE_MAX_NS, MarketView
 from domain.market.sessions import expires_ns, last_entry_ns
@@ -196,18 +196,18 @@ class ChainBook:
     ) -> list[Key]:
         """Prices the chains that heard a tick since; by a spot older than five seconds, none. What
         was priced less than `holds_ns` ago holds."""
-        priced = []
+        due: dict[Key, float] = {}
         for key, chain in self.chains.items():
             spot = self.spots.get(key[0])
-            due = chain.dirty and underlying in ("", key[0])
-            due &= not 0 <= now_ns - chain.priced_ns < holds_ns
-            if not due or spot is None or now_ns - spot.true_ns > SPOT_AGE_MAX_NS:
-                continue
-            summary = chain.price(spot.price, now_ns, carry, stands_ns)
-            if summary:
-                self.summaries[key] = summary
-                priced.append(key)
-        return priced
+            asked = chain.dirty and underlying in ("", key[0])
+            held = 0 <= now_ns - chain.priced_ns < holds_ns
+            if asked and not held and spot and now_ns - spot.true_ns <= SPOT_AGE_MAX_NS:
+                due[key] = spot.price
+        pairs = [(self.chains[key], price) for key, price in due.items()]
+        summaries = zip(due, price_chains(pairs, now_ns, carry, stands_ns), strict=True)
+        found = {key: summary for key, summary in summaries if summary}
+        self.summaries |= found
+        return list(found)
 
     def view(self, underlying: str, now_ns: int, stands_ns: int = 0) -> MarketView:
         """What legs on this underlying are resolved against; a price stands for `stands_ns`."""

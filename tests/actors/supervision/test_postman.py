@@ -9,7 +9,7 @@ import pytest
 
 from actors.hosting import board as states
 from actors.hosting.outbox import CREDITS, Letter
-from actors.hosting.postman import Postman
+from actors.hosting.postman import MAIL_BYTES_MAX, Postman
 from actors.hosting.timers import Timers
 from actors.hosting.wire import Acknowledged, Known, Mail, Posted, Register
 from domain.supervision.topology import Node
@@ -57,15 +57,18 @@ def test_an_ending_host_waits_for_mail_that_can_still_be_handled(
 class Post:
     """One postman between recorded frames: `sent` is (address, frame) in order."""
 
-    def __init__(self, *, order_path: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, *, order_path: frozenset[str] = frozenset(), is_stepped: bool = False
+    ) -> None:
         self.sent: list[tuple[Any, Any]] = []
         self.timers = Timers()
         nodes = {name: Node(name) for name in ("asker", "journal", "executor")}
         board = SimpleNamespace(progress=lambda *_: (0, 0), set_depth=lambda *_: None)
         transport = SimpleNamespace(send=lambda address, frame: self.sent.append((address, frame)))
         self.postman = Postman(
-            "answerer", 1, board, transport, self.timers, nodes=nodes, order_path=order_path
-        )  # type: ignore[arg-type]
+            "answerer", 1, board, transport, self.timers,
+            nodes=nodes, order_path=order_path, is_stepped=is_stepped,
+        )  # type: ignore[arg-type]  # fmt: skip
         self.postman.learn(Known(tuple(Register(name, 1, f"at {name}") for name in nodes)))
 
     def takes(self, count: int, *, life: int = 1, at_once: bool = False) -> None:
@@ -83,6 +86,30 @@ class Post:
         due_ns = self.timers.next_due_ns()
         while due_ns and (callback := self.timers.take_due(due_ns)):
             callback()
+
+
+def counts(post: Post) -> list[list[int]]:
+    """Of each mail the counts of its letters."""
+    first = post.sent[0][1].letters[0].count
+    return [[letter.count - first for letter in mail.letters] for _, mail in post.sent]
+
+
+def test_in_a_replay_no_letter_waits_for_credits() -> None:
+    live, stepped = Post(), Post(is_stepped=True)
+    for post in (live, stepped):
+        for _ in range(3 * CREDITS):
+            post.postman.post("asker", Letter("Fact", "said", 0))
+        post.postman.pump()
+    assert counts(live) == [list(range(CREDITS))]
+    assert counts(stepped) == [list(range(3 * CREDITS))]
+
+
+def test_letters_that_are_too_much_for_a_frame_go_in_several_in_order() -> None:
+    post, third = Post(), b"x" * (MAIL_BYTES_MAX // 3)
+    for data in (third, third, b"x" * 2 * MAIL_BYTES_MAX, third, third, b"xx", third):
+        post.postman.post("asker", Letter("Fact", data, 0))
+    post.postman.pump()
+    assert counts(post) == [[0, 1], [2], [3, 4, 5], [6]]
 
 
 def test_an_answer_carries_the_acknowledgement_of_its_question() -> None:

@@ -22,7 +22,7 @@ from domain.market.chain_readings import (
     max_pain,
     put_call_ratio,
 )
-from domain.market.chains import NS_PER_DAY, Carry, OptionChain
+from domain.market.chains import NS_PER_DAY, Carry, OptionChain, price_chains
 from domain.prices import CHAIN_DTYPE, MODE_DEPTH, TICK_DTYPE
 
 EXPIRY = date(2026, 12, 1)
@@ -62,6 +62,11 @@ def hear(chain, prices, **columns):
     chain.hear(np.arange(len(prices)), ticks(chain, prices, **columns))
 
 
+def priced(chain, spot, now_ns, carry, stands_ns=0):
+    """The summary of one chain, priced alone."""
+    return price_chains([(chain, spot)], now_ns, carry, stands_ns)[0]
+
+
 def theoretical(chain, spot, volatility, days=7.0):
     years, rows = days / 365, chain.columns
     forward = forward_of(spot, years, rate=0.06)
@@ -79,7 +84,7 @@ def test_rows_stand_by_strike_with_calls_first():
 def test_the_volatility_that_made_the_prices_is_found_again():
     chain = chain_of(range(23_000, 25_001, 100))
     hear(chain, theoretical(chain, 24_000, 0.14))
-    summary = chain.price(24_000, NOW, CARRY)
+    summary = priced(chain, 24_000, NOW, CARRY)
     assert summary.atm_strike == 24_000
     assert summary.atm_iv == pytest.approx(0.14, abs=1e-6)
     assert summary.put_iv_25d == pytest.approx(0.14, abs=1e-4)
@@ -94,7 +99,7 @@ def test_the_worked_greeks_of_a_call_at_200_hold():
     chain = OptionChain("NIFTY", EXPIRY, NOW + 7 * NS_PER_DAY)
     chain.track([option(100, 24_000, Kind.CALL)])
     hear(chain, [200.0])
-    chain.price(24_000, NOW, CARRY)
+    priced(chain, 24_000, NOW, CARRY)
     row = chain.columns[0]
     assert row["iv"] == pytest.approx(0.14027, abs=5e-6)
     assert row["delta"] == pytest.approx(0.5275, abs=5e-5)
@@ -106,7 +111,7 @@ def test_the_worked_greeks_of_a_call_at_200_hold():
 def test_the_forward_comes_from_parity_and_not_from_a_lagging_spot():
     chain = chain_of(range(23_500, 24_501, 100))
     hear(chain, theoretical(chain, 24_060, 0.14))
-    assert chain.price(24_000, NOW, CARRY).forward == pytest.approx(
+    assert priced(chain, 24_000, NOW, CARRY).forward == pytest.approx(
         24_060 * math.exp(0.06 * 7 / 365), abs=0.01
     )
 
@@ -116,7 +121,7 @@ def test_old_prices_have_no_say_in_the_forward():
     hear(chain, theoretical(chain, 24_060, 0.14))
     later = NOW + seconds(31)
     years = (7 * 86_400 - 31) / 86_400 / 365
-    assert chain.price(24_000, later, CARRY).forward == pytest.approx(
+    assert priced(chain, 24_000, later, CARRY).forward == pytest.approx(
         24_000 * math.exp(0.06 * years)
     )
 
@@ -124,7 +129,7 @@ def test_old_prices_have_no_say_in_the_forward():
 def test_a_feeds_volatility_goes_before_ours_and_percent_is_understood():
     chain = chain_of([24_000])
     hear(chain, [200.0, 180.0], iv=[18.0, 0.17])
-    summary = chain.price(24_000, NOW, CARRY)
+    summary = priced(chain, 24_000, NOW, CARRY)
     assert chain.columns["iv"].tolist() == pytest.approx([0.18, 0.17])
     assert summary.atm_iv == pytest.approx(0.175)
     assert summary.iv_source == "feed"
@@ -137,7 +142,7 @@ def test_a_summary_is_as_old_as_the_oldest_quote_behind_its_volatility():
     late = NOW + seconds(20)
     hear(chain, prices)
     hear(chain, prices[:3], ts_ns=late, received_ns=late)  # all but the put at the money
-    summary = chain.price(24_000, late, CARRY)
+    summary = priced(chain, 24_000, late, CARRY)
     assert summary.atm_iv > 0
     assert summary.as_of_ns == NOW
 
@@ -148,15 +153,15 @@ def test_a_quote_that_is_repeated_makes_no_volatility_younger():
     hear(chain, prices)
     late = NOW + seconds(50)
     hear(chain, prices, received_ns=late)  # the same time again
-    assert chain.price(24_000, late, CARRY).as_of_ns == NOW
+    assert priced(chain, 24_000, late, CARRY).as_of_ns == NOW
 
 
 @pytest.mark.parametrize("told", [math.nan, 0.14])
 def test_a_volatility_older_than_sixty_seconds_is_dropped(told):
     chain = chain_of([24_000])
     hear(chain, theoretical(chain, 24_000, 0.14), iv=told)
-    assert chain.price(24_000, NOW + seconds(60), CARRY).atm_iv > 0
-    summary = chain.price(24_000, NOW + seconds(60.001), CARRY)
+    assert priced(chain, 24_000, NOW + seconds(60), CARRY).atm_iv > 0
+    summary = priced(chain, 24_000, NOW + seconds(60.001), CARRY)
     assert math.isnan(summary.atm_iv)
     assert (summary.iv_source, summary.as_of_ns) == ("missing", NOW)
 
@@ -167,7 +172,7 @@ def test_a_feeds_old_volatility_gives_way_to_what_the_price_implies():
     hear(chain, prices, iv=0.5)
     late = NOW + seconds(61)
     hear(chain, prices, ts_ns=late, received_ns=late)
-    summary = chain.price(24_000, late, CARRY)
+    summary = priced(chain, 24_000, late, CARRY)
     assert summary.atm_iv == pytest.approx(0.14, abs=1e-3)
     assert summary.iv_source == "synthetic"
 
@@ -176,14 +181,14 @@ def test_a_recorded_volatility_stands_until_the_next_row_is_due():
     chain = chain_of([24_000])
     hear(chain, theoretical(chain, 24_000, 0.14))
     late = NOW + seconds(119)
-    assert math.isnan(chain.price(24_000, late, CARRY).atm_iv)
-    assert chain.price(24_000, late, CARRY, seconds(60)).atm_iv > 0
+    assert math.isnan(priced(chain, 24_000, late, CARRY).atm_iv)
+    assert priced(chain, 24_000, late, CARRY, seconds(60)).atm_iv > 0
 
 
 def test_without_fallback_a_missing_volatility_stays_missing():
     chain = chain_of([24_000])
     hear(chain, [200.0, 180.0])
-    summary = chain.price(24_000, NOW, Carry(0.06, 0.0, synthetic=False))
+    summary = priced(chain, 24_000, NOW, Carry(0.06, 0.0, synthetic=False))
     assert math.isnan(summary.atm_iv)
     assert summary.iv_source == "missing"
 
@@ -193,7 +198,7 @@ def test_a_deep_call_at_its_intrinsic_value_takes_the_volatility_of_its_put():
     prices = theoretical(chain, 24_000, 0.14)
     prices[0] = 990.0  # the 23000 call, below its intrinsic value
     hear(chain, prices)
-    chain.price(24_000, NOW, CARRY)
+    priced(chain, 24_000, NOW, CARRY)
     assert chain.columns["iv"][0] == pytest.approx(chain.columns["iv"][1])
     assert chain.columns["delta"][0] > 0.95
 
@@ -202,7 +207,7 @@ def test_a_two_sided_market_is_worth_its_mid():
     chain = chain_of([24_000])
     fair = theoretical(chain, 24_000, 0.14)
     hear(chain, fair + 30, bid=fair - 1, ask=fair + 1)
-    assert chain.price(24_000, NOW, CARRY).atm_iv == pytest.approx(0.14, abs=1e-6)
+    assert priced(chain, 24_000, NOW, CARRY).atm_iv == pytest.approx(0.14, abs=1e-6)
 
 
 def test_a_tick_without_depth_leaves_bid_ask_and_open_interest_alone():
@@ -231,7 +236,7 @@ def test_a_moved_ladder_keeps_what_is_known_of_strikes_that_stay():
 
 
 def test_nothing_is_priced_without_a_spot():
-    assert chain_of([24_000]).price(float("nan"), NOW, CARRY) is None
+    assert priced(chain_of([24_000]), float("nan"), NOW, CARRY) is None
 
 
 def interest(rows):
@@ -319,6 +324,28 @@ def test_no_strike_pays_less_than_max_pain(held):
     assert paid(max_pain(interest(rows))) == min(paid(k) for k in strikes)
 
 
+def test_chains_priced_together_are_as_each_priced_alone():
+    def three():
+        near, far, blind = chain_of([23_900, 24_000, 24_100]), chain_of([24_000], 35), chain_of([9])
+        for chain, days, volatility in ((near, 7.0, 0.14), (far, 35.0, 0.2)):
+            hear(chain, theoretical(chain, 24_000, volatility, days), open_interest=100)
+        return [(near, 24_000.0), (far, 24_000.0), (blind, math.nan)]
+
+    together, alone = three(), three()
+    told = price_chains(together, NOW, CARRY)
+    assert told[2] is None
+    assert [row.atm_iv for row in told[:2]] == pytest.approx([0.14, 0.2], abs=1e-6)
+    for (one, _), (other, spot), summary in zip(together, alone, told, strict=True):
+        expected = priced(other, spot, NOW, CARRY)
+        assert (summary is None) == (expected is None)
+        for name in ("iv", "delta", "gamma", "theta", "vega"):
+            assert one.columns[name] == pytest.approx(other.columns[name], rel=1e-12, nan_ok=True)
+        if expected:
+            assert summary.forward == pytest.approx(expected.forward, rel=1e-12)
+            assert summary.put_iv_25d == pytest.approx(expected.put_iv_25d, rel=1e-12, nan_ok=True)
+            assert summary.gamma_exposure == pytest.approx(expected.gamma_exposure, rel=1e-12)
+
+
 def test_a_chain_that_is_only_filling_says_nothing_of_open_interest():
     strikes = [25_900, 25_950, 26_000, 26_050, 26_100]
     chain = chain_of(strikes)
@@ -331,7 +358,7 @@ def test_a_chain_that_is_only_filling_says_nothing_of_open_interest():
             ticks[name] = np.nan
         rows = np.flatnonzero(np.isin(chain.columns["listing"], listings))
         chain.hear(rows, ticks)
-        return chain.price(26_000.0, NOW, CARRY)
+        return priced(chain, 26_000.0, NOW, CARRY)
 
     calls = chain.columns["listing"][chain.columns["is_call"]].tolist()
     puts = chain.columns["listing"][~chain.columns["is_call"]].tolist()
