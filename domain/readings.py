@@ -10,6 +10,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from domain.stamps import Stamps
+
 
 class Phase(StrEnum):
     """Phase of the market (`tomic.md` 1.1)."""
@@ -151,13 +153,13 @@ class FreshnessMark:
 
     as_of_ns: int
     expires_ns: int
-    quotes_ns: dict[str, int]
+    quotes_ns: Stamps
     iv_ns: dict[str, int]
     vix_ns: int
     switched_ns: int
     gate_open: bool
     gate_reason: str = ""
-    depth_ns: dict[str, int] = field(default_factory=dict)
+    depth_ns: Stamps = field(default_factory=Stamps)
     pcr_ns: dict[str, int] = field(default_factory=dict)
     gex_ns: dict[str, int] = field(default_factory=dict)
     max_pain_ns: dict[str, int] = field(default_factory=dict)

@@ -193,7 +193,7 @@ class FreshnessKeeper(Actor):
             stands_ns=self._stands_ns,
         )
         self.context.announce(FreshnessMarked(mark=mark))
-        self._report(mark, quotes)
+        self._report(mark)
 
     def _heartbeat(self) -> None:
         if self._session is None:
@@ -202,7 +202,7 @@ class FreshnessKeeper(Actor):
         level = coverage.level(self._connected)
         self.context.log.log(level, "{}", coverage.line(self._positions))
 
-    def _report(self, mark: FreshnessMark, quotes: dict[str, int]) -> None:
+    def _report(self, mark: FreshnessMark) -> None:
         """Ages in seconds under the names of `tomic.md` 13.3, -1 is never; and why the entry gate
         is closed, empty while it is open."""
         now_ns = mark.as_of_ns
@@ -211,10 +211,11 @@ class FreshnessKeeper(Actor):
         }
         keys = self.context.runtime.settings
         own = {name for _, name in (*keys.feed_underlyings, *self._hot)}
-        quoted = {
-            f"{'quote' if name in own else 'option'}:{name}": _age_s(quotes.get(name, 0), now_ns)
-            for name in self._names.values()
-        }
+        names = list(self._names.values())
+        at_ns = np.array([mark.quotes_ns.get(name, 0) for name in names], np.int64)
+        ages_s = np.where(at_ns > 0, np.round((now_ns - at_ns) / NS_PER_S, 1), -1.0).tolist()
+        keyed = [f"quote:{name}" if name in own else f"option:{name}" for name in names]
+        quoted = dict(zip(keyed, ages_s, strict=True))
         closed = "" if mark.gate_open else mark.gate_reason or "the entry gate is closed"
         told = {ENTRY_GATE: closed, "vix": _age_s(mark.vix_ns, now_ns)}
         self.context.report(ages | told | quoted)

@@ -193,8 +193,8 @@ class SignalLoop(Actor):
 
     def on_freshness_marked(self, message: FreshnessMarked) -> None:
         mark = message.mark
-        newest_ns = max(mark.quotes_ns.values(), default=0)
-        self._guards = replace(self._guards, live_tick_ns=max(newest_ns, self._guards.live_tick_ns))
+        newest_ns = max(mark.quotes_ns.newest_ns, self._guards.live_tick_ns)
+        self._guards = replace(self._guards, live_tick_ns=newest_ns)
         self._marks = (len(mark.quotes_ns), mark.gate_open, mark.gate_reason)
         self._show_feed()
 

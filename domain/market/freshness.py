@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
 from domain.clock import NS_PER_S, seconds
 from domain.freshness import AHEAD_MAX_S, told_ns
+from domain.stamps import Stamps
 
 AHEAD_MAX_NS = seconds(5.0)
 ALIVE_AGE_NS = seconds(60.0)
@@ -67,18 +69,16 @@ class LastSeen:
         """These listings are not subscribed any more."""
         self._since[np.asarray(listing_ids, np.int64)] = 0
 
-    def named(self, names: Mapping[int, str]) -> dict[str, int]:
+    def named(self, names: Mapping[int, str]) -> Stamps:
         """When the newest price of each was true by its source, by the names of these listings;
         without those never seen."""
         ids = np.fromiter(names, np.int64, len(names))
         inside = ids < len(self._true)
         stamps = np.zeros(len(ids), np.int64)
         stamps[inside] = self._true[ids[inside]]
-        return {
-            name: at_ns
-            for name, at_ns in zip(names.values(), stamps.tolist(), strict=True)
-            if at_ns
-        }
+        is_seen = stamps > 0
+        told = "\n".join(compress(names.values(), is_seen.tolist()))
+        return Stamps(told.encode(), stamps[is_seen].astype("<i8").tobytes())
 
     def clear(self) -> None:
         """A new session: nothing has been seen."""

@@ -11,13 +11,14 @@ from domain.clock import NS_PER_S, seconds
 from domain.freshness import check_freshness, last_true_ns, told_ns
 from domain.prices import TICK_DTYPE
 from domain.readings import FreshnessMark
+from domain.stamps import Stamps
 
 NOW = 1_795_149_900_000_000_000
 PUT = "NIFTY24NOV2623800PE"
 FRESH = FreshnessMark(
-    as_of_ns=NOW, expires_ns=NOW + seconds(3), quotes_ns={"NIFTY": NOW, PUT: NOW},
+    as_of_ns=NOW, expires_ns=NOW + seconds(3), quotes_ns=Stamps.of({"NIFTY": NOW, PUT: NOW}),
     iv_ns={"NIFTY": NOW}, vix_ns=NOW, switched_ns=0, gate_open=True,
-    depth_ns={"NIFTY": NOW}, pcr_ns={"NIFTY": NOW},
+    depth_ns=Stamps.of({"NIFTY": NOW}), pcr_ns={"NIFTY": NOW},
     gex_ns={"NIFTY": NOW}, max_pain_ns={"NIFTY": NOW},
 )  # fmt: skip
 
@@ -31,8 +32,8 @@ def report(mark, *, selling=True, depth=True, now_ns=NOW, underlying="NIFTY"):
 def aged(field, age_s, past=0):
     stamp = NOW - seconds(age_s) - past
     values = {
-        "underlying": {"quotes_ns": {"NIFTY": stamp, PUT: NOW}},
-        "option": {"quotes_ns": {"NIFTY": NOW, PUT: stamp}},
+        "underlying": {"quotes_ns": Stamps.of({"NIFTY": stamp, PUT: NOW})},
+        "option": {"quotes_ns": Stamps.of({"NIFTY": NOW, PUT: stamp})},
         "vix": {"vix_ns": stamp},
     }.get(field, {f"{field}_ns": {"NIFTY": stamp}})
     return replace(FRESH, **values)
@@ -84,7 +85,7 @@ def test_a_feed_switch_holds_entries_for_thirty_seconds():
 
 
 def test_an_option_never_seen_is_infinitely_old_whatever_its_underlying_does():
-    result = report(replace(FRESH, quotes_ns={"NIFTY": NOW}))
+    result = report(replace(FRESH, quotes_ns=Stamps.of({"NIFTY": NOW})))
     assert result.blocking == ("STALE_OPTION",)
     assert "never seen" in result.details["STALE_OPTION"]
 
@@ -105,7 +106,7 @@ def test_a_closed_entry_gate_blocks_with_its_reason():
 
 
 def test_depth_is_asked_for_only_when_needed():
-    assert report(replace(FRESH, depth_ns={}), depth=False).passed
+    assert report(replace(FRESH, depth_ns=Stamps()), depth=False).passed
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ HOMES = {
 # A noun imports those before it. Settings name instruments, so they come after them.
 NOUNS = (
     "clock", "errors", "instruments", "setting_values", "setting_table", "settings", "calendar",
-    "brokers", "prices", "readings", "intents", "orders", "positions",
+    "brokers", "prices", "stamps", "readings", "intents", "orders", "positions",
 )  # fmt: skip
 FRONT_DOOR = (
     "adapters.ports", "adapters.catalogue", "adapters.tick_bus", "adapters.machine_bars",

@@ -16,6 +16,7 @@ from actors.actor import Actor, Context
 from domain.clock import exchange_time, seconds
 from domain.intents import SizedIntent
 from domain.readings import FreshnessMark, Regime
+from domain.stamps import Stamps
 from messages.codec import from_plain
 from messages.control import PauseTrading
 from messages.lifecycle import NodeRestarted
@@ -94,7 +95,7 @@ class OrderDriver(Actor):
         mark = FreshnessMark(
             as_of_ns=now_ns,
             expires_ns=now_ns + seconds(MARK_LASTS_S),
-            quotes_ns=dict.fromkeys((UNDERLYING, *self._symbols), now_ns),
+            quotes_ns=Stamps.of(dict.fromkeys((UNDERLYING, *self._symbols), now_ns)),
             iv_ns={UNDERLYING: now_ns},
             vix_ns=now_ns,
             switched_ns=0,

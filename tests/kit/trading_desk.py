@@ -33,6 +33,7 @@ from domain.intents import (
 )
 from domain.readings import FreshnessMark, Regime
 from domain.settings import Settings
+from domain.stamps import Stamps
 from messages.base import Message
 from messages.books import BrokerOrdersRead, BrokerPositionsRead, ReadOrders, ReadPositions
 from messages.market import FreshnessMarked
@@ -345,7 +346,7 @@ def fresh_mark(now_ns: int) -> FreshnessMark:
     return FreshnessMark(
         as_of_ns=now_ns,
         expires_ns=now_ns + seconds(5),
-        quotes_ns=quotes,
+        quotes_ns=Stamps.of(quotes),
         iv_ns={"NIFTY": now_ns, "BANKNIFTY": now_ns},
         vix_ns=now_ns,
         switched_ns=0,

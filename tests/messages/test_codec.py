@@ -12,6 +12,7 @@ import pytest
 
 from domain.orders import Fill, Purpose
 from domain.readings import FreshnessMark
+from domain.stamps import Stamps
 from messages.base import Message
 from messages.codec import decode, encode, to_plain
 from messages.lifecycle import AlertRaised
@@ -20,7 +21,8 @@ from messages.trading import OrderFilled, OrderProposed, RegimeChanged
 from tests.kit.risk_makers import a_regime, an_intent
 
 FILL = Fill(7, "k", "s", 0, "NFO", "X", "NRML", "BUY", 65, Decimal("101.35"), 5)
-MARK = FreshnessMark(1, 2, {"NIFTY": 3, "BANKNIFTY": 4}, {}, 5, 6, True, depth_ns={"NIFTY": 9})
+QUOTES = Stamps.of({"NIFTY": 3, "BANKNIFTY": 4})
+MARK = FreshnessMark(1, 2, QUOTES, {}, 5, 6, True, depth_ns=Stamps.of({"NIFTY": 9}))
 MESSAGES: tuple[Message, ...] = (
     AlertRaised(level="RISK", text="लाल", dedupe_key=""),
     FreshnessMarked(mark=MARK),

@@ -22,6 +22,7 @@ from domain.execution.commands import request_of
 from domain.instruments import Kind
 from domain.orders import CommandRow, CommandStatus, OrderStatus, Purpose
 from domain.settings import Settings
+from domain.stamps import Stamps
 from messages.market import FreshnessMarked
 from messages.trading import (
     CancelOrder,
@@ -100,7 +101,7 @@ class Bench:
         self.executor = Executor(self.context, None)
         self.executor.start()
         mark = fresh_mark(self.context.now_ns())
-        quotes = {**mark.quotes_ns, **{one.symbol: mark.as_of_ns for one in options}}
+        quotes = Stamps.of({**mark.quotes_ns, **{one.symbol: mark.as_of_ns for one in options}})
         self.executor.on_freshness_marked(FreshnessMarked(mark=replace(mark, quotes_ns=quotes)))
 
     def place(self, option, *, is_exit: bool, name: str = "", of: str = "") -> str:

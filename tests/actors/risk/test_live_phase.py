@@ -9,6 +9,7 @@ import pytest
 
 from actors.risk.risk_agent import RiskAgent, RiskSettings
 from domain.settings import Settings
+from domain.stamps import Stamps
 from domain.track_record import PaperRecord, PhaseIn, TrackRecord
 from messages.books import MarginQuoted, MarginRead
 from messages.market import FreshnessMarked, LegsResolved
@@ -46,7 +47,7 @@ def judged(runtime):
         context.deliver(agent, MarginRead(margin=a_margin(free=int(CAPITAL))))
         quotes = {leg.symbol: START_NS for leg in a_condor().legs}
         mark = fresh_mark(START_NS)
-        mark = replace(mark, quotes_ns=mark.quotes_ns | quotes)
+        mark = replace(mark, quotes_ns=Stamps.of({**mark.quotes_ns, **quotes}))
         for message in (FreshnessMarked(mark=mark), *messages):
             context.deliver(agent, message)
         signal = a_signal(correlation_id=f"VOLATILITY:NIFTY:1:{len(agents)}")

@@ -16,6 +16,7 @@ from domain.intents import StrategyType as S
 from domain.positions import BookSnapshot
 from domain.readings import Correlation, FreshnessMark, Phase, StrategyOdds, VixFlag
 from domain.settings import Settings
+from domain.stamps import Stamps
 from messages.books import (
     MarginQuoted,
     MarginRead,
@@ -62,7 +63,7 @@ def fresh(structure=None, now_ns=START_NS, **changes):
     mark = FreshnessMark(
         as_of_ns=now_ns,
         expires_ns=now_ns + 10**12,
-        quotes_ns=dict.fromkeys(["NIFTY", *symbols], now_ns),
+        quotes_ns=Stamps.of(dict.fromkeys(["NIFTY", *symbols], now_ns)),
         iv_ns={"NIFTY": now_ns},
         vix_ns=now_ns,
         switched_ns=0,
@@ -214,7 +215,7 @@ def test_nothing_heard_is_nothing_known(life):
         (fresh(gate_open=False), "ENTRY_GATE_CLOSED"),
         (fresh(expires_ns=START_NS - 1), "STALE_QUOTE"),
         (fresh(vix_ns=START_NS - 61 * 10**9), "VIX_STALE"),
-        (fresh(quotes_ns={"NIFTY": START_NS}), "STALE_OPTION"),
+        (fresh(quotes_ns=Stamps.of({"NIFTY": START_NS})), "STALE_OPTION"),
     ],
 )
 def test_stale_data_blocks_the_entry(life, mark, expected):

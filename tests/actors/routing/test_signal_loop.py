@@ -20,6 +20,7 @@ from domain.intents import (
 from domain.orders import ENTRY_COMMAND, CommandRow, CommandStatus
 from domain.readings import FreshnessMark, Phase, Regime
 from domain.settings import Settings
+from domain.stamps import Stamps
 from messages.codec import to_plain
 from messages.control import QualityScanned, ScanQuality, StartTrading, StopTrading
 from messages.lifecycle import NodeRestarted
@@ -99,8 +100,8 @@ def open_guards(loop, context):
 
 def a_mark(at_ns):
     return FreshnessMark(
-        as_of_ns=at_ns, expires_ns=at_ns, quotes_ns={"NIFTY": at_ns}, iv_ns={}, vix_ns=at_ns,
-        switched_ns=0, gate_open=True,
+        as_of_ns=at_ns, expires_ns=at_ns, quotes_ns=Stamps.of({"NIFTY": at_ns}), iv_ns={},
+        vix_ns=at_ns, switched_ns=0, gate_open=True,
     )  # fmt: skip
 
 

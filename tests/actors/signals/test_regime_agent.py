@@ -12,6 +12,7 @@ from domain.clock import seconds
 from domain.instruments import Kind, Listing
 from domain.prices import BAR_DTYPE, TICK_DTYPE
 from domain.readings import ChainSummary, FreshnessMark, Phase, VixFlag
+from domain.stamps import Stamps
 from messages.lifecycle import NodeRestarted
 from messages.market import (
     ChainSummarised,
@@ -168,8 +169,8 @@ def test_vix_older_than_a_minute_in_session_is_unknown(runtime, ids):
     context.deliver(agent, opened())
     assert regimes(context)[-1].vix_flags == (VixFlag.UNKNOWN,)
     mark = FreshnessMark(
-        as_of_ns=context.now_ns(), expires_ns=0, quotes_ns={}, iv_ns={}, vix_ns=context.now_ns(),
-        switched_ns=0, gate_open=True,
+        as_of_ns=context.now_ns(), expires_ns=0, quotes_ns=Stamps(), iv_ns={},
+        vix_ns=context.now_ns(), switched_ns=0, gate_open=True,
     )  # fmt: skip
     context.deliver(agent, FreshnessMarked(mark=mark))
     assert regimes(context)[-1].vix_flags == ()
