@@ -1,6 +1,6 @@
 """Hub: who of one instance's sockets wants what, and what goes out to them.
 
-A connection's frames of one batch leave in one write. While its peer is slow they wait, at most
+A connection's frames of some ticks leave in one write. While its peer is slow they wait, at most
 `QUEUE_FRAMES_MAX` of them; then the oldest go, and are counted. Who follows the steps of a replay
 loses nothing: there the clock waits for its readers.
 """
@@ -20,6 +20,7 @@ from adapters.sandbox.protocols import FrameProtocol, abort
 from domain.instruments import Listing
 
 QUEUE_FRAMES_MAX = 1024
+FLUSHED_TICKS = 128  # so many go out while the next are encoded
 SUBSCRIPTIONS_MAX = 3000  # symbols per user (`openalgo.md` 7)
 
 
@@ -195,9 +196,11 @@ class Broadcaster:
         if not hubs or not len(ticks):
             return
         wanted = np.fromiter(set().union(*(hub.wanted for hub in hubs)), dtype=np.uint32)
-        for row in ticks[np.isin(ticks["listing"], wanted)].tolist():
-            encoded: dict[int, bytes] = {}
+        rows = ticks[np.isin(ticks["listing"], wanted)].tolist()
+        for first in range(0, len(rows), FLUSHED_TICKS):
+            for row in rows[first : first + FLUSHED_TICKS]:
+                encoded: dict[int, bytes] = {}
+                for hub in hubs:
+                    hub.push_tick(row, encoded)
             for hub in hubs:
-                hub.push_tick(row, encoded)
-        for hub in hubs:
-            hub.flush()
+                hub.flush()
