@@ -28,7 +28,7 @@ BROKER = "zerodha"
 REST_PORT = "5502"  # of BROKER in topology.yaml
 WING_POINTS = {"NIFTY": 200, "BANKNIFTY": 500}
 ENTRY_WITHIN_S = 180.0
-ENTRIES_MAX, FILLED_WITHIN_S = 4, 60.0
+ENTRIES_MAX, FILLED_WITHIN_S = 6, 25.0
 READY_WITHIN_S = 120.0  # a few seconds, on a machine that does nothing else
 # Drills make in a minute what a day makes: neither pace nor intensity is what they are about.
 ROOM_FOR_DRILLS = {
@@ -232,7 +232,7 @@ class TradingSystem(DefaultSystem):
     def enter(self, underlying: str = "NIFTY") -> str:
         """A condor that stands, from a signal of ours; its strategy id.
 
-        A short may rest for minutes at a price nobody pays; then it is closed and tried anew.
+        A short may rest for minutes at a price nobody pays; it is soon closed and tried anew.
         """
         for _ in range(ENTRIES_MAX):
             correlation_id = self.inject_until_taken(underlying)
