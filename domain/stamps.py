@@ -6,7 +6,7 @@ actors of whom four ask for single names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +26,12 @@ class Stamps(Mapping[str, int]):
     @classmethod
     def of(cls, times: Mapping[str, int]) -> Stamps:
         """What that mapping tells."""
-        return cls("\n".join(times).encode(), np.array(list(times.values()), _TIMES).tobytes())
+        return cls.packed(times, np.array(list(times.values()), _TIMES))
+
+    @classmethod
+    def packed(cls, names: Iterable[str], times: np.ndarray) -> Stamps:
+        """Names, of which none holds a line break, and the time of each."""
+        return cls("\n".join(names).encode(), times.astype(_TIMES).tobytes())
 
     @property
     def newest_ns(self) -> int:

@@ -38,7 +38,7 @@ class Postman:
         *,
         nodes: dict[str, Node],
         order_path: frozenset[str],
-        is_stepped: bool = False,
+        is_stepped: bool,
     ) -> None:
         self.inbox = Inbox(name, life)
         self.receipts = Receipts(self.inbox, transport, timers)

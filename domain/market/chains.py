@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import compress
 
 import numpy as np
 
@@ -186,7 +187,8 @@ def price_chains(
     All rows go through the formulas at once: over the twenty rows of one chain they cost as much as
     over a thousand.
     """
-    ready = [(chain, spot) for chain, spot in chains if len(chain.columns) and spot > 0]
+    is_ready = [len(chain.columns) > 0 and spot > 0 for chain, spot in chains]
+    ready = list(compress(chains, is_ready))
     for chain, _ in chains:
         chain.dirty = False
     if not ready:
@@ -196,8 +198,10 @@ def price_chains(
         chain.priced_ns = now_ns
         chain.forward = chain._find_forward(spot, left, now_ns, carry)
     _solve([chain for chain, _ in ready], years, carry, now_ns - IV_AGE_MAX_NS - stands_ns)
-    told = {id(chain): chain._summary(spot, now_ns) for chain, spot in ready}
-    return [told.get(id(chain)) for chain, _ in chains]
+    return [
+        chain._summary(spot, now_ns) if told else None
+        for (chain, spot), told in zip(chains, is_ready, strict=True)
+    ]
 
 
 def _solve(

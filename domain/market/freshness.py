@@ -77,8 +77,7 @@ class LastSeen:
         stamps = np.zeros(len(ids), np.int64)
         stamps[inside] = self._true[ids[inside]]
         is_seen = stamps > 0
-        told = "\n".join(compress(names.values(), is_seen.tolist()))
-        return Stamps(told.encode(), stamps[is_seen].astype("<i8").tobytes())
+        return Stamps.packed(compress(names.values(), is_seen.tolist()), stamps[is_seen])
 
     def clear(self) -> None:
         """A new session: nothing has been seen."""

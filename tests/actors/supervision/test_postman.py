@@ -48,7 +48,7 @@ def test_an_ending_host_waits_for_mail_that_can_still_be_handled(
     nodes = {"target": Node("target")}
     postman = Postman(
         "sender", 1, OneState(state), SimpleNamespace(), Timers(),
-        nodes=nodes, order_path=frozenset(),
+        nodes=nodes, order_path=frozenset(), is_stepped=False,
     )  # type: ignore[arg-type]  # fmt: skip
     postman.post("target", Letter("Fact", "said", 0))
     assert postman.waiting_for_living(for_good=for_good) == waits
