@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, insert, select, true, update
+from sqlalchemy import Engine, bindparam, delete, select, true, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -25,7 +25,8 @@ from domain.orders import (
 )
 from persistence.lease import Fence
 from persistence.order_tables import COMMANDS, ORDERS
-from persistence.readings import Noun, Reading, values_of
+from persistence.readings import Noun, Reading, insertion, one_of, values_of
+from persistence.statement import Change, Statement
 
 _ALIVE = (
     CommandStatus.PENDING,
@@ -36,7 +37,8 @@ _ALIVE = (
 _C = COMMANDS.c
 _IS_ENTRY = _C.event_type == ENTRY_COMMAND
 _IS_DEAD = _C.status == CommandStatus.DEAD_LETTER
-_HAS_ENDED = _C.status.not_in(_ALIVE)
+_IS_ALIVE = one_of(_C.status, _ALIVE)
+_HAS_ENDED = ~_IS_ALIVE
 _TRADED = (
     select(ORDERS.c.id)
     .where((ORDERS.c.strategy_id == _C.strategy_id) & (ORDERS.c.filled_quantity > 0))
@@ -52,7 +54,7 @@ def _reading(condition: Any, *order: Any, limit: Any = None) -> Reading[CommandR
 
 _NUMBERED = _reading(_C.command_id == bindparam("number"))
 _CLOSE_KEYED, _ENTRY_KEYED = _reading(_HAS_KEY), _reading(_HAS_KEY | _OF_SIGNAL)
-_OPEN = _reading(_C.status.in_(_ALIVE), _C.event_type, _C.priority.desc(), _C.command_id)
+_OPEN = _reading(_IS_ALIVE, _C.event_type, _C.priority.desc(), _C.command_id)
 _ENDED_UNTOLD = _reading(_HAS_ENDED & _C.told.is_(False))
 _STANDING = _reading(_IS_ENTRY & (_C.status == CommandStatus.DONE) & (_C.closed_ns == 0))
 _UNSETTLED = _reading(_IS_ENTRY & _HAS_ENDED & (_C.closed_ns == 0) & _TRADED)
@@ -62,15 +64,17 @@ _NEWEST = _reading(true(), _C.command_id.desc(), limit=bindparam("limit"))
 _DEAD = _reading(_IS_DEAD)
 
 _IS_NUMBER = _C.command_id == bindparam("of_number")
-_NEW = insert(COMMANDS).returning(_C.command_id)
-_MOVE = update(COMMANDS).where(
-    _IS_NUMBER,
-    _C.status == bindparam("from_status"),
-    _C.owner_token == bindparam("of_owner"),
+_NEW = Statement(insertion(COMMANDS).returning(_C.command_id))
+_MOVE = Change(
+    update(COMMANDS).where(
+        _IS_NUMBER,
+        _C.status == bindparam("from_status"),
+        _C.owner_token == bindparam("of_owner"),
+    )
 )
-_MARK = update(COMMANDS).where(_IS_NUMBER)
+_MARK = Change(update(COMMANDS).where(_IS_NUMBER))
 _DELETE_DEAD = delete(COMMANDS).where(_IS_NUMBER, _IS_DEAD)
-_NEW_ORDERS = insert(ORDERS)
+_NEW_ORDER = Statement(insertion(ORDERS))
 
 
 class CommandStore:
@@ -126,14 +130,12 @@ class CommandStore:
             with self._writing() as connection:
                 values = values_of(command)
                 del values["command_id"]  # the database gives it
-                number = int(connection.execute(_NEW, values).scalar_one())
+                number = int(_NEW.rows(connection, **values)[0][0])
                 if fence:
                     fence.check(connection)
-                if orders:
-                    rows = [
-                        values_of(dataclasses.replace(row, command_id=number)) for row in orders
-                    ]
-                    connection.execute(_NEW_ORDERS, rows)
+                _NEW_ORDER.run_each(
+                    connection, (values_of(row) | {"command_id": number} for row in orders)
+                )
         except IntegrityError:
             first = self._first_of(command)
             if first is None:
@@ -183,20 +185,20 @@ class CommandStore:
         Raises IllegalTransition for a step that `tables.md` 2 does not know.
         """
         check_command_transition(command.status, status)
-        as_read = {
-            "of_number": command.command_id,
-            "from_status": command.status,
-            "of_owner": command.owner_token,
-        }
-        values = {"status": status, **changes, **as_read}
         with self._writing() as connection:
-            changed = connection.execute(_MOVE, values).rowcount
+            changed = _MOVE.run(
+                connection,
+                {"status": status, **changes},
+                of_number=command.command_id,
+                from_status=command.status,
+                of_owner=command.owner_token,
+            )
         return dataclasses.replace(command, status=status, **changes) if changed else None
 
     def mark(self, command_id: int, **changes: Any) -> None:
         """Sets columns that no state hangs on (told, closed_ns, abort_requested)."""
         with self._writing() as connection:
-            connection.execute(_MARK, {"of_number": command_id, **changes})
+            _MARK.run(connection, changes, of_number=command_id)
 
     def delete_dead_letter(self, command_id: int) -> bool:
         """Removes a dead letter; its orders stay. False when it is none."""

@@ -135,21 +135,28 @@ _INJECTIONS = cast(Table, InjectionRow.__table__)
 _ENTRIES = cast(Table, EntryNumberRow.__table__)
 _I, _E = _INJECTIONS.c, _ENTRIES.c
 
-# Made once: to build a statement anew takes longer than to run it.
-_NEW_INJECTION, _NEW_ENTRY = insert(_INJECTIONS), insert(_ENTRIES)
-_INJECTION_OF = select(_INJECTIONS).where(_I.correlation_id == bindparam("of_id"))
-_OPEN_INJECTIONS = (
+_NEW_INJECTION, _NEW_ENTRY = Statement(insert(_INJECTIONS)), Statement(insert(_ENTRIES))
+_INJECTION_OF = Statement(select(_INJECTIONS).where(_I.correlation_id == bindparam("of_id")))
+_OPEN_INJECTIONS = Statement(
     select(_INJECTIONS).where(_I.result.is_(None)).order_by(_I.at_ns, _I.correlation_id)
 )
-_END_INJECTION = update(_INJECTIONS).where(
-    _I.correlation_id == bindparam("of_id"), _I.result.is_(None)
+_END_INJECTION = Statement(
+    update(_INJECTIONS)
+    .where(_I.correlation_id == bindparam("of_id"), _I.result.is_(None))
+    .values(result=bindparam("result"))
 )
-_ENTRY_OF = select(_ENTRIES).where(_E.correlation_id == bindparam("of_id"))
-_LAST_NUMBER = select(func.max(_E.number)).where(
-    _E.strategy_tag == bindparam("tag"), _E.day == bindparam("of_day")
+_ENTRY_OF = Statement(select(_ENTRIES).where(_E.correlation_id == bindparam("of_id")))
+_LAST_NUMBER = Statement(
+    select(func.max(_E.number).label("last")).where(
+        _E.strategy_tag == bindparam("tag"), _E.day == bindparam("of_day")
+    )
 )
-_END_ENTRY = update(_ENTRIES).where(_E.strategy_id == bindparam("of_id")).values(ended=True)
-_OPEN_ENTRIES = select(_ENTRIES).where(_E.ended.is_(False)).order_by(_E.at_ns, _E.strategy_id)
+_END_ENTRY = Statement(
+    update(_ENTRIES).where(_E.strategy_id == bindparam("of_id")).values(ended=True)
+)
+_OPEN_ENTRIES = Statement(
+    select(_ENTRIES).where(_E.ended.is_(False)).order_by(_E.at_ns, _E.strategy_id)
+)
 
 
 def read_latch(engine: Engine, name: str) -> Latch | None:
@@ -206,8 +213,8 @@ def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, b
         "at_ns": injection.at_ns,
     }
     try:
-        with engine.begin() as connection:
-            connection.execute(_NEW_INJECTION, values)
+        with transaction(engine) as run:
+            run(_NEW_INJECTION, **values)
         return injection, True
     except IntegrityError:
         standing = _find_injection(engine, injection)
@@ -218,21 +225,18 @@ def insert_injection(engine: Engine, injection: Injection) -> tuple[Injection, b
 
 def end_injection(engine: Engine, correlation_id: str, result: Mapping[str, Any]) -> bool:
     """Writes the result once; False when no such injection stands or it was ended before."""
-    values = {"of_id": correlation_id, "result": _dump(result)}
-    with engine.begin() as connection:
-        return bool(connection.execute(_END_INJECTION, values).rowcount)
+    with transaction(engine) as run:
+        return bool(run(_END_INJECTION, of_id=correlation_id, result=_dump(result)).rowcount)
 
 
 def open_injections(engine: Engine) -> list[Injection]:
     """Injections without a result, oldest first."""
-    with engine.connect() as connection:
-        return [_injection(row) for row in connection.execute(_OPEN_INJECTIONS)]
+    return [_injection(row) for row in _OPEN_INJECTIONS.all(engine)]
 
 
 def read_injection(engine: Engine, correlation_id: str) -> Injection | None:
     """The injection of that id, or None (for `GET /signals/{correlation_id}`)."""
-    with engine.connect() as connection:
-        row = connection.execute(_INJECTION_OF, {"of_id": correlation_id}).first()
+    row = _INJECTION_OF.first(engine, of_id=correlation_id)
     return _injection(row) if row else None
 
 
@@ -247,36 +251,35 @@ def number_entry(
 ) -> EntryNumber:
     """The entry's `{tag}_{day}_{n}`: the next n of the day, or what this correlation id got
     before."""
-    with engine.begin() as connection:
-        row = connection.execute(_ENTRY_OF, {"of_id": correlation_id}).first()
-        if row:
-            return _entry(row)
-        last = connection.execute(_LAST_NUMBER, {"tag": tag, "of_day": day}).scalar() or 0
-        number = EntryNumber(correlation_id, f"{tag}_{day}_{last + 1}", body, at_ns, ended=False)
-        values = {
-            "correlation_id": correlation_id,
-            "strategy_tag": tag,
-            "day": day,
-            "number": last + 1,
-            "strategy_id": number.strategy_id,
-            "body": _dump(body),
-            "at_ns": at_ns,
-            "ended": False,
-        }
-        connection.execute(_NEW_ENTRY, values)
+    row = _ENTRY_OF.first(engine, of_id=correlation_id)
+    if row:
+        return _entry(row)
+    with transaction(engine) as run:
+        place = (run(_LAST_NUMBER, tag=tag, of_day=day).fetchone()[0] or 0) + 1
+        number = EntryNumber(correlation_id, f"{tag}_{day}_{place}", body, at_ns, ended=False)
+        run(
+            _NEW_ENTRY,
+            correlation_id=correlation_id,
+            strategy_tag=tag,
+            day=day,
+            number=place,
+            strategy_id=number.strategy_id,
+            body=_dump(body),
+            at_ns=at_ns,
+            ended=False,
+        )
     return number
 
 
 def end_entry(engine: Engine, strategy_id: str) -> None:
     """Nothing of that entry is on its way or open any more."""
-    with engine.begin() as connection:
-        connection.execute(_END_ENTRY, {"of_id": strategy_id})
+    with transaction(engine) as run:
+        run(_END_ENTRY, of_id=strategy_id)
 
 
 def open_entries(engine: Engine) -> list[EntryNumber]:
     """Entries on their way or open, oldest first."""
-    with engine.connect() as connection:
-        return [_entry(row) for row in connection.execute(_OPEN_ENTRIES)]
+    return [_entry(row) for row in _OPEN_ENTRIES.all(engine)]
 
 
 def _find_injection(engine: Engine, injection: Injection) -> Injection | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, Engine, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.clock import seconds
 from domain.errors import LeaseLost
 from persistence.database import MainBase
+from persistence.statement import Statement
 
 SIGNAL_LOOP = "signal_loop"
 
@@ -45,6 +46,9 @@ class Lease:
 
 
 _TABLE: Any = ControlLeaseRow.__table__
+_HELD = Statement(
+    select(_TABLE.c.owner, _TABLE.c.fencing_number).where(_TABLE.c.name == bindparam("of_name"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,12 @@ class Fence:
     def check(self, connection: Connection) -> None:
         """Within a writing transaction: raises LeaseLost when another has taken the lease since. A
         next life of the same owner's loop stands by what the last one decided."""
-        row = connection.execute(select(_TABLE).where(_TABLE.c.name == SIGNAL_LOOP)).first()
-        if row and row.owner != self.owner and row.fencing_number > self.fencing_number:
-            raise LeaseLost(
-                f"{row.owner} took the control lease (number {row.fencing_number}) after this "
-                f"entry was decided under number {self.fencing_number}"
-            )
+        for owner, number in _HELD.rows(connection, of_name=SIGNAL_LOOP):
+            if owner != self.owner and number > self.fencing_number:
+                raise LeaseLost(
+                    f"{owner} took the control lease (number {number}) after this "
+                    f"entry was decided under number {self.fencing_number}"
+                )
 
 
 class LeaseStore:

@@ -25,7 +25,16 @@ from domain.orders import (
 )
 from persistence.commands import CommandStore
 from persistence.order_tables import ATTEMPTS, COMMANDS, FILLS, GUARDS, ORDERS
-from persistence.readings import Reading, columns_of, values_of
+from persistence.readings import (
+    Reading,
+    columns_of,
+    in_slots,
+    insertion,
+    one_of,
+    one_of_some,
+    values_of,
+)
+from persistence.statement import Change, Statement
 
 _LIVE = [
     status for status in OrderStatus if status is not OrderStatus.WAITING and status not in TERMINAL
@@ -44,15 +53,16 @@ def _reading(condition: Any, *order: Any, limit: Any = None) -> Reading[OrderRow
 
 
 _OF_BROKER = _C.broker_name == bindparam("broker_name")
-_IS_LIVE = _C.status.in_(_LIVE)
-_KEYED = _reading(_C.client_order_id.in_(bindparam("keys", expanding=True)))
+_IS_LIVE = one_of(_C.status, _LIVE)
+_HAS_KEY = one_of_some(_C.client_order_id)
+_KEYED = Statement(select(_C.id, *columns_of(ORDERS, OrderRow)).where(_HAS_KEY))
 _OF_COMMAND = _reading(_C.command_id == bindparam("command_id"))
 _OF_STRATEGY = _reading(_C.strategy_id == bindparam("strategy_id"))
 _UNFINISHED, _UNFINISHED_THERE = _reading(_IS_LIVE), _reading(_IS_LIVE & _OF_BROKER)
-_AT_BROKER = _reading(_OF_BROKER & _C.broker_order_id.in_(bindparam("ids", expanding=True)))
+_AT_BROKER = _reading(_OF_BROKER & one_of_some(_C.broker_order_id))
 _CHANGED = _reading(_OF_BROKER & (_C.updated_ns >= bindparam("since_ns")))
 _ANSWERED_STOPS = _reading(
-    (_C.status.in_(_REFUSED) | (_C.broker_order_id != ""))
+    (one_of(_C.status, _REFUSED) | (_C.broker_order_id != ""))
     & (_C.purpose == Purpose.STOP)
     & (_C.created_ns > bindparam("since_ns"))
     & _OF_BROKER,
@@ -61,14 +71,14 @@ _ANSWERED_STOPS = _reading(
 )
 
 _IS_ORDER = _C.client_order_id == bindparam("of_key")
-_CHANGE = update(ORDERS).where(_IS_ORDER, _C.status == bindparam("from_status"))
-_FILL_UP = _CHANGE.where(_C.filled_quantity == bindparam("from_filled"))
-_BEGIN = (
+_IS_AS_READ = (_IS_ORDER, _C.status == bindparam("from_status"))
+_CHANGE = Change(update(ORDERS).where(*_IS_AS_READ))
+_FILL_UP = Change(
+    update(ORDERS).where(*_IS_AS_READ, _C.filled_quantity == bindparam("from_filled"))
+)
+_BEGIN = Statement(
     update(ORDERS)
-    .where(
-        _C.client_order_id.in_(bindparam("keys", expanding=True)),
-        _C.status == OrderStatus.WAITING,
-    )
+    .where(_HAS_KEY, _C.status == OrderStatus.WAITING)
     .values(
         status=OrderStatus.SENDING,
         sends=_C.sends + 1,
@@ -77,8 +87,8 @@ _BEGIN = (
     )
     .returning(_C.id, *columns_of(ORDERS, OrderRow))
 )
-_NEW, _NEW_ATTEMPT = insert(ORDERS), insert(ATTEMPTS)
-_NEW_FILL = insert(FILLS).returning(FILLS.c.fill_id)
+_NEW, _NEW_ATTEMPT = Statement(insertion(ORDERS)), Statement(insertion(ATTEMPTS))
+_NEW_FILL = Statement(insertion(FILLS).returning(FILLS.c.fill_id))
 _UNTOLD_FILLS = select(FILLS).where(FILLS.c.told.is_(False)).order_by(FILLS.c.fill_id)
 _TOLD = update(FILLS).where(FILLS.c.fill_id.in_(bindparam("ids", expanding=True)))
 _FILLS_OF = Reading(FILLS, Fill, FILLS.c.strategy_id == bindparam("strategy_id"))
@@ -94,8 +104,7 @@ class OrderStore(CommandStore):
         with self._writing() as connection:
             known = {row.client_order_id for row in self.orders_named(_keys(orders))}
             fresh = [values_of(row) for row in orders if row.client_order_id not in known]
-            if fresh:
-                connection.execute(_NEW, fresh)
+            _NEW.run_each(connection, fresh)
 
     def order(self, client_order_id: str) -> OrderRow | None:
         """One order by its key, or None."""
@@ -103,7 +112,12 @@ class OrderStore(CommandStore):
 
     def orders_named(self, client_order_ids: Sequence[str]) -> list[OrderRow]:
         """Orders by their keys, in the order they were made."""
-        return self._rows(_KEYED, keys=client_order_ids)
+        with self._reading() as connection:
+            return _in_order(
+                row
+                for keys in in_slots(client_order_ids)
+                for row in _KEYED.rows(connection, **keys)
+            )
 
     def orders_of(self, command_id: int) -> list[OrderRow]:
         """Orders of one command, in the order they were made."""
@@ -121,11 +135,12 @@ class OrderStore(CommandStore):
 
     def by_broker_ids(self, broker_name: str, order_ids: Sequence[str]) -> list[OrderRow]:
         """Orders of ours that a broker's book names."""
-        rows: list[OrderRow] = []
-        for first in range(0, len(order_ids), 500):
-            some = order_ids[first : first + 500]
-            rows += self._rows(_AT_BROKER, broker_name=broker_name, ids=some)
-        return rows
+        with self._reading() as connection:
+            return [
+                row
+                for ids in in_slots(order_ids)
+                for row in _AT_BROKER.rows(connection, broker_name=broker_name, **ids)
+            ]
 
     def changed_since(self, broker_name: str, since_ns: int) -> list[OrderRow]:
         """Orders of a broker that moved at or after a moment."""
@@ -145,16 +160,18 @@ class OrderStore(CommandStore):
 
     def _change(self, key: str, status: OrderStatus, changes: Mapping[str, Any]) -> bool:
         check_transition(status, changes.get("status", status))
-        values = {**changes, "of_key": key, "from_status": status}
         with self._writing() as connection:
-            return bool(connection.execute(_CHANGE, values).rowcount)
+            return bool(_CHANGE.run(connection, changes, of_key=key, from_status=status))
 
     def begin_sending(self, client_order_ids: Sequence[str], now_ns: int) -> list[OrderRow]:
         """WAITING -> SENDING, on disk before the first byte; those that may be sent, in the order
         they were made."""
         with self._writing() as connection:
-            going = connection.execute(_BEGIN, {"keys": client_order_ids, "now_ns": now_ns})
-            return [OrderRow(*row[1:]) for row in sorted(going, key=lambda row: int(row[0]))]
+            return _in_order(
+                row
+                for keys in in_slots(client_order_ids)
+                for row in _BEGIN.rows(connection, now_ns=now_ns, **keys)
+            )
 
     def record_answers(self, answers: Sequence[SendingAnswer], now_ns: int) -> None:
         """The broker's answers and the attempts, together. Only rows that are SENDING change.
@@ -182,12 +199,9 @@ class OrderStore(CommandStore):
                         "error_message": f"id {answer.broker_order_id} belongs to another order",
                     }
                 check_transition(OrderStatus.SENDING, values["status"])
-                values |= {
-                    "of_key": answer.client_order_id,
-                    "from_status": OrderStatus.SENDING,
-                }
-                connection.execute(_CHANGE, values)
-                connection.execute(_NEW_ATTEMPT, _attempt(answer, now_ns))
+                key = answer.client_order_id
+                _CHANGE.run(connection, values, of_key=key, from_status=OrderStatus.SENDING)
+                _NEW_ATTEMPT.run(connection, **_attempt(answer, now_ns))
 
     def record_book(self, changes: Sequence[BookChange], now_ns: int) -> int:
         """What a broker's book said, with the fills it brings, in one transaction.
@@ -200,9 +214,6 @@ class OrderStore(CommandStore):
             for change in changes:
                 row = change.row
                 values = {
-                    "of_key": row.client_order_id,
-                    "from_status": row.status,
-                    "from_filled": row.filled_quantity,
                     "status": change.status,
                     "filled_quantity": change.filled_quantity,
                     "average_price": change.average_price,
@@ -211,10 +222,16 @@ class OrderStore(CommandStore):
                     "error_message": change.error_message or row.error_message,
                     "updated_ns": now_ns,
                 }
-                if not connection.execute(_FILL_UP, values).rowcount:
+                if not _FILL_UP.run(
+                    connection,
+                    values,
+                    of_key=row.client_order_id,
+                    from_status=row.status,
+                    from_filled=row.filled_quantity,
+                ):
                     continue
                 if change.increase > 0:
-                    row_id = connection.execute(_NEW_FILL, _fill(change, now_ns)).scalar_one()
+                    row_id = _NEW_FILL.rows(connection, **_fill(change, now_ns))[0][0]
                     newest = max(newest, int(row_id))
         return newest
 
@@ -308,6 +325,11 @@ class OrderStore(CommandStore):
             & (ORDERS.c.broker_name == own.scalar_subquery())
         )
         return connection.execute(other).first() is not None
+
+
+def _in_order(rows: Iterable[tuple[Any, ...]]) -> list[OrderRow]:
+    """Of rows that begin with their id: as they were made."""
+    return [OrderRow(*row[1:]) for row in sorted(rows, key=lambda row: int(row[0]))]
 
 
 def _keys(orders: Iterable[OrderRow]) -> list[str]:

@@ -1,18 +1,19 @@
 """Statements that are compiled once, before the fork, and given to the driver as they are.
 
 What the library does on the way to a driver makes a process touch megabytes of pages that it shared
-until then (docs/decisions/0014): worth it for what is composed anew each time, not for the few rows
-that every life reads when it starts.
+until then (docs/decisions/0014), and takes three times as long as the driver: worth it for what is
+composed anew each time, not for the rows that every life reads when it starts, nor for those of an
+order on its way.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, Update, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import CompilerElement
 
@@ -53,19 +54,35 @@ class Statement:
         compiled = self.prepared(engine)
         with transaction(engine) as run:
             rows = run(self, **values).fetchall()
-        return [
-            compiled.row(
-                *(
-                    value if convert is None else convert(value)
-                    for convert, value in zip(compiled.results, row, strict=True)
-                )
-            )
-            for row in rows
-        ]
+        return [compiled.row(*row) for row in _converted(rows, compiled.results)]
 
     def first(self, engine: Engine, **values: Any) -> Any:
         """Its first row, or None."""
         return next(iter(self.all(engine, **values)), None)
+
+    def rows(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
+        """Its rows within that connection's transaction, in the order of the selected columns."""
+        rows = self._cursor(connection, values).fetchall()
+        return list(_converted(rows, self.prepared(connection.engine).results))
+
+    def run(self, connection: Connection, **values: Any) -> int:
+        """How many rows it changed, within that connection's transaction."""
+        return int(self._cursor(connection, values).rowcount)
+
+    def run_each(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+        """Once for each of the values, within that connection's transaction."""
+        for values in rows:
+            self._cursor(connection, values)
+
+    def _cursor(self, connection: Connection, values: dict[str, Any]) -> Any:
+        text, bound = self.bound(connection.engine, values)
+        cursor = connection.connection.cursor()
+        driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
+        try:
+            cursor.execute(text, bound)
+        except driver_error as failure:
+            raise DBAPIError.instance(text, bound, failure, driver_error) from failure
+        return cursor
 
     def bound(self, engine: Engine, values: dict[str, Any]) -> tuple[str, Any]:
         """Text and values as the driver takes them."""
@@ -84,6 +101,22 @@ class Statement:
         if found is None:
             found = self._compiled[engine.dialect.name] = _compile(self._clause, engine)
         return found
+
+
+class Change:
+    """An UPDATE of which each call says what it sets: one statement for every set of columns."""
+
+    def __init__(self, clause: Update) -> None:
+        self._clause = clause
+        self._of: dict[tuple[str, ...], Statement] = {}
+
+    def run(self, connection: Connection, changes: Mapping[str, Any], **values: Any) -> int:
+        """How many rows it changed, within that connection's transaction."""
+        statement = self._of.get(columns := tuple(changes))
+        if statement is None:
+            settings = {name: bindparam(name) for name in columns}
+            statement = self._of[columns] = Statement(self._clause.values(settings))
+        return statement.run(connection, **changes, **values)
 
 
 Run = Callable[..., Any]
@@ -114,10 +147,20 @@ def transaction(engine: Engine) -> Iterator[Run]:
         connection.close()
 
 
+def _converted(
+    rows: list[tuple[Any, ...]], results: tuple[_Convert, ...]
+) -> Iterator[tuple[Any, ...]]:
+    for row in rows:
+        yield tuple(
+            value if convert is None else convert(value)
+            for convert, value in zip(results, row, strict=True)
+        )
+
+
 def _compile(clause: CompilerElement, engine: Engine) -> _Compiled:
     dialect = engine.dialect
     compiled: Any = clause.compile(dialect=dialect)
-    columns = [*getattr(clause, "selected_columns", ())]
+    columns = [*getattr(clause, "exported_columns", ())]
     return _Compiled(
         text=str(compiled),
         order=tuple(compiled.positiontup) if compiled.positional else None,

@@ -85,7 +85,7 @@ def _try_writes(orders: OrderStore) -> None:
         command, _ = orders.record(COMMAND, [ORDER])
         lease = {"owner_token": NOBODY, "lease_expires_ns": 0, "attempt_count": 0, "cleared_ns": 0}
         leased = orders.move(command, CommandStatus.PROCESSING, **lease) or command
-        orders.move(leased, CommandStatus.PROCESSING, cleared_ns=0)
+        orders.move(leased, CommandStatus.PROCESSING, cleared_ns=0, cleared_by=NOBODY)
         orders.change_waiting(NOBODY, quantity=0, price_type=NOBODY, price=ORDER.price)
         sending = orders.begin_sending([NOBODY], 0)
         orders.change_order(sending[0], status=OrderStatus.SENT)

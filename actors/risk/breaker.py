@@ -123,7 +123,6 @@ class Breaker(Actor):
             retry_after_s=verdict.retry_after_s,
         )
         self.context.tell(GATE, answer)
-        self._remember()
 
     def on_position_changed(self, message: PositionChanged) -> None:
         self._rule.see_book(message.book, self._now())

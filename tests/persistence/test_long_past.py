@@ -54,19 +54,24 @@ def engine(tmp_path: Path) -> Engine:
 
 def plans(engine: Engine, read: Callable[[Engine], Any]) -> list[str]:
     """How the database goes about each statement of a read, in its own words."""
-    asked: list[tuple[str, Any]] = []
+    asked: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
-        asked.append((statement, values))
+    def note(connection: Any, *_rest: Any) -> None:
+        connection.set_trace_callback(asked.append)
 
-    event.listen(engine, "before_cursor_execute", note)
+    def note_no_more(connection: Any, *_rest: Any) -> None:
+        connection.set_trace_callback(None)
+
+    event.listen(engine, "checkout", note)
+    event.listen(engine, "checkin", note_no_more)
     read(engine)
-    event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "checkout", note)
     with engine.connect() as connection:
         return [
             str(row[3])
-            for statement, values in asked
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            for statement in asked
+            if statement.startswith("SELECT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
         ]
 
 
