@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 
 from adapters.openalgo.mapping import Row, moment_ns, number, pick
 from adapters.ports import StreamCounters
@@ -62,12 +63,16 @@ def latest_ns(frames: Iterable[Row]) -> int:
     )
 
 
-def parse_frame(text: str | bytes) -> dict[str, Any] | None:
-    """The JSON object of one frame, or None."""
+def parse_frame(payload: bytes) -> dict[str, Any] | None:
+    """The JSON object of one frame, or None. What strict JSON is not (NaN, stray bytes) is read as
+    far as Python's own reader goes: a price that is no number is refused by its name."""
     try:
-        frame = json.loads(text)
+        frame = orjson.loads(payload)
     except ValueError:
-        return None
+        try:
+            frame = json.loads(payload.decode(errors="replace"))
+        except ValueError:
+            return None
     return frame if isinstance(frame, dict) else None
 
 

@@ -1,7 +1,8 @@
 """OpenAlgo's market data socket (`openalgo.md` 7, `tomic.md` 11.1): one connection, one life.
 
-A thread connects, sends what is queued and puts frames away; `take` decodes them on the actor's
-thread. Nothing here connects again: the shard makes a new stream.
+A thread connects, sends what is queued and puts frames away, all that the socket holds at a time;
+`take` decodes them on the actor's thread. Nothing here connects again: the shard makes a new
+stream.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from typing import Any
 
 import numpy as np
 import websocket
-from websocket import ABNF
 
+from adapters.frame_reader import CLOSE, PING, TEXT, FrameReader
 from adapters.openalgo import frames
 from adapters.ports import StreamCounters
+from domain.errors import BadMarketData
 from domain.instruments import InstrumentIndex, Listing
 
 SOCKET_TIMEOUT_S = 5.0  # to connect, to send, and within a frame
 PING_EVERY_S = 30.0
 PONG_WITHIN_S = 10.0
 FRAMES_QUEUED_MAX = 100_000  # some twenty seconds of the fullest feed; older ones are no news
-FRAMES_A_TAKE_MAX = 2_000  # at some 30 us each: a wake stays below a tenth of a second
+FRAMES_A_TAKE_MAX = 4_000  # at some 12 us each: a wake stays below a tenth of a second
+READ_BYTES = 262_144
 SYMBOLS_A_REQUEST = 100
 CLOSED_UNAUTHENTICATED = 4401
 _ANSWERS = ("auth", "subscribe", "unsubscribe", "subscribe_steps")
@@ -59,7 +62,7 @@ class OpenAlgoStream:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._url, self._key, self._clock, self._steps = url, key, clock, steps
-        self._frames: deque[tuple[int, str]] = deque(maxlen=FRAMES_QUEUED_MAX)
+        self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES_QUEUED_MAX)
         self._held: list[Frame] = []  # ticks of a step whose marker has not come
         self._events: deque[Event] = deque()
         self._outgoing: deque[str] = deque()
@@ -132,10 +135,10 @@ class OpenAlgoStream:
         os.eventfd_write(self._wake, 1)
 
     def _read(
-        self, received_ns: int, text: str, ticks: list[tuple[int, Frame]], events: list[Event]
+        self, received_ns: int, payload: bytes, ticks: list[tuple[int, Frame]], events: list[Event]
     ) -> None:
         self.counters.frames += 1
-        frame = frames.parse_frame(text)
+        frame = frames.parse_frame(payload)
         if frame is None:
             self._refuse("not_json")
         elif frames.is_tick(frame):
@@ -187,7 +190,7 @@ class OpenAlgoStream:
         try:
             end = self._serve(connection)
             connection.send_close()
-        except (OSError, websocket.WebSocketException) as failure:
+        except (OSError, websocket.WebSocketException, BadMarketData) as failure:
             end = "closed", _words(failure)
         finally:
             connection.shutdown()  # type: ignore[no-untyped-call]
@@ -199,6 +202,7 @@ class OpenAlgoStream:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        reader = FrameReader()
         ping_at = time.monotonic() + PING_EVERY_S
         pong_by = 0.0
         while True:
@@ -210,7 +214,7 @@ class OpenAlgoStream:
             while self._outgoing:
                 connection.send(self._outgoing.popleft())
             if descriptor in ready or _pending(connection):
-                ended = self._receive(connection)
+                ended = self._receive(connection, reader)
                 pong_by = 0.0  # whatever came proves the other side alive
                 if ended:
                     return ended
@@ -221,21 +225,28 @@ class OpenAlgoStream:
                 connection.ping()
                 ping_at, pong_by = now + PING_EVERY_S, now + PONG_WITHIN_S
 
-    def _receive(self, connection: websocket.WebSocket) -> Event | None:
-        opcode, frame = connection.recv_data_frame(control_frame=True)
-        if opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
-            self._put(frame.data.decode(errors="replace"))
-        elif opcode == ABNF.OPCODE_CLOSE:
-            code = int.from_bytes(frame.data[:2], "big")
-            words = frame.data[2:].decode(errors="replace")
-            kind = "refused" if code == CLOSED_UNAUTHENTICATED else "closed"
-            return kind, f"closed by the server: {code} {words}".strip()
+    def _receive(self, connection: websocket.WebSocket, reader: FrameReader) -> Event | None:
+        """Puts away what the socket holds; how the server ended it, if it did."""
+        data: bytes = connection.sock.recv(READ_BYTES)  # type: ignore[union-attr]
+        if not data:
+            return "closed", "the connection was lost"
+        messages, asides = reader.read(data)
+        self._put([*messages, *(payload for opcode, payload in asides if opcode == TEXT)])
+        for opcode, payload in asides:
+            if opcode == PING:
+                connection.pong(payload)
+            elif opcode == CLOSE:
+                code = int.from_bytes(payload[:2], "big")
+                words = payload[2:].decode(errors="replace")
+                kind = "refused" if code == CLOSED_UNAUTHENTICATED else "closed"
+                return kind, f"closed by the server: {code} {words}".strip()
         return None
 
-    def _put(self, text: str) -> None:
-        if len(self._frames) == FRAMES_QUEUED_MAX:
+    def _put(self, payloads: Sequence[bytes]) -> None:
+        now_ns = self._clock()
+        for _ in range(len(self._frames) + len(payloads) - FRAMES_QUEUED_MAX):
             self._refuse("overflow")
-        self._frames.append((self._clock(), text))
+        self._frames.extend((now_ns, payload) for payload in payloads)
         os.eventfd_write(self.descriptor, 1)
 
     def _tell(self, kind: str, why: str) -> None:

@@ -6,9 +6,10 @@ is kept ready for every listing and mode.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
+
+import orjson
 
 from adapters.sandbox.market import Market
 from adapters.sandbox.price_source import Level
@@ -27,12 +28,9 @@ _BID_QUANTITY, _ASK_QUANTITY = _PLACE["bid_quantity"], _PLACE["ask_quantity"]
 _VOLUME, _OPEN_INTEREST = _PLACE["volume"], _PLACE["open_interest"]
 
 
-_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
-
-
 def encode(message: dict[str, Any]) -> bytes:
     """Compact JSON."""
-    return _to_json(message).encode()
+    return orjson.dumps(message)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -85,10 +83,9 @@ class FrameMaker:
             self._add_day(numbers, row)
         if mode == MODE_DEPTH:
             bids, asks = self._market.source.depth(row[_LISTING])
-            numbers["total_buy_quantity"] = sum([int(level[1]) for level in bids])
-            numbers["total_sell_quantity"] = sum([int(level[1]) for level in asks])
-            depth = f',"depth":{{"buy":{_levels(bids)},"sell":{_levels(asks)}}}}}'
-            return encode(numbers)[1:-1] + depth.encode()
+            numbers["total_buy_quantity"] = sum([level[1] for level in bids])
+            numbers["total_sell_quantity"] = sum([level[1] for level in asks])
+            numbers["depth"] = {"buy": _levels(bids), "sell": _levels(asks)}
         return encode(numbers)[1:]
 
     def _add_day(self, numbers: dict[str, Any], row: TickRow) -> None:
@@ -149,10 +146,8 @@ def _number(value: float) -> float:
     return round(value, 4) if value == value else 0.0
 
 
-def _levels(levels: list[Level]) -> str:
-    """As JSON: by hand, for it is most of a frame, and made for each tick."""
-    rows = [
-        f'{{"price":{_number(price)},"quantity":{int(quantity)},"orders":{int(orders)}}}'
+def _levels(levels: list[Level]) -> list[dict[str, float]]:
+    return [
+        {"price": price, "quantity": quantity, "orders": orders}
         for price, quantity, orders in levels
     ]
-    return f"[{','.join(rows)}]"

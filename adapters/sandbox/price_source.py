@@ -106,15 +106,17 @@ def book(
 
 def ladder(quote: Quote, listing: Listing) -> tuple[list[Level], list[Level]]:
     """Five levels from the best prices on, one tick apart, each a little larger."""
-    tick = float(listing.tick_size)
+    tick, lot = float(listing.tick_size), listing.lot_size
 
     def side(best: float, quantity: int, step: float) -> list[Level]:
+        if not (best > 0 and quantity > 0):
+            return []
         rows = []
         for level in range(DEPTH_LEVELS):
             price = round(best + level * step, 4)
-            size = quantity * (level + 2) // 2 // listing.lot_size * listing.lot_size
-            if best > 0 and price > 0 and quantity > 0:
-                rows.append((price, max(size, listing.lot_size), level + 1))
+            if price > 0:
+                size = quantity * (level + 2) // 2 // lot * lot
+                rows.append((price, size or lot, level + 1))
         return rows
 
     bids = side(quote.bid, quote.bid_quantity, -tick)
