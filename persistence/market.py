@@ -21,6 +21,7 @@ from domain.instruments import Listing
 from domain.prices import BAR_DTYPE
 from domain.readings import Universe, UniverseRow
 from persistence.database import MarketBase
+from persistence.statement import Statement
 
 LIVE, HISTORY = "live", "history"
 MINUTES, TIMEFRAMES = "1m", ("1m", "15m", "1D")
@@ -193,21 +194,18 @@ class MarketStore:
     def _upsert(self, table: Any, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
-        # Of one row, and run for each: a statement of many rows is composed anew each time, which
-        # takes longer than to write them.
-        statement = _replacing(table, self._engine.dialect.name)
         with self._engine.begin() as connection:
-            connection.execute(statement, rows)
+            _replacing(table, self._engine.dialect.name).run_each(connection, rows)
 
 
 @functools.cache
-def _replacing(table: Any, database: str) -> Any:
+def _replacing(table: Any, database: str) -> Statement:
     """Inserts a row, or replaces the one of its key."""
     dialect = {"sqlite": sqlite, "postgresql": postgresql}[database]
     statement = dialect.insert(table)
     keys = [column.name for column in table.primary_key]
     others = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+    return Statement(statement.on_conflict_do_update(index_elements=keys, set_=others))
 
 
 def _rows(

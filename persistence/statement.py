@@ -26,9 +26,16 @@ class _Compiled(NamedTuple):
     text: str
     order: tuple[str, ...] | None
     constants: dict[str, Any]
-    binds: dict[str, _Convert]
+    converts: tuple[tuple[str, Callable[[Any], Any]], ...]
     row: Callable[..., Any]
     results: tuple[_Convert, ...]
+
+    def bound(self, values: dict[str, Any]) -> Any:
+        """The values as the driver takes them."""
+        ready = self.constants | values
+        for name, convert in self.converts:
+            ready[name] = convert(ready[name])
+        return ready if self.order is None else tuple([ready[name] for name in self.order])
 
 
 _all: list[Statement] = []
@@ -71,29 +78,22 @@ class Statement:
 
     def run_each(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
         """Once for each of the values, within that connection's transaction."""
-        for values in rows:
-            self._cursor(connection, values)
+        compiled = self.prepared(connection.engine)
+        bound = [compiled.bound(values) for values in rows]
+        with _told_as_the_library_tells(connection, compiled.text, bound):
+            connection.connection.cursor().executemany(compiled.text, bound)
 
     def _cursor(self, connection: Connection, values: dict[str, Any]) -> Any:
         text, bound = self.bound(connection.engine, values)
         cursor = connection.connection.cursor()
-        driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
-        try:
+        with _told_as_the_library_tells(connection, text, bound):
             cursor.execute(text, bound)
-        except driver_error as failure:
-            raise DBAPIError.instance(text, bound, failure, driver_error) from failure
         return cursor
 
     def bound(self, engine: Engine, values: dict[str, Any]) -> tuple[str, Any]:
         """Text and values as the driver takes them."""
         compiled = self.prepared(engine)
-        ready = {
-            name: convert(value) if (convert := compiled.binds[name]) else value
-            for name, value in (compiled.constants | values).items()
-        }
-        if compiled.order is None:
-            return compiled.text, ready
-        return compiled.text, tuple(ready[name] for name in compiled.order)
+        return compiled.text, compiled.bound(values)
 
     def prepared(self, engine: Engine) -> _Compiled:
         """As this kind of database reads it."""
@@ -117,6 +117,15 @@ class Change:
             settings = {name: bindparam(name) for name in columns}
             statement = self._of[columns] = Statement(self._clause.values(settings))
         return statement.run(connection, **changes, **values)
+
+
+@contextlib.contextmanager
+def _told_as_the_library_tells(connection: Connection, text: str, bound: Any) -> Iterator[None]:
+    driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except driver_error as failure:
+        raise DBAPIError.instance(text, bound, failure, driver_error) from failure
 
 
 Run = Callable[..., Any]
@@ -165,10 +174,11 @@ def _compile(clause: CompilerElement, engine: Engine) -> _Compiled:
         text=str(compiled),
         order=tuple(compiled.positiontup) if compiled.positional else None,
         constants={name: value for name, value in compiled.params.items() if value is not None},
-        binds={
-            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
-            for name, bind in compiled.binds.items()
-        },
+        converts=tuple(
+            (name, convert)
+            for bind, name in compiled.bind_names.items()
+            if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
+        ),
         row=namedtuple("Row", [column.key for column in columns]),
         results=tuple(
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns

@@ -30,7 +30,8 @@ STATUS_BOARD = "status_board"
 REPORT_EVERY_S = 1.0  # the contract: at most one report a second
 SAME_REPORT_EVERY_NS = 5_000_000_000  # an unchanged report still tells that its actor lives
 # In a replay the beats of an actor that has heard no fact and no batch for so long come more
-# seldom: a recording has a row a minute, and fifty idle seconds must not cost fifty rounds.
+# seldom, and those of all actors at once: a recording has a row a minute, and fifty idle seconds
+# must not cost fifty rounds.
 AWAKE_S, RESTING_S = 2.0, 12.0  # a beat at rest comes before any hearer takes it for lost (15 s)
 JITTER = 0.1
 LOST_TOLD_EVERY_NS = 60_000_000_000
@@ -95,7 +96,9 @@ class HostContext:
 
         def period() -> int:
             if self._stepped and period_s < self._jitters_from_s:
-                return seconds(max(period_s, RESTING_S) if self._is_resting() else period_s)
+                if period_s < RESTING_S and self._is_resting():
+                    return seconds(RESTING_S) - self.monotonic_ns() % seconds(RESTING_S)
+                return seconds(period_s)
             return seconds(period_s * (1.0 + chance.uniform(-JITTER, JITTER)))
 
         return self.timers.again(self.monotonic_ns(), period, callback)

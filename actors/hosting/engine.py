@@ -188,9 +188,9 @@ class Engine:
         if not getattr(kind, "TELLS_READY", False):
             self._ready()
 
-    def wake_by(self, due_ns: int) -> None:
-        """Makes the loop turn at that time, whatever else happens."""
-        self._timers.once(due_ns, lambda: None)
+    def wake_by(self, due_ns: int) -> HeapTimer:
+        """Makes the loop turn at that time, whatever else happens, unless it is cancelled."""
+        return self._timers.once(due_ns, lambda: None)
 
     def _ready(self) -> None:
         """The actor answers from now on: its supervisor and the directory are told."""

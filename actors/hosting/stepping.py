@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.hosting.context import STATUS_BOARD
+from actors.hosting.timers import HeapTimer
 from actors.hosting.wire import Address, Known, Posted, Round, RoundDone, RoundWanted
 from adapters.tick_bus import Batch
 from domain.clock import seconds
@@ -30,6 +31,7 @@ class Stepping:
         self._round: Round | None = None
         self._next: Round | None = None
         self._patient_until_ns = 0
+        self._patience: HeapTimer | None = None
         self._started = self._ran = self._wanted = False
 
     @property
@@ -81,7 +83,7 @@ class Stepping:
             context.prefixes = frame.prefixes
         self._round, self._ran, self._wanted = frame, False, False
         self._patient_until_ns = time.monotonic_ns() + seconds(PATIENCE_S)
-        self._engine.wake_by(self._patient_until_ns)
+        self._patience = self._engine.wake_by(self._patient_until_ns)
 
     def advance(self) -> None:
         """Goes as far in the round as mail and data allow."""
@@ -137,6 +139,8 @@ class Stepping:
             prefixes=tuple(prefix for prefix, _ in engine.context.subscriptions),
         )
         self._round = None
+        if self._patience is not None:
+            self._patience.cancel()
         if self._stepper is not None:
             engine.transport.send(self._stepper[1], done)
         if self._next is not None:

@@ -138,6 +138,8 @@ def _mode(value: Any) -> int:
 def _float(value: Any) -> float:
     if type(value) is float:
         return value
+    if value is None:
+        return math.nan
     try:
         return float(value if type(value) is int else number(value))
     except (ValueError, OverflowError):
