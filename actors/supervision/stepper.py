@@ -122,7 +122,10 @@ class Stepper(Actor):
             self._send_round(group[0])
 
     def _lane(self, name: str) -> str:
-        """Those who speak to one broker's server take turns, so that its answers repeat too."""
+        """Those who ask one broker's server take turns, so that its answers repeat too; who only
+        hears its market need not."""
+        if name in self._watchers:
+            return name
         return self._shared.nodes[name].instance or name
 
     def _go_on(self) -> None:
@@ -160,7 +163,8 @@ class Stepper(Actor):
         self._expected |= {
             name: self._owed.pop(name, 0) if self._hosts[name].started else 0 for name in names
         }
-        for name in names:
+        # First who has the whole market to read: all others have less to do than they.
+        for name in sorted(names, key=lambda name: name not in self._watchers):
             group = self._waiting.setdefault(self._lane(name), [])
             group.append(name)
             if group[0] == name:

@@ -1,7 +1,7 @@
 """OpenAlgo's market data socket (`openalgo.md` 7, `tomic.md` 11.1): one connection, one life.
 
-A thread connects, sends what is queued and puts frames away, all that the socket holds at a time;
-`take` decodes them on the actor's thread. Nothing here connects again: the shard makes a new
+A thread connects, sends what is queued and reads frames, all that the socket holds at a time;
+`take` makes ticks of them on the actor's thread. Nothing here connects again: the shard makes a new
 stream.
 """
 
@@ -62,7 +62,7 @@ class OpenAlgoStream:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._url, self._key, self._clock, self._steps = url, key, clock, steps
-        self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES_QUEUED_MAX)
+        self._frames: deque[tuple[int, Frame | None]] = deque(maxlen=FRAMES_QUEUED_MAX)
         self._held: list[Frame] = []  # ticks of a step whose marker has not come
         self._events: deque[Event] = deque()
         self._outgoing: deque[str] = deque()
@@ -135,10 +135,13 @@ class OpenAlgoStream:
         os.eventfd_write(self._wake, 1)
 
     def _read(
-        self, received_ns: int, payload: bytes, ticks: list[tuple[int, Frame]], events: list[Event]
+        self,
+        received_ns: int,
+        frame: Frame | None,
+        ticks: list[tuple[int, Frame]],
+        events: list[Event],
     ) -> None:
         self.counters.frames += 1
-        frame = frames.parse_frame(payload)
         if frame is None:
             self._refuse("not_json")
         elif frames.is_tick(frame):
@@ -246,7 +249,7 @@ class OpenAlgoStream:
         now_ns = self._clock()
         for _ in range(len(self._frames) + len(payloads) - FRAMES_QUEUED_MAX):
             self._refuse("overflow")
-        self._frames.extend((now_ns, payload) for payload in payloads)
+        self._frames.extend((now_ns, frames.parse_frame(payload)) for payload in payloads)
         os.eventfd_write(self.descriptor, 1)
 
     def _tell(self, kind: str, why: str) -> None:
