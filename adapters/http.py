@@ -111,8 +111,11 @@ class HttpClient:
         whether the order arrived.
         """
         self._paces["order"].take()
-        with _new_session() as session:
-            return self._call(session, "POST", path, body, timeout_s)
+        try:
+            with self._unused() as session:
+                return self._call(session, "POST", path, body, timeout_s)
+        finally:
+            self._kept.unused = _new_session()  # while nobody waits: the next order finds it made
 
     def read(
         self, path: str, body: Body, *, method: str = "POST", timeout_s: float = READ_TIMEOUT_S
@@ -144,6 +147,10 @@ class HttpClient:
             self._kept.session = _new_session()
             self._sessions.append(self._kept.session)
         return self._kept.session  # type: ignore[no-any-return]
+
+    def _unused(self) -> requests.Session:
+        """One of this thread's that has no connection yet."""
+        return getattr(self._kept, "unused", None) or _new_session()
 
     def _call(
         self, session: requests.Session, method: str, path: str, body: Body, timeout_s: float

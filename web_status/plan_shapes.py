@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from web_status.shapes import Presence, Shape
 
 Bias = Literal["BULLISH", "BEARISH", "NEUTRAL"]
@@ -30,11 +32,17 @@ class MarketContext(Shape):
     oi_as_of: dict[str, str]
 
 
+class NothingYet(Shape):
+    """Of who has not looked at the market yet, or is not in the tree."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class ContextAnswer(Shape):
     """The market context; `data` is empty while it is unavailable."""
 
     status: Presence
-    data: MarketContext
+    data: MarketContext | NothingYet
 
 
 class Plan(Shape):

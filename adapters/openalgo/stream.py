@@ -29,7 +29,7 @@ from domain.instruments import InstrumentIndex, Listing
 SOCKET_TIMEOUT_S = 5.0  # to connect, to send, and within a frame
 PING_EVERY_S = 30.0
 PONG_WITHIN_S = 10.0
-FRAMES_QUEUED_MAX = 100_000  # some twenty seconds of the fullest feed; older ones are no news
+FRAMES_QUEUED_MAX = 30_000  # some six seconds of the fullest feed; older ones are no news
 FRAMES_A_TAKE_MAX = 4_000  # at some 12 us each: a wake stays below a tenth of a second
 READ_BYTES = 262_144
 SYMBOLS_A_REQUEST = 100

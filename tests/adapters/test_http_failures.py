@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -294,3 +295,37 @@ def test_each_thread_reads_on_a_connection_of_its_own():
     assert client._session() is mine
     assert others[0] is not mine
     client.close()
+
+
+def test_orders_go_on_a_connection_of_their_own_each_and_reads_on_a_kept_one():
+    peers = {"placeorder": set(), "funds": set()}
+
+    class Keeping(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            peers[self.path.rpartition("/")[2]].add(self.client_address)
+            self.rfile.read(int(self.headers["content-length"]))
+            body = b'{"status":"success"}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words):
+            """Nothing: the test looks at the connections."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeping)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    client = HttpClient(url, "k", orders_per_s=100, reads_per_s=100)
+    for _ in range(3):
+        assert client.send("placeorder", {}).failure is None
+        client.read("funds", {})
+    client.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert len(peers["placeorder"]) == 3
+    assert len(peers["funds"]) == 1

@@ -122,6 +122,25 @@ def test_a_tick_that_cannot_be_used_is_refused_and_counted_and_the_next_one_live
     assert len(ticks) == 1
 
 
+@pytest.mark.parametrize(
+    ("payload", "read"),
+    [
+        (b'{"ltp": NaN, "symbol": "SBIN"}', "SBIN"),
+        (b'{"ltp": 1, "symbol": "SB\xff"}', "SB\N{REPLACEMENT CHARACTER}"),
+        (b'{"ltp": 1, "symbol": "SBIN"}', "SBIN"),
+    ],
+)
+def test_a_frame_that_strict_json_is_not_is_read_as_far_as_it_goes(payload, read):
+    found = frames.parse_frame(payload)
+    assert found
+    assert found["symbol"] == read
+
+
+@pytest.mark.parametrize("payload", [b"", b"not json", b"[1]", b"1", b"null", b'{"ltp":'])
+def test_what_is_no_object_is_no_frame(payload):
+    assert frames.parse_frame(payload) is None
+
+
 def test_a_tick_just_five_seconds_ahead_is_not_from_the_future():
     ticks, refused = decode(frame(timestamp=RECEIVED_NS // 10**6 + 5_000))
     assert len(ticks) == 1

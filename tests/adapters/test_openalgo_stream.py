@@ -347,3 +347,44 @@ def test_a_stream_may_be_closed_twice_and_before_it_was_opened():
     stream = OpenAlgoStream("ws://127.0.0.1:1", KEY, InstrumentIndex([]), clock=lambda: 0)
     stream.close()
     stream.close()
+
+
+def test_ten_thousand_frames_at_once_come_whole_and_in_order(play):
+    def script(server, connection):
+        server.hear(connection)
+        say(connection, AUTHENTICATED, *[tick("SBIN", float(n)) for n in range(1, 10_001)])
+        wait_for_end(connection)
+
+    _, stream = play(script)
+    stream.open()
+    ticks, _ = take_until(stream, lambda ticks, _: len(ticks) >= 10_000)
+    assert [row[4] for row in ticks] == [float(n) for n in range(1, 10_001)]
+    assert stream.counters.refused == {}
+
+
+def test_a_ping_of_the_server_is_answered(play):
+    answered = threading.Event()
+
+    def script(server, connection):
+        server.hear(connection)
+        if connection.ping().wait(10):
+            answered.set()
+        say(connection, tick("SBIN", 800.5))
+        wait_for_end(connection)
+
+    _, stream = play(script)
+    stream.open()
+    take_until(stream, lambda ticks, _: len(ticks) == 1)
+    assert answered.is_set()
+
+
+def test_bytes_that_are_no_frames_end_the_connection_with_a_reason(play):
+    def script(server, connection):
+        server.hear(connection)
+        connection.socket.sendall(b"\xf3\x05hello")
+        wait_for_end(connection)
+
+    _, stream = play(script)
+    stream.open()
+    _, events = take_until(stream, has("closed"))
+    assert events[-1] == ("closed", "BadMarketData: a frame that begins with 0xf3")

@@ -18,13 +18,15 @@ from sqlalchemy import (
     bindparam,
     insert,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from persistence.database import open_engine
 from persistence.order_tables import Exact
-from persistence.statement import Statement, transaction
+from persistence.readings import in_slots, one_of, one_of_some
+from persistence.statement import Change, Statement, transaction
 
 MADE = Table(
     "made",
@@ -40,6 +42,11 @@ ALL = Statement(select(MADE).order_by(MADE.c.name))
 UP_TO = Statement(
     select(MADE.c.name).where(MADE.c.count <= bindparam("most")).order_by(MADE.c.count).limit(2)
 )
+AMONG = Statement(select(MADE.c.name).where(one_of_some(MADE.c.name)).order_by(MADE.c.name))
+PRICED = Statement(
+    select(MADE.c.name).where(one_of(MADE.c.price, [Decimal("0.050"), Decimal("2")]))
+)
+CHANGE = Change(update(MADE).where(MADE.c.name == bindparam("of_name")))
 ROW = {"day": date(2026, 11, 20), "price": Decimal("0.050"), "done": True, "count": 1}
 
 
@@ -62,6 +69,12 @@ def write_all(engine, names, then=None):
             run(NEW, name=name, **ROW)
         if then:
             raise then
+
+
+def write_on(engine, name, rows):
+    with engine.begin() as connection:
+        assert NEW.run(connection, name=name, **ROW) == 1
+        NEW.run_each(connection, rows)
 
 
 def test_values_come_back_as_what_they_were(engine):
@@ -109,3 +122,40 @@ def test_the_text_is_the_one_of_the_kind_of_database(engine):
     text, values = UP_TO.bound(engine, {"most": 5})
     assert "made.count <= ?" in text
     assert values[:2] == (5, 2)
+
+
+def test_rows_written_in_a_transaction_of_the_library_stand_or_fall_with_it(engine):
+    rows = [{"name": name, **ROW} for name in ("a", "b")]
+    with engine.begin() as connection:
+        NEW.run_each(connection, rows)
+        read = ALL.rows(connection)
+    assert read[1] == ("b", date(2026, 11, 20), Decimal("0.050"), True, 1)
+    with pytest.raises(IntegrityError):
+        write_on(engine, "c", rows)
+    assert [row.name for row in ALL.all(engine)] == ["a", "b"]
+
+
+def test_a_change_sets_the_columns_of_the_call_and_says_how_many_rows_it_met(engine):
+    write(engine, "a")
+    with engine.begin() as connection:
+        assert CHANGE.run(connection, {"price": Decimal("7.10"), "done": False}, of_name="a") == 1
+        assert CHANGE.run(connection, {"count": 9}, of_name="a") == 1
+        assert CHANGE.run(connection, {"count": 3}, of_name="nobody") == 0
+    row = ALL.first(engine)
+    assert (row.price, row.done, row.count, row.day) == (Decimal("7.10"), False, 9, ROW["day"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 20])
+def test_of_any_number_of_names_each_is_found_once(engine, count):
+    names = [f"{number:02}" for number in range(count)]
+    for name in [*names, "other"]:
+        write(engine, name)
+    with engine.connect() as connection:
+        found = [row[0] for some in in_slots(names) for row in AMONG.rows(connection, **some)]
+    assert found == names
+
+
+def test_a_row_is_found_by_values_that_never_change(engine):
+    for name, price in (("a", "0.050"), ("b", "1"), ("c", "2")):
+        write(engine, name, price=Decimal(price))
+    assert [row.name for row in PRICED.all(engine)] == ["a", "c"]

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
 from domain.market.context import Days, context_body, read_underlying
@@ -64,6 +64,16 @@ def test_the_context_is_answered_as_documented(client: TestClient, gateway: Fake
     assert answer["data"]["nifty_trend"] == "ABOVE_20MA"
     assert answer["data"]["banknifty_ltp"] is None
     assert answer["data"]["gex"] == {"NIFTY": -5.0e9}
+
+
+def test_before_the_first_look_the_context_is_answered_empty_and_as_documented(
+    client: TestClient,
+) -> None:
+    answer = client.get("/tomic/market-context").json()
+    strictly(ContextAnswer, answer)
+    assert answer == {"status": "unavailable", "data": {}}
+    with pytest.raises(ValidationError):
+        strictly(ContextAnswer, {"status": "success", "data": {"vix": 14.0}})
 
 
 def test_the_plans_are_answered_as_documented(client: TestClient, gateway: FakeGateway) -> None:

@@ -231,3 +231,14 @@ def test_a_state_that_the_disk_does_not_take_is_written_with_the_next_judgement(
     context.advance(10)
     again, context = life("daily_max_loss")
     assert weighed(again, context).action == "kill"
+
+
+def test_a_verdict_waits_for_no_disk(life, monkeypatch):
+    actor, context = life("daily_max_loss")
+    context.deliver(actor, PositionChanged(book=BookSnapshot(version=1, realized_today=Decimal(9))))
+    written: list[object] = []
+    monkeypatch.setattr(breaker, "write_latch", lambda *args: written.append(args))
+    assert weighed(actor, context).action == "clear"
+    assert written == []
+    context.advance(5)
+    assert len(written) == 1

@@ -30,16 +30,17 @@ STEPS = 5
 
 
 class RecordedRows:
-    """A market of STEPS rows, one a second."""
+    """A market of STEPS rows, one a second, or as far apart as `interval_ns` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_ns: int = SECOND) -> None:
         self.now_ns, self.step = OPEN_NS, 0
+        self._interval_ns = interval_ns
 
     def advance(self, to_ns: int) -> dict[str, Any]:
         self.now_ns = max(self.now_ns, to_ns)
-        self.step = min(STEPS, (self.now_ns - OPEN_NS) // SECOND)
+        self.step = min(STEPS, (self.now_ns - OPEN_NS) // self._interval_ns)
         ended = self.step >= STEPS
-        next_ns = None if ended else OPEN_NS + (self.step + 1) * SECOND
+        next_ns = None if ended else OPEN_NS + (self.step + 1) * self._interval_ns
         return {"now_ns": self.now_ns, "next_ns": next_ns, "ended": ended, "step": self.step}
 
 
@@ -50,6 +51,13 @@ class TestStepper(Stepper):
 
     def open_market(self) -> Any:
         return RecordedRows()
+
+
+class MinuteStepper(TestStepper):
+    """Its market has a row a minute."""
+
+    def open_market(self) -> Any:
+        return RecordedRows(60 * SECOND)
 
 
 class Source(Actor):
@@ -110,6 +118,25 @@ class Listener(Actor):
 
     def on_poke(self, message: Poke) -> None:
         self._note(f"{message.id}:{message.what}:{message.number}")
+
+
+class Sleeper(Actor):
+    """Hears nothing and beats; far apart or near, at its own times or with the others."""
+
+    def start(self) -> None:
+        self.beats: dict[float, list[int]] = {0.7: [], 1.0: [], 30.0: []}
+        for period_s, beats in self.beats.items():
+            self.context.every(period_s, lambda beats=beats: beats.append(self._second()))
+
+    def _second(self) -> int:
+        return self.context.now_ns() // SECOND % 60
+
+
+class Onlooker(Listener):
+    """Reads the market itself, as a shard does: ready when the step is there."""
+
+    def has_market_step(self, number: int) -> bool:
+        return True
 
 
 class Greeter(Actor):
@@ -179,6 +206,50 @@ def test_who_comes_up_last_hears_what_was_told_before_it_came_at_the_first_insta
     tree.start("left")
     tree.run_until(lambda: has_ended(tree))
     assert [at for text, at in tree.actor("left").lines if text.endswith(":hello:0")] == [0]
+
+
+def test_actors_at_rest_beat_together_and_each_keeps_the_slower_beats_of_its_own(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    plan = ReplayPlan(file=tmp_path, history=None, speed=0.0, report=None, interval_ns=SECOND)
+    classes = {"directory": Directory, "stepper": MinuteStepper, "one": Sleeper, "two": Sleeper}
+    tree = simulate(make_runtime(tmp_path, replay=plan), classes, 5)
+    tree.start("directory", "stepper", "one", "two")
+    tree.run_until(lambda: has_ended(tree))
+    one, two = tree.actor("one").beats, tree.actor("two").beats
+    assert OPEN_NS // SECOND % 60 == 0
+    # Two seconds after its start it rests; from then on it beats each twelve seconds of the day.
+    assert one[1.0][:8] == [1, 2, 3, 12, 24, 36, 48, 0]
+    assert [at for at in one[0.7] if at % 12][3:] == []
+    assert one[30.0][:3] == [30, 0, 30]
+    assert one == two
+
+
+def test_who_reads_the_market_itself_takes_no_turns_with_others_of_its_broker(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    plan = ReplayPlan(file=tmp_path, history=None, speed=0.0, report=None, interval_ns=SECOND)
+    names = ("asker:alpha", "left:alpha", "right:alpha")
+    classes = {"directory": Directory, "stepper": TestStepper, "status_board": Board}
+    classes |= dict(zip(names, (Greeter, Onlooker, Onlooker), strict=True))
+    tree = simulate(make_runtime(tmp_path, replay=plan), classes, 5)
+    tree.start("directory", "stepper", "status_board", "asker", "left", "right")
+    tree.run_until(lambda: tree.actor("stepper")._begun)
+    clock = tree.actor("stepper")
+    assert [clock._lane(name) for name in ("asker", "left", "right")] == ["alpha", "left", "right"]
+    sent: list[str] = []
+    clock._send_round = sent.append
+    clock._begin_round(["asker", "left", "right"])
+    assert sent == ["left", "right", "asker"]
+
+
+def test_a_round_that_is_done_leaves_no_time_to_wait_for(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = replayed(simulate, tmp_path, 7)
+    tree.run_until(lambda: has_ended(tree))
+    timers = [timer for _, _, timer in tree.engine("left")._timers._heap if timer.callback]
+    assert len(timers) <= 2  # its heartbeat, and a receipt
 
 
 def test_a_death_does_not_hold_up_the_recorded_clock(tmp_path: Path, simulate: Simulate) -> None:
