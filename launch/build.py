@@ -35,6 +35,7 @@ from persistence.migrate import migrate
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTION_NODE = "execution_agent"
 FREE_PORTS = range(20_000, 32_000)
+_spoken_for: set[int] = set()  # the launcher's: what it gave out, and what its settings name
 SANDBOX_ADAPTER = "openalgo"  # what the embedded exchange speaks
 EVENTS_FILE = "events.json"
 DATABASES = {"main": "tomic.db", "journal": "journal.db", "market": "market.db"}
@@ -62,6 +63,7 @@ def build_runtime(arguments: argparse.Namespace, data_dir: Path, run_dir: Path) 
         settings = dataclasses.replace(settings, http_port=arguments.http_port)
     topology = load_topology(Path(arguments.topology), variables)
     plan = replay_plan(arguments)
+    _spoken_for.add(settings.http_port)
     new_api_key = env.ensure_api_key(variables, env_file)
     execution_broker = execution_broker_of(topology)
     if plan:
@@ -223,6 +225,12 @@ def _check_ports(places: Endpoints, settings: Settings) -> None:
     for row in dict.fromkeys((*places.brokers, *places.feeds)):
         for url in (row.rest_url, row.websocket_url) if row.sandbox else ():
             port = urlsplit(url).port or 0
+            _spoken_for.add(port)
+            if port == settings.http_port:
+                raise ConfigurationFault(
+                    f"port {port} of the sandbox instance {row.name} is that of the pages, too; "
+                    f"--http-port or TOMIC_HTTP_PORT picks another"
+                )
             if _taken("127.0.0.1", port):
                 raise ConfigurationFault(
                     f"port {port} of the sandbox instance {row.name} is in use; "
@@ -254,12 +262,13 @@ def read_events(folder: Path, data_dir: Path) -> EventCalendar:
 
 
 def free_port() -> int:
-    """A port nobody holds, below those the kernel gives to outgoing connections: one of these could
-    be taken again between this look and its use.
+    """A port that nobody holds and nothing of this process will take, below those the kernel gives
+    to outgoing connections: one of these could be taken again between this look and its use.
     """
     while True:
         port = secrets.choice(FREE_PORTS)
-        if not _taken("127.0.0.1", port):
+        if port not in _spoken_for and not _taken("127.0.0.1", port):
+            _spoken_for.add(port)
             return port
 
 

@@ -187,7 +187,18 @@ def default_system(
             try:
                 system.stop()
             except subprocess.TimeoutExpired:
+                sys.stderr.write(f"the launcher did not end; it said: {system.output()}\n")
+                sys.stderr.writelines(_seen(process) for process in everything)
                 for process in everything:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seen(process: psutil.Process) -> str:
+    """What a process that should have ended does, and where in the kernel it waits."""
+    try:
+        place = Path(f"/proc/{process.pid}/wchan").read_text()
+        return f"{process.pid} {process.name()} {process.status()} {place}\n"
+    except (psutil.Error, OSError) as gone:
+        return f"{process.pid} {gone}\n"

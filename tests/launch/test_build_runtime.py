@@ -192,6 +192,26 @@ def test_a_replay_gets_an_empty_folder_ports_of_its_own_and_a_stepper(topology: 
     assert runtime.broker("zerodha").rest_url != plain.broker("zerodha").rest_url
 
 
+def test_a_port_of_the_sandbox_that_is_that_of_the_pages_is_named(topology: Path) -> None:
+    port = re.findall(r"127\.0\.0\.1:(\d+)", topology.read_text())[0]
+    with pytest.raises(ConfigurationFault, match=f"port {port} of the sandbox.*--http-port"):
+        build(topology, "--http-port", port)
+
+
+def test_no_port_is_given_out_twice_nor_one_that_settings_name(
+    topology: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange's own port was once that of the pages, and nothing became ready."""
+    named = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", topology.read_text())]
+    folder = topology.parent
+    words = ["--topology", str(topology), "--data-dir", str(folder / "var"), "--http-port", "19871"]
+    arguments = parse([*words, "--env-file", str(folder / "env")])
+    monkeypatch.setattr("launch.build.FREE_PORTS", [*named, 19_871, 19_872, 19_873])
+    monkeypatch.setattr("launch.build._spoken_for", set())
+    built = build_runtime(arguments, data_folder(arguments), folder / "run")
+    assert {built.runtime.control_port, free_port()} == {19_872, 19_873}
+
+
 def test_a_port_in_use_is_named(topology: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
