@@ -247,9 +247,10 @@ class OpenAlgoStream:
 
     def _put(self, payloads: Sequence[bytes]) -> None:
         now_ns = self._clock()
-        for _ in range(len(self._frames) + len(payloads) - FRAMES_QUEUED_MAX):
+        came = [(now_ns, frames.parse_frame(payload)) for payload in payloads]
+        for _ in range(len(self._frames) + len(came) - FRAMES_QUEUED_MAX):
             self._refuse("overflow")
-        self._frames.extend((now_ns, frames.parse_frame(payload)) for payload in payloads)
+        self._frames.extend(came)
         os.eventfd_write(self.descriptor, 1)
 
     def _tell(self, kind: str, why: str) -> None:
