@@ -71,7 +71,7 @@ def parse_frame(payload: bytes) -> dict[str, Any] | None:
     except ValueError:
         try:
             frame = json.loads(payload.decode(errors="replace"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return frame if isinstance(frame, dict) else None
 

@@ -6,6 +6,7 @@ is kept ready for every listing and mode.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -29,8 +30,12 @@ _VOLUME, _OPEN_INTEREST = _PLACE["volume"], _PLACE["open_interest"]
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Compact JSON."""
-    return orjson.dumps(message)
+    """Compact JSON. What a client gave to be echoed may be more than strict JSON holds: a number
+    beyond 64 bits, half a character."""
+    try:
+        return orjson.dumps(message)
+    except TypeError:
+        return json.dumps(message, separators=(",", ":")).encode()
 
 
 def text_frame(payload: bytes) -> bytes:

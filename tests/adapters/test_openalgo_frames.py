@@ -136,7 +136,13 @@ def test_a_frame_that_strict_json_is_not_is_read_as_far_as_it_goes(payload, read
     assert found["symbol"] == read
 
 
-@pytest.mark.parametrize("payload", [b"", b"not json", b"[1]", b"1", b"null", b'{"ltp":'])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"not json", b"[1]", b"1", b"null", b'{"ltp":', b"[" * 200_000, b'{"a":' * 200_000,
+        b"9" * 5_000,
+    ],
+)  # fmt: skip
 def test_what_is_no_object_is_no_frame(payload):
     assert frames.parse_frame(payload) is None
 

@@ -242,6 +242,16 @@ def test_a_ping_needs_no_login_and_echoes_what_came(server: SandboxServer) -> No
     wire.socket.close()
 
 
+@pytest.mark.parametrize("odd", [10**30, -(10**20), "half a \ud83d", [[[[]]]], {"a": None}])
+def test_a_ping_echoes_whatever_a_client_may_send(wire: Wire, odd: Any) -> None:
+    assert wire.ask(action="ping", timestamp=odd)["client_timestamp"] == odd
+    assert wire.hear_nothing()  # and its socket lives
+
+
+def test_an_action_named_with_half_a_character_is_refused_in_words(wire: Wire) -> None:
+    assert wire.ask(action="\ud83d")["code"] == "INVALID_ACTION"
+
+
 def test_broker_requests_are_answered(wire: Wire) -> None:
     info = wire.ask(action="get_broker_info")
     assert (info["broker"], info["adapter_status"]) == ("zerodha", "connected")
