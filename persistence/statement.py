@@ -69,12 +69,12 @@ class Statement:
 
     def rows(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
         """Its rows within that connection's transaction, in the order of the selected columns."""
-        rows = self._cursor(connection, values).fetchall()
+        rows = self._run(connection, values, lambda cursor: cursor.fetchall())
         return list(_converted(rows, self.prepared(connection.engine).results))
 
     def run(self, connection: Connection, **values: Any) -> int:
         """How many rows it changed, within that connection's transaction."""
-        return int(self._cursor(connection, values).rowcount)
+        return int(self._run(connection, values, lambda cursor: cursor.rowcount))
 
     def run_each(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
         """Once for each of the values, within that connection's transaction."""
@@ -83,12 +83,15 @@ class Statement:
         with _told_as_the_library_tells(connection, compiled.text, bound):
             connection.connection.cursor().executemany(compiled.text, bound)
 
-    def _cursor(self, connection: Connection, values: dict[str, Any]) -> Any:
+    def _run(
+        self, connection: Connection, values: dict[str, Any], result: Callable[[Any], Any]
+    ) -> Any:
+        """A database may find what is wrong at a later row: to read them is part of it."""
         text, bound = self.bound(connection.engine, values)
         cursor = connection.connection.cursor()
         with _told_as_the_library_tells(connection, text, bound):
             cursor.execute(text, bound)
-        return cursor
+            return result(cursor)
 
     def bound(self, engine: Engine, values: dict[str, Any]) -> tuple[str, Any]:
         """Text and values as the driver takes them."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -112,6 +113,13 @@ def test_a_fault_is_told_as_the_library_tells_it(engine):
         ALL.all(engine)
     assert isinstance(told.value, DBAPIError)
     assert "SELECT made.name" in str(told.value)
+
+
+def test_a_fault_at_a_later_row_is_told_as_the_library_tells_it(engine):
+    write_all(engine, ["1", "{"])
+    read = Statement(select(func.json_extract(MADE.c.name, "$").label("value")))
+    with engine.connect() as connection, pytest.raises(OperationalError, match="malformed JSON"):
+        read.rows(connection)
 
 
 def test_the_text_is_the_one_of_the_kind_of_database(engine):
