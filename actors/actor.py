@@ -21,6 +21,8 @@ from adapters.tick_bus import Batch
 from messages.base import Message
 from messages.lifecycle import ReportsWanted
 
+Report = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class NoSettings:
@@ -91,9 +93,10 @@ class Context(Protocol):
     def unwatch(self, descriptor: int) -> None:
         """The descriptor is watched no more."""
 
-    def report(self, body: Mapping[str, Any]) -> None:
+    def report(self, body: Report) -> None:
         """What the status board shows of this actor; JSON-ready; the newest wins, at most one a
-        second.
+        second. It leaves when this event's mail has left; what is costly to put together is given
+        as a function, which is asked then.
         """
 
     def report_again(self) -> None:

@@ -290,7 +290,7 @@ class ExecutionAgent(Actor):
                 self._guards.keep(command)
         brokers = {row.broker_name for row in self._store.unfinished()} | {self.settings.broker}
         moving = [self._books.poll(broker) for broker in sorted(brokers)]
-        self._report()
+        self.context.report(self._body)
         return telling or bool(self._store.open_commands()) or any(moving)
 
     def _safely(self, action: Callable[[], Any]) -> bool:
@@ -358,17 +358,17 @@ class ExecutionAgent(Actor):
         self._then_look(lambda: self._closes.flatten(key, "unhedged_cut", self.context.name))
         self.context.after(FLATTEN_AGAIN_S, lambda: self._cut(key))
 
-    def _report(self) -> None:
+    def _body(self) -> dict[str, Any]:
         commands = self._store.open_commands()
         pending = sum(row.status is CommandStatus.PENDING for row in commands)
         dead = len(self._store.dead_letters())
         states = {status.value: 0 for status in CommandStatus}
         for row in commands:
             states[row.status.value] += 1
-        self.context.report({
+        return {
             "pending": pending,
             "dead_letters": dead,
             "orders": dict(self._counts),
             "outcomes": self._books.inquiries(),
             "queue": {**{key.lower(): n for key, n in states.items() if n}, "dead_letters": dead},
-        })  # fmt: skip
+        }  # fmt: skip

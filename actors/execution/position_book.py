@@ -184,7 +184,7 @@ class PositionBook(Actor):
             as_of_ns=self.context.now_ns(),
         )
         self.context.announce(PositionChanged(book=book))
-        self._report(book)
+        self.context.report(lambda: _body(book))
 
     def _priced(self, row: KeptPosition) -> Position:
         price = self._prices.get(row.listing_id, 0.0)
@@ -192,25 +192,6 @@ class PositionBook(Actor):
             return row.position
         greeks: dict[str, Any] = dict(self._greeks.get(row.listing_id, {}))
         return replace(row.position, last_price=money(price), **greeks)
-
-    def _report(self, book: BookSnapshot) -> None:
-        net = net_greeks(book.open_positions)
-        self.context.report({
-            "version": book.version,
-            "legs": len(book.open_positions),
-            "strategies": len({row.strategy_id for row in book.open_positions}),
-            "realized_today": float(book.realized_today),
-            "charges_today": float(book.charges_today),
-            "unrealized": float(book.unrealized),
-            "gross_notional": float(book.gross_notional),
-            **{f"net_{name}": round(value, 4) for name, value in net.items()},
-            "prices": {row.symbol: float(row.last_price) for row in book.open_positions},
-            "unmanaged": [
-                {"symbol": row.symbol, "quantity": row.signed_quantity, "broker": row.broker}
-                for row in book.unmanaged
-            ],
-            "unexplained": list(book.unexplained),
-        })  # fmt: skip
 
     def _today(self) -> str:
         return exchange_time(self.context.now_ns()).date().isoformat()
@@ -253,3 +234,23 @@ def _unmanaged(row: BrokerPosition, broker: str) -> Position:
         broker=broker,
         last_price=row.last_price,
     )
+
+
+def _body(book: BookSnapshot) -> dict[str, Any]:
+    net = net_greeks(book.open_positions)
+    return {
+        "version": book.version,
+        "legs": len(book.open_positions),
+        "strategies": len({row.strategy_id for row in book.open_positions}),
+        "realized_today": float(book.realized_today),
+        "charges_today": float(book.charges_today),
+        "unrealized": float(book.unrealized),
+        "gross_notional": float(book.gross_notional),
+        **{f"net_{name}": round(value, 4) for name, value in net.items()},
+        "prices": {row.symbol: float(row.last_price) for row in book.open_positions},
+        "unmanaged": [
+            {"symbol": row.symbol, "quantity": row.signed_quantity, "broker": row.broker}
+            for row in book.unmanaged
+        ],
+        "unexplained": list(book.unexplained),
+    }

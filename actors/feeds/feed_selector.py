@@ -112,7 +112,7 @@ class FeedSelector(Actor):
         if switch and now_ns >= self._decides_ns:
             self._switch(switch)
         self._look_after(now_ns)
-        self._report(now_ns)
+        self.context.report(lambda: self._body(now_ns))
 
     def _look_after(self, now_ns: int) -> None:
         if self._watch is None:
@@ -186,13 +186,13 @@ class FeedSelector(Actor):
             using_fallback=self._canonical != self._sequence[0],
         )
 
-    def _report(self, now_ns: int) -> None:
+    def _body(self, now_ns: int) -> dict[str, Any]:
         view = self._views.get(self._canonical)
         state = view.state if view else "down"
         last_ns = self._tick_ns[self._canonical]
         fallback = self._canonical != self._sequence[0]
         has_key = bool(self.context.runtime.feed_key(self._canonical))
-        self.context.report({
+        return {
             "connected": bool(view and view.connected),
             "authenticated": bool(view and view.connected),
             "canonical": self._canonical,
@@ -212,7 +212,7 @@ class FeedSelector(Actor):
             "last_auth_message": view.reason if view and state == "refused" else "",
             "latest_tick_cache": len(self._ticked[self._canonical]),
             "feeds": {name: row.state for name, row in self._views.items()},
-        })  # fmt: skip
+        }  # fmt: skip
 
 
 def _age_s(now_ns: int, then_ns: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.actor import Report
 from actors.hosting.outbox import Letter
 from actors.hosting.postman import Postman
 from actors.hosting.shared import Plumbing, Shared
@@ -70,7 +71,7 @@ class HostContext:
         self._publisher: TickPublisher | None = None
         self._sequences: dict[str, int] = {}
         self._batches: list[tuple[str, dict[str, Any], list[np.ndarray]]] = []
-        self._report: Mapping[str, Any] | None = None
+        self._report: Report | None = None
         self._report_timer: HeapTimer | None = None
         self._reported: tuple[int, Mapping[str, Any]] = (0, {})
 
@@ -293,10 +294,8 @@ class HostContext:
 
     # -- what people see --
 
-    def report(self, body: Mapping[str, Any]) -> None:
+    def report(self, body: Report) -> None:
         self._report = body
-        if self._report_timer is None and self.name != STATUS_BOARD:
-            self._send_report()
 
     def report_again(self) -> None:
         _, newest = self._reported
@@ -304,29 +303,41 @@ class HostContext:
         if newest:
             self.report(self._report or newest)
 
-    def _send_report(self) -> None:
-        self._report_timer = None
-        if self._report is None or STATUS_BOARD not in self._shared.nodes:
+    def report_is_due(self) -> bool:
+        """Whether something is to be told to the status board now."""
+        if self._report is None or self._report_timer is not None:
+            return False
+        if self.name == STATUS_BOARD or STATUS_BOARD not in self._shared.nodes:
+            return False
+        # In a replay it waits: a timer would be an appointment of the recorded clock.
+        sent_ns, _ = self._reported
+        return not self._stepped or time.monotonic_ns() - sent_ns >= seconds(REPORT_EVERY_S)
+
+    def send_report(self) -> None:
+        """Tells the newest report, if it says anything new."""
+        (sent_ns, before), now_ns = self._reported, time.monotonic_ns()
+        report, self._report = self._report, None
+        if report is None:
             return
-        sent_ns, before = self._reported
-        now_ns = time.monotonic_ns()
-        if self._stepped and now_ns - sent_ns < seconds(REPORT_EVERY_S):
-            return  # it waits: a timer would be an appointment of the recorded clock
-        body, self._report = self._report, None
+        body = dict(report() if callable(report) else report)
         later_ns = now_ns - sent_ns
         if later_ns < SAME_REPORT_EVERY_NS and says_nothing_new(body, before, later_ns / NS_PER_S):
             return
         self._reported = (now_ns, body)
         bus = self.subscriber.figures() if self.subscriber else {}
         with contextlib.suppress(MailboxFull):  # its next report says what this one would have
-            self.tell(STATUS_BOARD, HealthReported(name=self.name, body=dict(body), bus=bus))
+            self.tell(STATUS_BOARD, HealthReported(name=self.name, body=body, bus=bus))
         if not self._stepped:
-            self._report_timer = self.after(REPORT_EVERY_S, self._send_report)
+            self._report_timer = self.after(REPORT_EVERY_S, self._may_report_again)
+
+    def _may_report_again(self) -> None:
+        self._report_timer = None
 
     def report_now(self) -> None:
         """The newest report goes out, however soon after the one before."""
         self._reported = (0, self._reported[1])
-        self._send_report()
+        if self.report_is_due():
+            self.send_report()
 
     def alert(self, level: str, text: str, dedupe_key: str = "") -> None:
         self.log.warning("{}: {}", level, text)

@@ -81,7 +81,7 @@ class BarBuilder(Actor):
         oldest_ns = self.context.now_ns() - MINUTES_KEPT_NS
         self.context.work(lambda: self._store.delete_bars(MINUTES, oldest_ns), _must_succeed)
         self._plan_close()
-        self.context.every(REPORT_EVERY_S, self._report)
+        self.context.every(REPORT_EVERY_S, lambda: self.context.report(self._body))
 
     def stop(self) -> None:
         self._history.close()
@@ -325,12 +325,12 @@ class BarBuilder(Actor):
             if others:
                 self.context.log.info("[DATA] No ticks for {} options in {}", others, told)
 
-    def _report(self) -> None:
+    def _body(self) -> dict[str, Any]:
         counts, last_ns = self._counts, self._last_tick_ns
         age_s = round((self.context.now_ns() - last_ns) / NS_PER_S, 1) if last_ns else -1.0
         symbols = [row.symbol for row in self._underlyings]
         errors = self._warm.status["errors"]
-        self.context.report({
+        return {
             "ticks_total": counts["ticks_total"],
             "underlying_ticks": counts["underlying_ticks"],
             "option_ticks": counts["ticks_total"] - counts["underlying_ticks"],
@@ -354,7 +354,7 @@ class BarBuilder(Actor):
             "sniper_symbols": [name for _, name in self.context.runtime.settings.sniper_listings],
             "benchmark": next(iter(symbols), ""),
             "warm_start": self._warm.status,
-        })  # fmt: skip
+        }  # fmt: skip
 
 
 def _must_succeed(result: Any) -> None:

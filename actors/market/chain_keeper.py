@@ -109,7 +109,7 @@ class ChainKeeper(Actor):
         self.context.every(self._price_every_s, self._price)
         self.context.every(keys.option_auto_refresh_sec, self._place_all)
         self.context.every(KEEP_IV_EVERY_S, self._keep_iv)
-        self.context.every(REPORT_EVERY_S, self._report)
+        self.context.every(REPORT_EVERY_S, lambda: self.context.report(self._body))
 
     # -- what it hears --
 
@@ -282,7 +282,7 @@ class ChainKeeper(Actor):
         self._counts["resolved" if structure else "refused"] += 1
         self.context.tell(asked.reply_to, answer)
 
-    def _report(self) -> None:
+    def _body(self) -> dict[str, Any]:
         keys, book = self.context.runtime.settings, self._book
         chains = book.chains if book else {}
         expiries: dict[str, list[str]] = {}
@@ -292,7 +292,7 @@ class ChainKeeper(Actor):
         for chain in chains.values():
             sources.update(chain.iv_sources)
         ids = book.listing_ids() if book else ()
-        self.context.report({
+        return {
             "vol_iv_updates": self._counts["iv_updates"],
             "legs_resolved": self._counts["resolved"],
             "legs_refused": self._counts["refused"],
@@ -312,7 +312,7 @@ class ChainKeeper(Actor):
             "auto_option_strike_span": self._rules.each_side,
             "auto_option_expiry_count": keys.option_auto_expiry_count,
             "auto_option_strike_offsets": list(keys.option_auto_strike_offsets),
-        })  # fmt: skip
+        }  # fmt: skip
 
 
 def _topic(key: Key) -> str:

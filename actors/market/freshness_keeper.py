@@ -193,7 +193,7 @@ class FreshnessKeeper(Actor):
             stands_ns=self._stands_ns,
         )
         self.context.announce(FreshnessMarked(mark=mark))
-        self._report(mark)
+        self.context.report(lambda: self._ages(mark))
 
     def _heartbeat(self) -> None:
         if self._session is None:
@@ -202,7 +202,7 @@ class FreshnessKeeper(Actor):
         level = coverage.level(self._connected)
         self.context.log.log(level, "{}", coverage.line(self._positions))
 
-    def _report(self, mark: FreshnessMark) -> None:
+    def _ages(self, mark: FreshnessMark) -> dict[str, Any]:
         """Ages in seconds under the names of `tomic.md` 13.3, -1 is never; and why the entry gate
         is closed, empty while it is open."""
         now_ns = mark.as_of_ns
@@ -218,7 +218,7 @@ class FreshnessKeeper(Actor):
         quoted = dict(zip(keyed, ages_s, strict=True))
         closed = "" if mark.gate_open else mark.gate_reason or "the entry gate is closed"
         told = {ENTRY_GATE: closed, "vix": _age_s(mark.vix_ns, now_ns)}
-        self.context.report(ages | told | quoted)
+        return ages | told | quoted
 
     # -- who is who --
 

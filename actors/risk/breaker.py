@@ -189,7 +189,7 @@ class Breaker(Actor):
         self._remember()
         for action in actions:
             self._carry_out(action)
-        self.context.report({"name": self._title, **self._rule.status(now_ns)})
+        self.context.report(lambda: {"name": self._title, **self._rule.status(now_ns)})
 
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, Kill):

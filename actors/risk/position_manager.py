@@ -142,7 +142,7 @@ class PositionManager(Actor):
 
     def on_structure_closed(self, message: StructureClosed) -> None:
         self._drop(message.strategy_id)
-        self._report()
+        self.context.report(self._body)
 
     def on_command_ended(self, message: CommandEnded) -> None:
         """A close that ended while legs are left is proposed again under the next number."""
@@ -279,7 +279,7 @@ class PositionManager(Actor):
                 self._close(watch, EXIT_REASONS["CLOSE_TIME"], reason)
             elif self._in_session(now_ns):
                 self._look_for_silence(watch, legs, now_ns)
-        self._report()
+        self.context.report(self._body)
 
     def _in_session(self, now_ns: int) -> bool:
         session = self._session
@@ -311,7 +311,7 @@ class PositionManager(Actor):
         self._tell_close(watch)
         text = f"{watch.strategy_id} is closed ({word}): {reason}"
         self.context.alert("SIGNAL", text, f"close:{watch.strategy_id}:{watch.closes}")
-        self._report()
+        self.context.report(self._body)
 
     def _repeat(self, watch: Watch, now_ns: int) -> None:
         """The same key again: execution finds its first row, or takes it if it never heard."""
@@ -353,7 +353,7 @@ class PositionManager(Actor):
             watch.levels = self._levels_of(strategy_id)
             self._watches[strategy_id] = watch
             self._remember(watch)
-            self._report()
+            self.context.report(self._body)
 
     def _levels_of(self, strategy_id: str) -> Levels | None:
         """Stop and target on the underlying, from the row of its entry."""
@@ -369,9 +369,9 @@ class PositionManager(Actor):
         row = Latch(name, bool(watch.closing), day, watch.closing, now_ns, now_ns, watch.body())
         self._rows.put(watch.strategy_id, row)
 
-    def _report(self) -> None:
+    def _body(self) -> dict[str, Any]:
         watched = {key: self._legs.get(key) for key in self._watches}
-        self.context.report({key: self._shown(key, legs) for key, legs in watched.items() if legs})
+        return {key: self._shown(key, legs) for key, legs in watched.items() if legs}
 
     def _shown(self, strategy_id: str, legs: tuple[Position, ...]) -> dict[str, Any]:
         watch, guard = self._watches[strategy_id], None

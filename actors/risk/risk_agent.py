@@ -361,5 +361,5 @@ class RiskAgent(Actor):
 
     def _report(self) -> None:
         self.context.report(
-            self._log.body(len(self._pending.keys() | self._injections.open.keys()))
+            lambda: self._log.body(len(self._pending.keys() | self._injections.open.keys()))
         )

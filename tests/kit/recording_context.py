@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from loguru import logger
 
-from actors.actor import Actor, handler_name
+from actors.actor import Actor, Report, handler_name
 from adapters.tick_bus import Batch
 from domain.clock import seconds
 from domain.events import EventCalendar
@@ -118,8 +118,8 @@ class RecordingContext:
     def unwatch(self, descriptor: int) -> None:
         self._watched.pop(descriptor, None)
 
-    def report(self, body: Mapping[str, Any]) -> None:
-        self.reports.append(body)
+    def report(self, body: Report) -> None:
+        self.reports.append(body() if callable(body) else body)
 
     def report_again(self) -> None:
         self.reports.append(self.reports[-1])

@@ -139,13 +139,21 @@ def test_a_dead_letter_that_cannot_be_recorded_is_counted_and_causes_no_other(
     assert tree.engine("teller").postman.dead_letters == 2  # the fact, and what tells of it
 
 
+def report(tree: SimulatedTree, body: Any) -> None:
+    """At the end of the event in which it was given, it leaves."""
+    engine = tree.engine("teller")
+    engine.context.report(body)
+    engine._settle()
+
+
 def test_a_report_that_finds_no_room_costs_its_actor_nothing(
     tmp_path: Path, simulate: Simulate
 ) -> None:
     tree = simulate(make_runtime(tmp_path), {**CLASSES, "status_board": Hearer})
     tree.start("directory", "teller")
     poke(tree, "", ROOM)
-    tree.engine("teller").context.report({"running": True})
+    report(tree, {"running": True})
+    assert tree.engine("teller").context._reported[1] == {"running": True}  # it was tried
     assert tree.shared.board.mailbox("status_board") == ROOM
 
 
@@ -169,10 +177,33 @@ def test_a_report_whose_ages_alone_went_on_is_not_sent(
     first, older = ({"state": "live", "last_tick_age_s": age} for age in (3.0, 3.2))
     lost = {"state": "down", "last_tick_age_s": 3.2}
     for body in (first, older, lost):
-        context.report(body)
+        report(tree, body)
         tree.run_until(lambda: context._report_timer is None)
     tree.run_until(lambda: lost in tree.actor("status_board").bodies)
     assert tree.actor("status_board").bodies == [first, lost]
+
+
+def test_a_report_leaves_after_the_mail_of_its_event_and_is_put_together_only_then(
+    tmp_path: Path, simulate: Simulate
+) -> None:
+    tree = simulate(make_runtime(tmp_path), {**CLASSES, "status_board": Board})
+    tree.start("directory", "teller", "hearer", "status_board")
+    know(tree, "hearer")
+    know(tree, "status_board")
+    tree.frames.clear()
+    engine, left_before = tree.engine("teller"), []
+
+    def body() -> dict[str, Any]:
+        mail = [frame for _, _, frame in tree.frames if isinstance(frame, Mail)]
+        left_before.append([one.to for one in mail])
+        return {"running": True}
+
+    for _ in range(2):
+        engine.context.report(body)
+    engine.context.tell("hearer", Poke(what="hello"))
+    assert left_before == []
+    engine._settle()
+    assert left_before == [["hearer"]]
 
 
 def _shown(tree: SimulatedTree, name: str) -> dict[str, Any]:
