@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Table,
     Text,
     func,
     insert,
@@ -32,6 +33,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.errors import StorageFailure
 from persistence.database import JournalBase
+from persistence.readings import insertion
+from persistence.statement import Statement
 
 GENESIS = "0" * 64
 _BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -139,8 +142,8 @@ class JournalStore:
         self.engine = engine
         self._tails: dict[str, str] = {}
 
-    def append_fact(self, message_id: str, cause: str, kind: str, *, at_ns: int, body: Any) -> int:
-        """The row's id; 0 when this message already stands (a repeat is no second fact)."""
+    def append_fact(self, message_id: str, cause: str, kind: str, *, at_ns: int, body: Any) -> bool:
+        """False when this message already stands (a repeat is no second fact)."""
         text = _canonical(body)
         values = {
             "message_id": message_id,
@@ -149,7 +152,7 @@ class JournalStore:
             "at_ns": at_ns,
             "body": text,
         }
-        return self._append(FactRow, values)
+        return self._append(_FACTS, values)
 
     def append_audit(
         self,
@@ -161,7 +164,7 @@ class JournalStore:
         details: Any,
         by: str,
         address: str,
-    ) -> int:
+    ) -> bool:
         """As append_fact, for the audit trail; `address` is empty where no person asked."""
         values = {
             "message_id": message_id,
@@ -172,24 +175,20 @@ class JournalStore:
             "ip_address": address,
             "category": category,
         }
-        return self._append(AuditRow, values)
+        return self._append(_AUDIT, values)
 
-    def _append(self, table: Any, values: dict[str, Any]) -> int:
-        name = table.__tablename__
-        with self._writing() as connection:
-            if name not in self._tails:
-                last = connection.execute(
-                    select(table.hash).order_by(table.id.desc()).limit(1)
-                ).scalar()
-                self._tails[name] = last or GENESIS
-            digest = _link(self._tails[name], values)
-            try:
-                with connection.begin_nested():
-                    made = connection.execute(insert(table).values(**values, hash=digest))
-            except IntegrityError:
-                return 0
-        self._tails[name] = digest
-        return int(made.inserted_primary_key[0])
+    def _append(self, table: Table, values: dict[str, Any]) -> bool:
+        try:
+            with self._writing() as connection:
+                if table.name not in self._tails:
+                    newest = select(table.c.hash).order_by(table.c.id.desc()).limit(1)
+                    self._tails[table.name] = connection.execute(newest).scalar() or GENESIS
+                digest = _link(self._tails[table.name], values)
+                _ADDED[table].run(connection, **values, hash=digest)
+        except IntegrityError:
+            return False
+        self._tails[table.name] = digest
+        return True
 
     def facts(self, after: int = 0, kinds: tuple[str, ...] = ()) -> Iterator[Fact]:
         """Facts in order, from the row behind `after` on."""
@@ -330,6 +329,8 @@ class JournalStore:
             return int(connection.execute(select(func.count()).select_from(FactRow)).scalar_one())
 
 
+_FACTS, _AUDIT = cast(Table, FactRow.__table__), cast(Table, AuditRow.__table__)
+_ADDED = {table: Statement(insertion(table)) for table in (_FACTS, _AUDIT)}
 _FACT_COLUMNS = ("message_id", "cause", "kind", "at_ns", "body")
 _AUDIT_COLUMNS = ("message_id", "at_ns", "user_id", "action", "details", "ip_address", "category")
 

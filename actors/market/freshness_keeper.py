@@ -176,13 +176,13 @@ class FreshnessKeeper(Actor):
                 now_ns=now_ns,
             )
         quotes, depth = self._seen.named(self._names), self._depth.named(self._names)
-        _, vix = self.context.runtime.settings.feed_vix_symbol
+        vix = self._index.find(*self.context.runtime.settings.feed_vix_symbol)
         mark = FreshnessMark(
             as_of_ns=now_ns,
             expires_ns=now_ns + seconds(MARKS_LAST * pause_s) + self._stands_ns,
             quotes_ns=quotes,
             iv_ns=dict(self._readings["iv"]),
-            vix_ns=quotes.get(vix, 0),
+            vix_ns=self._seen.true_ns(vix.listing_id) if vix else 0,
             switched_ns=self._switched_ns,
             gate_open=self._gate.is_open and not self._cold,
             gate_reason=self._cold or self._gate.reason,

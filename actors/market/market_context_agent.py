@@ -148,14 +148,13 @@ class MarketContextAgent(Actor):
         now_ns, before = self.context.now_ns(), self._told
         if before and not self._in_session:
             return  # nothing moves while the market is shut
-        seen = self._read(now_ns)
-        if before is None:
-            is_known = seen.vix > 0 or any(row.price > 0 for row in seen.underlyings)
-            if is_known:
-                self._tell(seen, is_news=True)
+        if before and now_ns - before.as_of_ns < seconds(self.settings.tell_every_s):
             return
-        if now_ns - before.as_of_ns >= seconds(self.settings.tell_every_s):
+        seen = self._read(now_ns)
+        if before:
             self._tell(seen, is_news=words_of(seen) != words_of(before))
+        elif seen.vix > 0 or any(row.price > 0 for row in seen.underlyings):
+            self._tell(seen, is_news=True)
 
     def _tell(self, seen: MarketContext, *, is_news: bool) -> None:
         self._told = seen

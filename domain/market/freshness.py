@@ -79,6 +79,10 @@ class LastSeen:
         is_seen = stamps > 0
         return Stamps.packed(compress(names.values(), is_seen.tolist()), stamps[is_seen])
 
+    def true_ns(self, listing_id: int) -> int:
+        """When the newest price of that listing was true by its source; 0 when none was seen."""
+        return int(self._true[listing_id]) if listing_id < len(self._true) else 0
+
     def clear(self) -> None:
         """A new session: nothing has been seen."""
         self._received[:] = self._true[:] = 0

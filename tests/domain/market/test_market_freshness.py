@@ -23,6 +23,7 @@ def true_ns(seen: LastSeen) -> int:
     """Of listing 1; the two beside it were never seen."""
     found = seen.named({7: "far", 1: "one", 900: "unheard"})
     assert found.keys() <= {"one"}
+    assert [seen.true_ns(listing) for listing in (1, 7, 900)] == [found.get("one", 0), 0, 0]
     return found.get("one", 0)
 
 
