@@ -124,12 +124,15 @@ class Host(ThespianActor):
 
     def _take(self, ready: list[int]) -> None:
         """Readable descriptors: the engine's own, and those of the shortcut."""
-        ours = self._shortcut.descriptors() if self._shortcut is not None else []
+        others: list[int] = []
         for descriptor in ready:
-            if self._shortcut is not None and descriptor in ours:
-                for frame, sender in self._shortcut.take(descriptor):
-                    self._engine.receive(frame, sender)
-        self._engine.readable([descriptor for descriptor in ready if descriptor not in ours])
+            if self._shortcut is None or not self._shortcut.owns(descriptor):
+                others.append(descriptor)
+                continue
+            for frame, sender in self._shortcut.take(descriptor):
+                self._engine.receive(frame, sender)
+        if others:
+            self._engine.readable(others)
 
     def _turn(self) -> list[int]:
         """Our own loop, until the runtime has something to do: its loop takes a millisecond a turn,

@@ -45,7 +45,9 @@ class Board:
         self.index = {node.name: number for number, node in enumerate(tree.walk())}
         count = len(self.index)
         self._slots = _shared(_SLOT, (count,))
-        # depths[sender, target]: told but not yet handled; its row is written by the sender alone.
+        self._columns = {field: self._slots[field] for field in _FIELDS}
+        # depths[target, sender]: told but not yet handled, written by the sender alone. A target
+        # adds its own up at each turn: they lie side by side.
         self._depths = _shared(np.dtype("i4"), (count, count))
         # What a life of `target` has begun and finished of each sender's letters, in two banks by
         # life, so that a new life does not wipe what senders must still learn of the one before.
@@ -54,14 +56,14 @@ class Board:
 
     def get(self, name: str, field: str) -> Any:
         """A figure; texts come as str."""
-        value = self._slots[field][self.index[name]]
+        value = self._columns[field][self.index[name]]
         return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
 
     def put(self, name: str, **fields: Any) -> None:
         """Sets figures; texts are cut to their room."""
         number = self.index[name]
         for field, value in fields.items():
-            self._slots[field][number] = value.encode() if isinstance(value, str) else value
+            self._columns[field][number] = value.encode() if isinstance(value, str) else value
 
     def new_life(self, name: str) -> int:
         """Counts and gives the number of the life that begins now; by the supervisor, before the
@@ -70,7 +72,7 @@ class Board:
         number = self.index[name]
         self._progress[number, life % 2] = 0
         self._bank_life[number, life % 2] = life
-        self._depths[number] = 0
+        self._depths[:, number] = 0
         self.put(
             name, life=life, state=STARTING, restarts=life - 1, pid=0, beat_ns=0,
             handling_since_ns=0, handling="", handled=0, busy_pct=0.0, mailbox_high=0, rss_bytes=0,
@@ -80,22 +82,22 @@ class Board:
 
     def set_depth(self, sender: str, target: str, depth: int) -> None:
         """By the sender's host: how many messages for `target` are told but not handled."""
-        self._depths[self.index[sender], self.index[target]] = depth
+        self._depths[self.index[target], self.index[sender]] = depth
 
     def mailbox(self, name: str) -> int:
         """Messages told to `name` by anyone and not yet handled."""
-        return int(self._depths[:, self.index[name]].sum())
+        return int(self._depths[self.index[name]].sum())
 
     def begin_letter(self, target: str, sender: str, count: int) -> None:
         """By the target's host, before it handles a letter."""
         number = self.index[target]
-        bank = int(self._slots["life"][number]) % 2
+        bank = int(self._columns["life"][number]) % 2
         self._progress[number, bank, self.index[sender], 0] = count
 
     def end_letter(self, target: str, sender: str, count: int) -> None:
         """By the target's host, when a letter shall not come again: it is handled, or raised."""
         number = self.index[target]
-        bank = int(self._slots["life"][number]) % 2
+        bank = int(self._columns["life"][number]) % 2
         self._progress[number, bank, self.index[sender], 1] = count
 
     def progress(self, target: str, life: int, sender: str) -> tuple[int, int]:
@@ -111,7 +113,7 @@ class Board:
         """The tree as `GET /tree` shows it (`tomic.md` 13.6): nested, JSON-ready. What is below a
         supervisor that is away is away with it."""
         # A figure at a time takes ten times as long, and the status actor looks each second.
-        slots, waiting = self._slots.tolist(), self._depths.sum(axis=0).tolist()
+        slots, waiting = self._slots.tolist(), self._depths.sum(axis=1).tolist()
         host = socket.gethostname()
 
         def shown(node: Node, above: str) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class Board:
 
     def changes(self) -> bytes:
         """Bytes that differ as soon as any node changed its state or its life."""
-        return self._slots["state"].tobytes() + self._slots["life"].tobytes()
+        return self._columns["state"].tobytes() + self._columns["life"].tobytes()
 
 
 def _shared(dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:

@@ -29,6 +29,11 @@ class Shortcut:
         self._listener = _socket()
         self._listener.bind(self.address)
         self._listener.listen(CONNECTIONS_WAITING_MAX)
+        # A tree has some seventy connections to a host that everybody tells; they are named to the
+        # kernel once, not at each turn.
+        self._poll = select.epoll()
+        self._poll.register(self._listener, select.EPOLLIN)
+        self._others: set[int] = set()
         self._incoming: dict[int, socket.socket] = {}
         self._outgoing: dict[str, socket.socket] = {}
         self._pending: dict[str, deque[bytes]] = {}
@@ -36,6 +41,10 @@ class Shortcut:
     def descriptors(self) -> list[int]:
         """Readable when a frame or a new connection waits."""
         return [self._listener.fileno(), *self._incoming]
+
+    def owns(self, descriptor: int) -> bool:
+        """True for one whose frames `take` reads."""
+        return descriptor in self._incoming or descriptor == self._listener.fileno()
 
     def send(self, address: str, frame: Any) -> None:
         """Hands a frame over; never blocks. What a dead host does not take is dropped."""
@@ -66,6 +75,7 @@ class Shortcut:
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)
                 self._incoming[connection.fileno()] = connection
+                self._poll.register(connection, select.EPOLLIN)
             return []
         frames: list[tuple[Any, str]] = []
         if descriptor not in self._incoming:
@@ -76,20 +86,36 @@ class Shortcut:
                 sender, frame = pickle.loads(self._buffer[:size])  # noqa: S301 - our own folder
                 frames.append((frame, sender))
             del self._incoming[descriptor]
+            self._poll.unregister(connection)  # a child may hold it open
             connection.close()
         return frames
 
     def wait(self, others: list[int], timeout_s: float | None) -> list[int]:
         """Readable ones of our descriptors and `others`, after at most that time (None: without
         limit); earlier and none when a busy host has room again."""
-        poll = select.poll()
-        for address in self._pending:
-            if address in self._outgoing:
-                poll.register(self._outgoing[address].fileno(), select.POLLOUT)
-        for descriptor in (*self.descriptors(), *others):
-            poll.register(descriptor, select.POLLIN)
-        events = poll.poll(None if timeout_s is None else timeout_s * 1_000)
-        return [descriptor for descriptor, event in events if not event & select.POLLOUT]
+        self._watch(set(others))
+        busy = [self._outgoing[name] for name in self._pending if name in self._outgoing]
+        for connection in busy:
+            self._poll.register(connection, select.EPOLLOUT)
+        try:
+            events = self._poll.poll(timeout_s)
+        finally:
+            for connection in busy:
+                self._poll.unregister(connection)
+        return [descriptor for descriptor, event in events if not event & select.EPOLLOUT]
+
+    def _watch(self, others: set[int]) -> None:
+        """Watches those beside our own. A number that was closed and given out again names another
+        file, so each is named anew."""
+        for descriptor in self._others - others:
+            with contextlib.suppress(OSError):  # it was closed
+                self._poll.unregister(descriptor)
+        for descriptor in others:
+            try:
+                self._poll.modify(descriptor, select.EPOLLIN)
+            except FileNotFoundError:
+                self._poll.register(descriptor, select.EPOLLIN)
+        self._others = others
 
     def _connection(self, address: str) -> socket.socket:
         if address not in self._outgoing:

@@ -1,12 +1,13 @@
 """Frames: what hosts say to each other. Business messages travel inside Mail; the rest is plumbing.
 
-An address is whatever the transport calls one; no one but the transport looks into it.
+An address is whatever the transport calls one; no one but the transport looks into it. What goes at
+each turn is a tuple, which takes half the time on its way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Address = Any
 
@@ -64,8 +65,7 @@ class Known:
     entries: tuple[Register, ...]
 
 
-@dataclass(frozen=True)
-class Posted:
+class Posted(NamedTuple):
     """One letter in the mail: `data` is an encoded message, or in a replay a Batch. `round` is the
     round of a replay in which it was told, 0 outside of one."""
 
@@ -76,8 +76,7 @@ class Posted:
     round: int = 0
 
 
-@dataclass(frozen=True)
-class Mail:
+class Mail(NamedTuple):
     """Letters from one life of an actor to one life of another, in order. `first` is the count of
     the first letter ever sent from the one to the other; `handled` acknowledges the receiver's own
     letters up to that count, 0 when there is nothing new to say of them."""
@@ -91,8 +90,7 @@ class Mail:
     handled: int = 0
 
 
-@dataclass(frozen=True)
-class Acknowledged:
+class Acknowledged(NamedTuple):
     """From the receiver: all letters up to `count` are handled."""
 
     name: str
@@ -100,8 +98,7 @@ class Acknowledged:
     count: int
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(NamedTuple):
     """From the stepper: handle what was told before this round, at `now_ns`. `prefixes` is who
     subscribes to which topics, when that changed since the receiver's last round. The `last` of a
     replay ends when what the receiver reports was taken note of."""
@@ -114,8 +111,7 @@ class Round:
     last: bool = False
 
 
-@dataclass(frozen=True)
-class RoundDone:
+class RoundDone(NamedTuple):
     """To the stepper: what the round caused. `sent` counts letters by stepped target."""
 
     name: str
