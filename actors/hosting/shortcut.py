@@ -29,10 +29,11 @@ class Shortcut:
         self._listener = _socket()
         self._listener.bind(self.address)
         self._listener.listen(CONNECTIONS_WAITING_MAX)
-        # A tree has some seventy connections to a host that everybody tells; they are named to the
-        # kernel once, not at each turn.
-        self._poll = select.epoll()
-        self._poll.register(self._listener, select.EPOLLIN)
+        # Some seventy connections lead to a host that everybody tells: they are noted once, not at
+        # each turn. Not in the kernel (epoll): a child that inherits a descriptor would keep it
+        # there after it was closed here.
+        self._poll = select.poll()
+        self._poll.register(self._listener, select.POLLIN)
         self._others: set[int] = set()
         self._incoming: dict[int, socket.socket] = {}
         self._outgoing: dict[str, socket.socket] = {}
@@ -75,7 +76,8 @@ class Shortcut:
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)
                 self._incoming[connection.fileno()] = connection
-                self._poll.register(connection, select.EPOLLIN)
+                self._poll.register(connection, select.POLLIN)
+                self._others.discard(connection.fileno())  # of one that was closed
             return []
         frames: list[tuple[Any, str]] = []
         if descriptor not in self._incoming:
@@ -86,7 +88,7 @@ class Shortcut:
                 sender, frame = pickle.loads(self._buffer[:size])  # noqa: S301 - our own folder
                 frames.append((frame, sender))
             del self._incoming[descriptor]
-            self._poll.unregister(connection)  # a child may hold it open
+            self._poll.unregister(connection)
             connection.close()
         return frames
 
@@ -96,25 +98,17 @@ class Shortcut:
         self._watch(set(others))
         busy = [self._outgoing[name] for name in self._pending if name in self._outgoing]
         for connection in busy:
-            self._poll.register(connection, select.EPOLLOUT)
-        try:
-            events = self._poll.poll(timeout_s)
-        finally:
-            for connection in busy:
-                self._poll.unregister(connection)
-        return [descriptor for descriptor, event in events if not event & select.EPOLLOUT]
+            self._poll.register(connection, select.POLLOUT)
+        events = self._poll.poll(None if timeout_s is None else timeout_s * 1_000)
+        for connection in busy:
+            self._poll.unregister(connection)
+        return [descriptor for descriptor, event in events if not event & select.POLLOUT]
 
     def _watch(self, others: set[int]) -> None:
-        """Watches those beside our own. A number that was closed and given out again names another
-        file, so each is named anew."""
         for descriptor in self._others - others:
-            with contextlib.suppress(OSError):  # it was closed
-                self._poll.unregister(descriptor)
-        for descriptor in others:
-            try:
-                self._poll.modify(descriptor, select.EPOLLIN)
-            except FileNotFoundError:
-                self._poll.register(descriptor, select.EPOLLIN)
+            self._poll.unregister(descriptor)
+        for descriptor in others - self._others:
+            self._poll.register(descriptor, select.POLLIN)
         self._others = others
 
     def _connection(self, address: str) -> socket.socket:

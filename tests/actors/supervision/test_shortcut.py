@@ -32,6 +32,28 @@ def test_a_number_that_names_another_file_by_now_is_watched_all_the_same(tmp_pat
     shortcut._listener.detach()
 
 
+def test_a_connection_with_the_number_of_what_was_watched_before_is_heard(tmp_path: Path) -> None:
+    hearer, teller = Shortcut(tmp_path, "hearer", 1), Shortcut(tmp_path, "teller", 1)
+    teller.send(hearer.address, "first")
+    reading, writing = os.pipe()
+    (listener,) = hearer.wait([reading], 0)
+    os.close(reading)
+    hearer.take(listener)
+    assert hearer.owns(reading)  # the lowest free number
+    assert [hearer.take(ready) for ready in hearer.wait([], 0)] == [[("first", teller.address)]]
+    teller._hang_up(hearer.address)
+    assert [hearer.take(ready) for ready in hearer.wait([], 0)] == [[]]
+    assert hearer.wait([writing], 0) == [writing]  # whose other end is closed
+    os.close(writing)
+    teller.send(hearer.address, "second")
+    teller._hang_up(hearer.address)
+    hearer.take(listener)
+    assert hearer.take(reading)
+    assert hearer.take(writing) == hearer.wait([], 0) == []
+    for one in (hearer, teller):
+        one._listener.close()
+
+
 def test_frames_of_many_come_as_they_were_sent_and_who_hangs_up_is_forgotten(
     tmp_path: Path,
 ) -> None:
