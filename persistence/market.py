@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -25,6 +25,7 @@ from persistence.statement import Statement
 
 LIVE, HISTORY = "live", "history"
 MINUTES, TIMEFRAMES = "1m", ("1m", "15m", "1D")
+ROWS_AT_A_TIME = 20_000
 _NUMBERS = ("open", "high", "low", "close", "volume", "tick_count", "partial")
 
 
@@ -107,21 +108,33 @@ class MarketStore:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return _bars(reversed(rows), lambda _row: listing.listing_id, len(rows))
+        return _bars(rows[::-1], {(listing.exchange, listing.symbol): listing.listing_id})
 
     def read_session(
-        self, timeframe: str, since_ns: int, listing_ids: Mapping[tuple[str, str], int]
+        self,
+        timeframe: str,
+        since_ns: int,
+        listing_ids: Mapping[tuple[str, str], int],
+        *,
+        told_by: Sequence[str] = (LIVE, HISTORY),
     ) -> np.ndarray:
-        """All bars from `since_ns` on of these listings, (exchange, symbol) -> listing_id."""
+        """All bars from `since_ns` on of these listings, (exchange, symbol) -> listing_id, that
+        came from `told_by`. A session of two thousand options has 750,000."""
         query = (
             select(_BARS)
-            .where(_BARS.c.timeframe == timeframe, _BARS.c.start_ns >= since_ns)
+            .where(
+                _BARS.c.timeframe == timeframe,
+                _BARS.c.start_ns >= since_ns,
+                _BARS.c.source.in_(told_by),
+            )
             .order_by(_BARS.c.start_ns)
         )
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        known = [row for row in rows if (row.exchange, row.symbol) in listing_ids]
-        return _bars(known, lambda row: listing_ids[(row.exchange, row.symbol)], len(known))
+        with self._engine.connect().execution_options(yield_per=ROWS_AT_A_TIME) as connection:
+            parts = [
+                _bars([row for row in part if row[:2] in listing_ids], listing_ids)
+                for part in connection.execute(query).partitions()
+            ]
+        return np.concatenate([_bars((), listing_ids), *parts])
 
     def delete_bars(self, timeframe: str, before_ns: int) -> int:
         """Forgets bars that start earlier; returns how many."""
@@ -224,12 +237,15 @@ def _rows(
     return rows
 
 
-def _bars(rows: Iterable[Any], listing_id: Any, count: int) -> np.ndarray:
-    bars = np.zeros(count, BAR_DTYPE)
-    for bar, row in zip(bars, rows, strict=True):
-        bar["listing"], bar["start_ns"] = listing_id(row), row.start_ns
-        for name in _NUMBERS:
-            bar[name] = getattr(row, name)
-        bar["vwap"] = np.nan if row.vwap is None else row.vwap
-        bar["history"] = row.source == HISTORY
+def _bars(rows: Sequence[Any], listing_ids: Mapping[tuple[str, str], int]) -> np.ndarray:
+    bars = np.zeros(len(rows), BAR_DTYPE)
+    if not rows:
+        return bars
+    columns = dict(zip(_BARS.columns.keys(), zip(*rows, strict=True), strict=True))
+    names = zip(columns["exchange"], columns["symbol"], strict=True)
+    bars["listing"] = [listing_ids[name] for name in names]
+    for name in ("start_ns", *_NUMBERS):
+        bars[name] = columns[name]
+    bars["vwap"] = np.array(columns["vwap"], float)  # unknown is NaN
+    bars["history"] = [source == HISTORY for source in columns["source"]]
     return bars

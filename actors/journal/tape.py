@@ -40,7 +40,7 @@ from messages.market import FeedSwitched, InstrumentsLoaded, WarmStartReported
 from persistence.database import open_engine
 from persistence.instruments import InstrumentStore
 from persistence.journal import JournalStore
-from persistence.market import MINUTES, TIMEFRAMES, MarketStore
+from persistence.market import HISTORY, MINUTES, TIMEFRAMES, MarketStore
 from persistence.positions import PositionStore
 from persistence.tape import TapeWriter, forget_days, newest_run, run_folder
 
@@ -284,8 +284,8 @@ class Tape(Actor):
                 for listing in listings
             ]
             if timeframe == MINUTES:
-                told = self._market.read_session(timeframe, begin_ns, ids)
-                pieces.append(told[told["history"]])
+                told = self._market.read_session(timeframe, begin_ns, ids, told_by=(HISTORY,))
+                pieces.append(told)
             columns = np.concatenate(pieces) if pieces else np.zeros(0)
             if len(columns):
                 body = {"timeframe": timeframe, "rows": len(columns)}

@@ -77,6 +77,19 @@ def test_a_session_is_read_for_all_known_listings_at_once(store):
     assert read[["listing", "close"]].tolist() == [(41, 2.0)]
 
 
+def test_of_a_session_only_what_history_told_can_be_read(store):
+    told = bars((1, 2, 2.0), (2, 2, 5.0))
+    told["history"], told["vwap"] = [True, False], [np.nan, 4.5]
+    store.write_bars("1m", told, LISTINGS)
+    ids = {("NSE_INDEX", "NIFTY"): 1, ("NSE_INDEX", "BANKNIFTY"): 2}
+    both = store.read_session("1m", 0, ids)
+    assert sorted(both[["listing", "history"]].tolist()) == [(1, True), (2, False)]
+    assert np.isnan(both["vwap"][both["listing"] == 1]).all()
+    assert both["vwap"][both["listing"] == 2].tolist() == [4.5]
+    assert store.read_session("1m", 0, ids, told_by=("history",))["close"].tolist() == [2.0]
+    assert store.read_session("1m", 3 * MINUTE, ids).tolist() == []
+
+
 def test_old_bars_are_forgotten(store):
     store.write_bars("1m", bars((1, 1, 1.0), (1, 2, 2.0)), LISTINGS)
     assert store.delete_bars("1m", 2 * MINUTE) == 1
