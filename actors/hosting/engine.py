@@ -95,7 +95,6 @@ class Engine:
         if self.stepping is None:
             while callback := self.context.timers.take_due(now_ns):
                 self.handle("timer", callback)
-                self._show_life()
         self._settle()
 
     def readable(self, descriptors: list[int]) -> None:
@@ -260,7 +259,6 @@ class Engine:
         else:
             for letter in letters:
                 self.handle_letter(mail.sender, letter)
-                self._show_life()
         at_once = self.stepping is not None or self._drain is not None
         self.postman.receipts.owe(mail, sender, at_once=at_once)
 
@@ -319,7 +317,10 @@ class Engine:
 
     def _run(self, label: str, call: Callable[[], Any]) -> None:
         began_ns = time.monotonic_ns()
-        self.shared.board.put(self.name, handling=label[:48], handling_since_ns=began_ns)
+        # What begins proves that the loop turns: a round of a replay may be ten calls to a broker.
+        self.shared.board.put(
+            self.name, handling=label[:48], handling_since_ns=began_ns, beat_ns=began_ns
+        )
         try:
             call()
         except Exception as failure:
@@ -384,10 +385,6 @@ class Engine:
         self._beat_ns, self._busy_ns = now_ns, 0
         self.postman.resend_overdue()
         self._timers.once(now_ns + seconds(node.heartbeat_s), self._beat)
-
-    def _show_life(self) -> None:
-        """Between two things that may each take long, and before the next heartbeat is due."""
-        self.shared.board.put(self.name, beat_ns=time.monotonic_ns())
 
     def _show_tree(self) -> None:
         """For the status actor: the tree from the shared figures, though all others be dead."""
