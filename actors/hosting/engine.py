@@ -95,6 +95,7 @@ class Engine:
         if self.stepping is None:
             while callback := self.context.timers.take_due(now_ns):
                 self.handle("timer", callback)
+                self._show_life()
         self._settle()
 
     def readable(self, descriptors: list[int]) -> None:
@@ -259,6 +260,7 @@ class Engine:
         else:
             for letter in letters:
                 self.handle_letter(mail.sender, letter)
+                self._show_life()
         at_once = self.stepping is not None or self._drain is not None
         self.postman.receipts.owe(mail, sender, at_once=at_once)
 
@@ -317,10 +319,9 @@ class Engine:
 
     def _run(self, label: str, call: Callable[[], Any]) -> None:
         began_ns = time.monotonic_ns()
-        # What begins proves that the loop turns: a round of a replay may be ten calls to a broker.
-        self.shared.board.put(
-            self.name, handling=label[:48], handling_since_ns=began_ns, beat_ns=began_ns
-        )
+        self.shared.board.put(self.name, handling=label[:48], handling_since_ns=began_ns)
+        if self.stepping is not None:  # a round may be ten calls; the stepper ends one without end
+            self._show_life()
         try:
             call()
         except Exception as failure:
@@ -354,10 +355,8 @@ class Engine:
 
     def next_due_ns(self) -> int | None:
         """When the next timer is due (monotonic); None when there is none."""
-        due = [self._timers.next_due_ns()]
-        if self.stepping is None:
-            due.append(self.context.timers.next_due_ns())
-        return min((at for at in due if at is not None), default=None)
+        timers = (self._timers, self.context.timers) if self.stepping is None else (self._timers,)
+        return min((at for one in timers if (at := one.next_due_ns()) is not None), default=None)
 
     def is_due(self) -> bool:
         """A timer waits for `woken`."""
@@ -385,6 +384,10 @@ class Engine:
         self._beat_ns, self._busy_ns = now_ns, 0
         self.postman.resend_overdue()
         self._timers.once(now_ns + seconds(node.heartbeat_s), self._beat)
+
+    def _show_life(self) -> None:
+        """Between two things that may each take long, and before the next heartbeat is due."""
+        self.shared.board.put(self.name, beat_ns=time.monotonic_ns())
 
     def _show_tree(self) -> None:
         """For the status actor: the tree from the shared figures, though all others be dead."""
