@@ -106,7 +106,7 @@ def test_an_options_endpoint_names_bad_fields_under_errors(base: str) -> None:
         ),
         (
             "placeorder",
-            {"exchange": "XXX"},
+            {"exchange": "NOWHERE"},
             "{'exchange': ['Must be one of: NSE, NFO, CDS, BSE, BFO, BCD, MCX, NCDEX, NCO, "
             "NSE_INDEX, BSE_INDEX, MCX_INDEX, GLOBAL_INDEX, CRYPTO.']}",
         ),
