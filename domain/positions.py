@@ -13,7 +13,9 @@ from datetime import date
 from decimal import Decimal
 
 from domain.instruments import OPTION_KINDS, Kind
+from domain.intents import SizedIntent
 from domain.orders import Fill
+from domain.prices import money
 
 GREEKS = ("delta", "gamma", "theta", "vega")
 # Whose new life opens the question whether our books agree with the broker's.
@@ -232,3 +234,11 @@ def structure_notional(
         else:
             bought += price * quantity
     return bought + max(sides.values())
+
+
+def intent_notional(intent: SizedIntent) -> Decimal:
+    """Rupees an entry will stand for, at the mid prices it was resolved at."""
+    return structure_notional(
+        (leg.option_type, leg.direction, leg.strike, money(leg.mid), intent.quantity * leg.ratio)
+        for leg in intent.structure.legs
+    )

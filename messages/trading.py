@@ -173,7 +173,8 @@ class ClearOrder(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class WeighOrder(Message):
-    """The gate asks one breaker."""
+    """The gate asks one breaker; `early` while no row stands yet: nothing leaves on that word
+    alone, and its `command_id` is below 0."""
 
     command_id: int
     broker: str
@@ -181,6 +182,7 @@ class WeighOrder(Message):
     notional: Decimal
     margin: Decimal
     leg_orders: int
+    early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

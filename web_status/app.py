@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import fastapi_swagger
 import uvicorn
 from fastapi import Depends, FastAPI, Security
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.datastructures import MutableHeaders
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from persistence.database import open_engine
 from persistence.journal import JournalStore
@@ -79,7 +80,7 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     app.state.market = MarketStore(open_engine(runtime.market_url))
     app.state.structures = {}  # strategy id -> (tag, lots): read once, they never change
     errors.install(app)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
+    app.add_middleware(Guarded)
     locked = [Security(KEY_HEADER), Depends(require_key)]
     # Before traces: `/signals/quality` is no correlation id.
     for module in (status, quality, records, trace, control, dead_letters, outcomes):
@@ -112,16 +113,30 @@ def _document(app: FastAPI) -> None:
         )
 
 
-async def _guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    response = await call_next(request)
-    is_docs = request.url.path == DOCS
-    response.headers["Content-Security-Policy"] = DOCS_POLICY if is_docs else POLICY
-    if response.status_code == 401 and request.url.path in (DOCS, OPENAPI):
-        response.headers["WWW-Authenticate"] = 'Basic realm="TOMIC: the API key as the password"'
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Cache-Control"] = "no-store"
-    return response
+class Guarded:
+    """Gives every answer of `app` the headers that bind a browser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (ASGI 3)."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _guard(MutableHeaders(scope=message), scope["path"], message["status"])
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+def _guard(headers: MutableHeaders, path: str, status: int) -> None:
+    headers["Content-Security-Policy"] = DOCS_POLICY if path == DOCS else POLICY
+    if status == HTTPStatus.UNAUTHORIZED and path in (DOCS, OPENAPI):
+        headers["WWW-Authenticate"] = 'Basic realm="TOMIC: the API key as the password"'
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Cache-Control"] = "no-store"
 
 
 class RestingServer(uvicorn.Server):

@@ -16,19 +16,22 @@ KEY_HEADER = APIKeyHeader(  # for the description of the interface; `require_key
 )
 
 
-def require_key(request: Request) -> str:
-    """The caller's name. Raises ApiFault 401 without the right key."""
+async def require_key(request: Request) -> str:
+    """The caller's name. Raises ApiFault 401 without the right key.
+
+    Waits for nothing: a plain function would be given to another thread.
+    """
     given = next((request.headers[name] for name in HEADERS if name in request.headers), "")
     return _compare(request, given)
 
 
-def require_reader(request: Request) -> str:
+async def require_reader(request: Request) -> str:
     """As `require_key`; a browser may also send the key as the password it asked its user for. For
     pages that change nothing: a browser sends that password along with every request.
     """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        return require_key(request)
+        return await require_key(request)
     try:
         words = base64.b64decode(given, validate=True).decode()
     except ValueError:

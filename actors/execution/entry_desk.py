@@ -31,8 +31,7 @@ from domain.execution.planning import plan_of
 from domain.execution.pricing import Quote
 from domain.intents import Refusal, SizedIntent
 from domain.orders import CommandRow, CommandStatus, OrderRow, OrderStatus, Purpose
-from domain.positions import structure_notional
-from domain.prices import money
+from domain.positions import intent_notional
 from messages.codec import to_plain
 from messages.trading import (
     ClearOrder,
@@ -240,25 +239,14 @@ class EntryDesk:
 
     def _ask(self, command: CommandRow, intent: SizedIntent) -> None:
         asked_ns, number = self._context.monotonic_ns(), command.command_id
-        legs = intent.structure.legs
-        sides = (
-            (
-                leg.option_type,
-                leg.direction,
-                leg.strike,
-                money(leg.mid),
-                intent.quantity * leg.ratio,
-            )
-            for leg in legs
-        )
         question = ClearOrder(
             command_id=number,
             broker=command.broker_name,
             underlying=command.underlying,
-            notional=structure_notional(sides),
+            notional=intent_notional(intent),
             margin=intent.margin_required,
-            leg_orders=len(self._orders(command)),
             is_exit=False,
+            leg_orders=len(self._orders(command)),
             reply_to=self._context.name,
         )
 

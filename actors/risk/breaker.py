@@ -113,6 +113,7 @@ class Breaker(Actor):
             notional=message.notional,
             margin=message.margin,
             leg_orders=message.leg_orders,
+            early=message.early,
         )
         verdict = self._rule.weigh(question, self._now())
         answer = BreakerVerdict(

@@ -3,7 +3,8 @@
 Hears ClearOrder, verdicts, the session, brokers, reconciliation, restarts, PauseTrading and
 ResumeTrading. Tells WeighOrder; announces OrderCleared, OrderDenied and TradingModeChanged. Fails
 closed: silence is a denial; what is not known, or not there, halts. Exits pass at once, in every
-mode.
+mode. Hears OrderProposed, too: breakers think while execution writes the row, and the answer waits
+for its question (docs/decisions/0020).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from actors.risk.execution_broker import execution_broker
 from domain.clock import exchange_time, iso_utc
 from domain.errors import StorageFailure
 from domain.intents import Refusal
+from domain.positions import intent_notional
 from domain.risk.breaker import CLEAR, DEFER, DENY, KILL
 from domain.risk.trading_mode import HALTED, TradingState
 from domain.safety import BREAKER_PREFIX, CONNECTION_RULE, standing_breakers
@@ -29,6 +31,7 @@ from messages.trading import (
     ClearOrder,
     OrderCleared,
     OrderDenied,
+    OrderProposed,
     TradingModeChanged,
     WeighOrder,
 )
@@ -54,14 +57,28 @@ class GateSettings:
 
 @dataclass
 class Inquiry:
-    """One question to the breakers. `resume` is set when it is a person's wish to go on."""
+    """One question to the breakers, and who waits for the answer: an order, a person's wish to go
+    on, or nobody while execution writes the row."""
 
-    command_id: int
-    broker: str
+    question: WeighOrder
     silent: set[str]
     timer: Timer
+    order: ClearOrder | None = None
     resume: ResumeTrading | None = None
     verdicts: list[BreakerVerdict] = field(default_factory=list)
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.order is not None or self.resume is not None
+
+    def weighs(self, order: ClearOrder) -> bool:
+        """True when its answer, asked for early, is one to that order."""
+        asked = self.question
+        return (
+            not self.is_awaited
+            and (asked.broker, asked.underlying) == (order.broker, order.underlying)
+            and (asked.notional, asked.margin) == (order.notional, order.margin)
+        )
 
 
 class BreakerGate(Actor):
@@ -81,7 +98,7 @@ class BreakerGate(Actor):
         self._state.broker(self._broker)
         self._breakers = sorted(row.name for row in breakers)
         self._inquiries: dict[int, Inquiry] = {}
-        self._resumes = 0
+        self._unnumbered = 0
         self._told = ("", False, "")
         self._since_ns = 0
 
@@ -104,15 +121,30 @@ class BreakerGate(Actor):
         if refusal:
             self._deny(message.command_id, refusal)
             return
-        question = WeighOrder(
-            command_id=message.command_id,
-            broker=message.broker,
-            underlying=message.underlying,
-            notional=message.notional,
-            margin=message.margin,
-            leg_orders=message.leg_orders,
+        early = next((row for row in self._inquiries.values() if row.weighs(message)), None)
+        if early is None:
+            self._ask(_question(message), order=message)
+            return
+        early.order = message
+        if not early.silent:
+            self._close(early)
+
+    def on_order_proposed(self, message: OrderProposed) -> None:
+        """The breakers are asked while execution writes the row; nothing is cleared before it
+        stands."""
+        intent = message.intent
+        if self._state.refusal(self._broker, self.context.now_ns()):
+            return
+        early = WeighOrder(
+            command_id=self._next_number(),
+            broker=self._broker,
+            underlying=intent.structure.underlying,
+            notional=intent_notional(intent),
+            margin=intent.margin_required,
+            leg_orders=len(intent.structure.legs),
+            early=True,
         )
-        self._ask(question)
+        self._ask(early)
 
     def on_breaker_verdict(self, message: BreakerVerdict) -> None:
         inquiry = self._inquiries.get(message.command_id)
@@ -122,7 +154,7 @@ class BreakerGate(Actor):
             return
         inquiry.silent.discard(message.breaker)
         inquiry.verdicts.append(message)
-        if not inquiry.silent:
+        if not inquiry.silent and inquiry.is_awaited:
             self._close(inquiry)
 
     # -- what makes the mode --
@@ -173,25 +205,29 @@ class BreakerGate(Actor):
             because = self._state.broker(self._broker).unreconciled_because
             self._answer(message, cleared=False, reason=f"not reconciled: {because}")
             return
-        self._resumes += 1
-        # Numbers below 0 are never commands; an order of nothing asks only whether a cause holds.
+        # An order of nothing asks only whether a cause holds.
         nothing = WeighOrder(
-            command_id=-self._resumes,
+            command_id=self._next_number(),
             broker=self._broker,
             underlying="",
             notional=Decimal(0),
             margin=Decimal(0),
             leg_orders=0,
         )
-        self._ask(nothing, message)
+        self._ask(nothing, resume=message)
 
     # -- helpers --
 
-    def _ask(self, question: WeighOrder, resume: ResumeTrading | None = None) -> None:
+    def _ask(
+        self,
+        question: WeighOrder,
+        order: ClearOrder | None = None,
+        resume: ResumeTrading | None = None,
+    ) -> None:
         number = question.command_id
         asked = [name for name in self._breakers if self._concerns(name, question.broker)]
         timer = self.context.after(self.settings.deadline_s, lambda: self._late(number))
-        self._inquiries[number] = Inquiry(number, question.broker, set(asked), timer, resume)
+        self._inquiries[number] = Inquiry(question, set(asked), timer, order, resume)
         for name in asked:
             self.context.tell(name, question)
 
@@ -199,36 +235,46 @@ class BreakerGate(Actor):
     def _concerns(breaker: str, broker: str) -> bool:
         return not breaker.startswith(CONNECTION) or breaker == CONNECTION + broker
 
-    def _late(self, command_id: int) -> None:
-        inquiry = self._inquiries.get(command_id)
+    def _next_number(self) -> int:
+        """Of a question that no command asks; those of commands are above 0."""
+        self._unnumbered -= 1
+        return self._unnumbered
+
+    def _late(self, number: int) -> None:
+        inquiry = self._inquiries.get(number)
         if inquiry:
             self._close(inquiry)
 
     def _drop(self, inquiry: Inquiry) -> None:
-        del self._inquiries[inquiry.command_id]
+        del self._inquiries[inquiry.question.command_id]
         inquiry.timer.cancel()
 
     def _close(self, inquiry: Inquiry) -> None:
         self._drop(inquiry)
         if inquiry.resume:
             self._decide_resume(inquiry, inquiry.resume)
-            return
-        refusal = self._state.refusal(inquiry.broker, self.context.now_ns())
+        elif inquiry.order:
+            self._decide(inquiry, inquiry.order)
+
+    def _decide(self, inquiry: Inquiry, order: ClearOrder) -> None:
+        refusal = self._state.refusal(order.broker, self.context.now_ns())
         worst = {row.action: row for row in reversed(inquiry.verdicts) if row.action != CLEAR}
         if refusal:
-            self._deny(inquiry.command_id, refusal)
+            self._deny(order.command_id, refusal)
+        elif worst and inquiry.question.early:  # only a yes is taken that was given early
+            self._ask(_question(order), order=order)
         elif KILL in worst or DENY in worst:
             row = worst.get(KILL) or worst[DENY]
-            self._deny(inquiry.command_id, Refusal(_code(row.breaker), row.reason), row)
+            self._deny(order.command_id, Refusal(_code(row.breaker), row.reason), row)
         elif inquiry.silent:
             names = ", ".join(sorted(inquiry.silent))
             text = f"{names} did not answer within {self.settings.deadline_s:g} s"
-            self._deny(inquiry.command_id, Refusal("BREAKER_SILENT", text))
+            self._deny(order.command_id, Refusal("BREAKER_SILENT", text))
         elif DEFER in worst:
             row = worst[DEFER]
-            self._deny(inquiry.command_id, Refusal(_code(row.breaker), row.reason), row)
+            self._deny(order.command_id, Refusal(_code(row.breaker), row.reason), row)
         else:
-            self.context.announce(OrderCleared(command_id=inquiry.command_id))
+            self.context.announce(OrderCleared(command_id=order.command_id))
 
     def _deny(
         self, command_id: int, refusal: Refusal, verdict: BreakerVerdict | None = None
@@ -320,9 +366,20 @@ class BreakerGate(Actor):
             "killed_at": iso_utc(self._state.killed_ns) if killed else "",
             "since_ns": self._since_ns,
             "broker": self._broker,
-            "pending": len(self._inquiries),
+            "pending": sum(row.is_awaited for row in self._inquiries.values()),
             "halted": mode == HALTED,
         }
+
+
+def _question(order: ClearOrder) -> WeighOrder:
+    return WeighOrder(
+        command_id=order.command_id,
+        broker=order.broker,
+        underlying=order.underlying,
+        notional=order.notional,
+        margin=order.margin,
+        leg_orders=order.leg_orders,
+    )
 
 
 def _code(breaker: str) -> str:

@@ -54,13 +54,14 @@ def loosened(limits: Limits) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The entry being weighed, rupees."""
+    """The entry being weighed, rupees; `early` while it may still come to nothing."""
 
     broker: str = ""
     underlying: str = ""
     notional: Decimal = Decimal(0)
     margin: Decimal = Decimal(0)
     leg_orders: int = 0
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

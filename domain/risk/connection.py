@@ -66,6 +66,8 @@ class Connection(Breaker):
             return Verdict(KILL, verdict.reason)
         if verdict.action != CLEAR or not self.opened_ns or not question.leg_orders:
             return verdict
+        if question.early:
+            return Verdict(DENY, "only what is about to leave may try the connection")
         if self.probe_ns and now_ns - self.probe_ns < self.limits.cool_down_s * NS_PER_S:
             return Verdict(DENY, "one order tries the connection; others wait for its answer")
         self.probe_ns = now_ns

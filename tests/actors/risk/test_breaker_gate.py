@@ -3,6 +3,7 @@ latched."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ import pytest
 from actors.risk import breaker_gate
 from actors.risk.breaker_gate import BreakerGate, GateSettings
 from domain.errors import StorageFailure
+from domain.positions import intent_notional
 from domain.supervision.topology import Node
 from messages.books import BrokerConnectionChanged, ReconciliationDone
 from messages.control import PauseTrading, ResumeAnswered, ResumeTrading
@@ -21,12 +23,13 @@ from messages.trading import (
     ClearOrder,
     OrderCleared,
     OrderDenied,
+    OrderProposed,
     TradingModeChanged,
     WeighOrder,
 )
 from persistence.latches import read_latch
 from tests.kit.recording_context import START_NS, RecordingContext
-from tests.kit.risk_makers import BREAKERS, breaker_nodes
+from tests.kit.risk_makers import BREAKERS, an_intent, breaker_nodes
 
 ASKED = [*BREAKERS[:5], "breaker.connection.alpha"]
 EXIT, ENTRY = True, False
@@ -173,6 +176,113 @@ def test_a_defer_does_not_hide_a_silent_breaker(life):
     answer(gate, context, ASKED[1:2], action="defer", reason="30 orders", retry_after_s=4.0)
     context.advance(1.0)
     assert denied(context) == [(7, "BREAKER_SILENT")]
+
+
+def propose(gate, context):
+    """The intent, and the question that went to the breakers for it."""
+    intent = an_intent()
+    context.deliver(gate, OrderProposed(intent=intent))
+    return intent, [m for _, m in context.told if isinstance(m, WeighOrder)][-1].command_id
+
+
+def ask_about(gate, context, intent, **fields):
+    order = ClearOrder(
+        command_id=7,
+        broker="alpha",
+        underlying=intent.structure.underlying,
+        notional=intent_notional(intent),
+        margin=intent.margin_required,
+        leg_orders=4,
+        is_exit=ENTRY,
+        reply_to="execution_agent",
+    )
+    context.deliver(gate, replace(order, **fields))
+
+
+def asked(context):
+    return [m.command_id for _, m in context.told if isinstance(m, WeighOrder)]
+
+
+def test_breakers_think_while_the_row_is_written_and_nothing_is_cleared_before_it_stands(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, command_id=early)
+    assert not context.heard(OrderCleared)
+    ask_about(gate, context, intent)
+    assert [row.command_id for row in context.heard(OrderCleared)] == [7]
+    assert asked(context) == [early] * len(ASKED)
+
+
+def test_the_last_breaker_may_answer_after_execution_asked(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, ASKED[:-1], early)
+    ask_about(gate, context, intent)
+    assert not context.heard(OrderCleared)
+    answer(gate, context, ASKED[-1:], early)
+    assert [row.command_id for row in context.heard(OrderCleared)] == [7]
+
+
+def test_one_early_yes_clears_one_order(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, command_id=early)
+    ask_about(gate, context, intent)
+    ask_about(gate, context, intent, command_id=8)
+    assert [row.command_id for row in context.heard(OrderCleared)] == [7]
+    assert asked(context)[-1] == 8
+
+
+@pytest.mark.parametrize("action", ["deny", "defer"])
+def test_a_breaker_that_objects_early_is_asked_again_for_the_order_itself(life, action):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, ASKED[1:], early)
+    answer(gate, context, ASKED[:1], early, action=action, reason="too soon")
+    ask_about(gate, context, intent)
+    assert not context.heard(OrderDenied)
+    assert asked(context)[-1] == 7
+    answer(gate, context)
+    assert [row.command_id for row in context.heard(OrderCleared)] == [7]
+
+
+@pytest.mark.parametrize(
+    "other", [{"broker": "beta"}, {"underlying": "X"}, {"notional": 1}, {"margin": 1}]
+)
+def test_an_early_yes_to_other_figures_counts_for_nothing(life, other):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, command_id=early)
+    ask_about(gate, context, intent, **other)
+    assert not context.heard(OrderCleared)
+
+
+def test_an_early_yes_is_forgotten_after_the_deadline(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, command_id=early)
+    context.advance(1.0)
+    ask_about(gate, context, intent)
+    assert not context.heard(OrderCleared)
+    assert asked(context)[-1] == 7
+
+
+def test_silence_to_an_early_question_is_a_denial_once_execution_asked(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, ASKED[1:], early)
+    ask_about(gate, context, intent)
+    context.advance(1.0)
+    assert denied(context) == [(7, "BREAKER_SILENT")]
+
+
+def test_a_kill_after_an_early_yes_still_denies(life):
+    gate, context = life()
+    intent, early = propose(gate, context)
+    answer(gate, context, command_id=early)
+    context.deliver(gate, PauseTrading(by="me", reason="stop"))
+    ask_about(gate, context, intent)
+    assert denied(context) == [(7, "KILLED")]
 
 
 def test_a_kill_verdict_denies_and_latches(life):

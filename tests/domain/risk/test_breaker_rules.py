@@ -260,6 +260,15 @@ def test_half_open_lets_one_probe_through():
     assert rule.weigh(Question(leg_orders=4), later).action == "clear"
 
 
+def test_a_question_that_may_come_to_nothing_does_not_take_the_probe():
+    rule = Connection(CAPITAL)
+    assert rule.weigh(Question(leg_orders=4, early=True), START_NS).action == "clear"
+    fails(rule, 3)
+    later = START_NS + 30 * SECOND
+    assert rule.weigh(Question(leg_orders=4, early=True), later).action == "deny"
+    assert rule.weigh(Question(leg_orders=4), later).action == "clear"
+
+
 def test_a_failed_probe_opens_it_again():
     rule = Connection(CAPITAL)
     fails(rule, 3)
