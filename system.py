@@ -71,6 +71,10 @@ from persistence.warm_up import warm_up
 
 EXIT_RUNNING, EXIT_BROKEN, EXIT_USAGE = 1, 1, 2
 START_WITHIN_S = 10
+NO_PRECEDENCE = (
+    "orders wait for a processor like all else: the system grants no real-time scheduling"
+    " (docs/runbook.md, Start)"
+)
 NOTICE = timedelta(days=14)  # so long before a calendar ends, a start says so
 LOG_SILENT = {"version": 1, "disable_existing_loggers": False, "root": {"level": "CRITICAL"}}
 
@@ -216,6 +220,8 @@ def run(built: Built, lock: Lock) -> int:
     ending = calendar_week.warnings(runtime.calendars, soon)
     for note in (*built.notes, *ending, *calendar_week.events_unknown(runtime.events, soon)):
         say(f"note: {note}")
+    if not runtime.replay and not process.may_go_first():
+        say(f"note: {NO_PRECEDENCE}")
     if built.new_api_key:
         say(f"API key of this installation (kept in the .env file): {built.new_api_key}")
     warm_up(runtime.database_url, runtime.journal_url)

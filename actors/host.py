@@ -201,6 +201,8 @@ class Host(ThespianActor):
     # -- the engine's transport --
 
     def configured(self, name: str, life: int) -> None:
+        if name in _shared[0].order_path - _shared[0].stepped:
+            process.go_first()  # docs/decisions/0021; where it may not, the start says so
         self._shortcut = Shortcut(_shared[0].runtime.run_dir, name, life)
 
     def my_address(self) -> Address:

@@ -103,6 +103,7 @@ class HttpClient:
         self._kept = threading.local()
         self._sessions: list[requests.Session] = []
         self._calls = itertools.count(1)
+        self._posts: dict[str, requests.PreparedRequest] = {}
 
     def send(self, path: str, body: Body, timeout_s: float = READ_TIMEOUT_S) -> Call:
         """One POST, never repeated and never raising a BrokerFailure.
@@ -156,13 +157,14 @@ class HttpClient:
         self, session: requests.Session, method: str, path: str, body: Body, timeout_s: float
     ) -> Call:
         number = next(self._calls)
-        where = "params" if method == "GET" else "json"
-        request = self.mask(json.dumps(dict(body)))
+        content = json.dumps(dict(body))
+        request = self.mask(content)
         text = ""
         answer: dict[str, Any] = {}
         failure: BrokerFailure | None = None
         try:
-            status, text = self._exchange(session, method, path, {where: dict(body)}, timeout_s)
+            call = self._prepare(session, method, path, body, content)
+            status, text = self._exchange(session, call, timeout_s)
             answer, failure = _judge(status, text)
         except BrokerFailure as known:
             failure = known
@@ -173,24 +175,36 @@ class HttpClient:
         _log.debug("call %d %s %s -> %s %s", number, path, request, failure, answer_text)
         return Call(request, answer_text, answer, failure)
 
+    def _prepare(
+        self, session: requests.Session, method: str, path: str, body: Body, content: str
+    ) -> requests.PreparedRequest:
+        """A call, ready to leave. What the posts of a path have in common is prepared once: that
+        takes as long as all the rest of a call."""
+        url = f"{self._base_url}/api/v1/{path}"
+        try:
+            if method == "GET":
+                return session.prepare_request(requests.Request(method, url, params=dict(body)))
+            if path not in self._posts:
+                self._posts[path] = session.prepare_request(requests.Request(method, url, json={}))
+        except requests.RequestException as failure:
+            raise NotSent(f"no address to send to ({type(failure).__name__})") from None
+        call = self._posts[path].copy()
+        call.body = content.encode()
+        call.headers["Content-Length"] = str(len(call.body))
+        return call
+
     def _exchange(
-        self,
-        session: requests.Session,
-        method: str,
-        path: str,
-        content: dict[str, Any],
-        timeout_s: float,
+        self, session: requests.Session, call: requests.PreparedRequest, timeout_s: float
     ) -> tuple[int, str]:
         """(HTTP status, text). Raises NotSent or OutcomeUnknown."""
         until = self._clock() + CONNECT_TIMEOUT_S + timeout_s
         try:
-            with session.request(
-                method,
-                f"{self._base_url}/api/v1/{path}",
+            with session.send(
+                call,
                 timeout=(CONNECT_TIMEOUT_S, timeout_s),
                 allow_redirects=False,
                 stream=True,
-                **content,
+                proxies={},
             ) as response:
                 return response.status_code, self._text(response, until)
         except requests.ConnectTimeout:

@@ -3,7 +3,8 @@
     python bench/order_path.py [--signals N] [--json FILE]
 
 The broker is the sandbox in a process of its own, reached through a relay that notes when the
-first byte of a placing call arrives. On the way lie the injection's row, leg resolution, the margin
+first byte of a placing call arrives, by the kernel's own stamp: when the relay gets its turn to
+read it is no part of our way. On the way lie the injection's row, leg resolution, the margin
 query, sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker,
 and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs here.
 N signals are one run, of five; the figures are the runs' medians, and beside them the worst of all.
@@ -19,6 +20,7 @@ import json
 import secrets
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.kit import REPEATS, machine, options, quantile, table, tell
+from domain.clock import NS_PER_S
 from launch.build import free_port
 from tests.kit.default_system import ROOT, default_system, wait_for
 from tests.kit.trading_system import (
@@ -44,6 +47,17 @@ GOAL_P99_MS = 20
 REST_S = 1.5  # until the pace of orders allows one at once
 
 
+SO_TIMESTAMPNS, STAMP = 35, struct.Struct("@ll")  # socket(7): seconds, nanoseconds
+STAMP_SPACE = socket.CMSG_SPACE(STAMP.size)
+
+
+def arrival_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """When the kernel got the newest of what was just read (wall clock)."""
+    [stamp] = [data for _, kind, data in ancillary if kind == SO_TIMESTAMPNS]
+    whole_s, rest_ns = STAMP.unpack(stamp)
+    return int(whole_s * NS_PER_S + rest_ns)
+
+
 class Relay:
     """Hands bytes to the broker's port and notes when a placing call begins to arrive."""
 
@@ -51,6 +65,7 @@ class Relay:
         self.placed_ns: list[int] = []
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # each connection has it
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -68,9 +83,12 @@ class Relay:
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
-            while data := source.recv(65_536):
+            while True:
+                data, ancillary, *_ = source.recvmsg(65_536, STAMP_SPACE)
                 if PLACING in data[:200]:
-                    self.placed_ns.append(time.time_ns())
+                    self.placed_ns.append(arrival_ns(ancillary))
+                if not data:
+                    break
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:

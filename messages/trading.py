@@ -159,7 +159,7 @@ class ProposalRecorded(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ClearOrder(Message):
-    """Execution asks the gate. Rupees; `leg_orders` counts orders about to go to a broker."""
+    """Execution asks the gate. Rupees; `leg_orders` counts the legs, however they are sliced."""
 
     command_id: int
     broker: str
@@ -173,8 +173,7 @@ class ClearOrder(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class WeighOrder(Message):
-    """The gate asks one breaker; `early` while no row stands yet: nothing leaves on that word
-    alone, and its `command_id` is below 0."""
+    """The gate asks one breaker; `early` (and numbered below 0) while no row stands yet."""
 
     command_id: int
     broker: str

@@ -9,6 +9,7 @@ from actors.execution.conditions import Conditions
 from domain.execution.closing import is_flat
 from domain.execution.commands import active_of, counts_beside
 from domain.execution.guarding import REFUSALS_MAX, check_stops
+from domain.execution.planning import has_naked_leg
 from domain.gates import ActiveStrategy, held_strategies
 from domain.intents import Refusal, SizedIntent
 from domain.orders import CommandRow, CommandStatus
@@ -24,14 +25,20 @@ class EntryChecks:
 
     def refused(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it is never to be sent; None while it may be."""
-        refusal = self._conditions.refuses(intent, self._active_beside(command), now_ns)
-        since_ns = self._conditions.resumed_ns
-        stops = self._store.answered_stops(command.broker_name, since_ns, REFUSALS_MAX)
-        return refusal or check_stops(intent, stops)
+        return self._conditions.refuses(
+            intent, self._active_beside(command), now_ns
+        ) or self._stops_refused(command, intent)
 
     def held(self, command: CommandRow, intent: SizedIntent, now_ns: int) -> Refusal | None:
         """Why it must wait; None when it may go."""
         return self._conditions.holds_back(intent, now_ns) or self._books.holds(command)
+
+    def _stops_refused(self, command: CommandRow, intent: SizedIntent) -> Refusal | None:
+        if not has_naked_leg(intent):
+            return None
+        since_ns = self._conditions.resumed_ns
+        stops = self._store.answered_stops(command.broker_name, since_ns, REFUSALS_MAX)
+        return check_stops(stops)
 
     def _active_beside(self, command: CommandRow) -> list[ActiveStrategy]:
         opened = self._store.standing_entries()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.actor import Context
 from actors.execution.entry_checks import EntryChecks, intent_of
@@ -47,15 +47,20 @@ UNTAKEN = {"owner_token": "", "lease_expires_ns": 0, "cleared_ns": 0, "cleared_b
 RECLAIMED = "lease:reclaimed"  # of the alert; the minute of metrics counts it
 
 
+class _Asked(NamedTuple):
+    at_ns: int  # monotonic
+    intent: SizedIntent
+
+
 class EntryDesk:
-    """State: when the gate was asked about which command."""
+    """State: what the gate was asked, by command."""
 
     def __init__(
         self, context: Context, store: OrderStore, desk: OrderDesk, checks: EntryChecks
     ) -> None:
         self._context, self._store, self._desk = context, store, desk
         self._checks = checks
-        self._asked: dict[int, int] = {}
+        self._asked: dict[int, _Asked] = {}
         self._owner = f"{context.name}@{context.runtime.data_dir}#"
         self._settings = context.runtime.settings
 
@@ -134,14 +139,15 @@ class EntryDesk:
                 if self._context.now_ns() > command.next_retry_ns:
                     self.fail(command, "APPROVAL_EXPIRED", "nobody approved it within 60 s")
             case _:
-                return self._go_on(command)
+                return self._go_on(command, intent_of(command))
         return ""
 
     def cleared(self, message: OrderCleared) -> None:
         """The gate let it pass: what goes first is sent. The row keeps the gate's word, for its own
         to the journal dies with the gate."""
+        asked = self._asked.get(message.command_id)
         command = self._asked_about(message.command_id)
-        if command is None:
+        if asked is None or command is None:
             return
         with self._store.together():
             now_ns = self._context.now_ns()
@@ -149,7 +155,7 @@ class EntryDesk:
                 command, command.status, cleared_ns=now_ns, cleared_by=message.id
             )
             if cleared:
-                self._go_on(cleared)
+                self._go_on(cleared, asked.intent)
 
     def denied(self, message: OrderDenied) -> None:
         """The gate said no, or not yet."""
@@ -238,7 +244,7 @@ class EntryDesk:
             self._ask(leased, intent)
 
     def _ask(self, command: CommandRow, intent: SizedIntent) -> None:
-        asked_ns, number = self._context.monotonic_ns(), command.command_id
+        asked, number = _Asked(self._context.monotonic_ns(), intent), command.command_id
         question = ClearOrder(
             command_id=number,
             broker=command.broker_name,
@@ -246,30 +252,29 @@ class EntryDesk:
             notional=intent_notional(intent),
             margin=intent.margin_required,
             is_exit=False,
-            leg_orders=len(self._orders(command)),
+            leg_orders=len(intent.structure.legs),
             reply_to=self._context.name,
         )
 
         def ask() -> None:
-            self._asked[number] = asked_ns
+            self._asked[number] = asked
             self._context.tell(GATE, question)
 
         self._store.when_durable(ask)
 
-    def _go_on(self, command: CommandRow) -> str:
-        now_ns = self._context.now_ns()
+    def _go_on(self, command: CommandRow, intent: SizedIntent) -> str:
         if not command.cleared_ns:
-            asked_ns = self._asked.get(command.command_id)
-            waited_ns = self._context.monotonic_ns() - (asked_ns or 0)
-            if asked_ns is None or waited_ns > seconds(GATE_DEADLINE_S):
+            asked = self._asked.get(command.command_id)
+            now_ns = self._context.monotonic_ns()
+            if asked is None or now_ns - asked.at_ns > seconds(GATE_DEADLINE_S):
                 text = "the gate did not answer in time"
                 self._defer(command, Refusal("GATE_SILENT", text), DEFER_S)
             return ""
+        now_ns = self._context.now_ns()
         if command.lease_expires_ns - now_ns < seconds(LEASE_S / 2):
             command = (
                 self._store.move(command, command.status, lease_expires_ns=self._lease()) or command
             )
-        intent = intent_of(command)
         # A close does not wait for an unknown entry: what it took off is not unwound once more.
         whole = self._store.orders_of_strategy(command.strategy_id)
         orders = _since_made(command, whole)
@@ -374,7 +379,8 @@ def opened_intent(command: CommandRow, orders: Sequence[OrderRow]) -> SizedInten
 def entry_shape(intent: SizedIntent, leg_no: int, command: CommandRow) -> tuple[OrderRow, Quote]:
     """What the orders of a leg look like, and its quote when it was resolved."""
     leg = intent.structure.legs[leg_no]
-    return leg_template(intent, leg_no, command), Quote(leg.bid, leg.ask, leg.ltp)
+    template = leg_template(intent, plan_of(intent).legs[leg_no], command)
+    return template, Quote(leg.bid, leg.ask, leg.ltp)
 
 
 def _code_of(orders: Sequence[OrderRow]) -> str:

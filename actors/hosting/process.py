@@ -64,6 +64,25 @@ def take_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
+def may_go_first() -> bool:
+    """Whether the system grants `go_first` to this process."""
+    if not go_first():
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def go_first() -> bool:
+    """This process, its later threads and its children get a processor before all that is not
+    real-time, and take turns among themselves (sched(7), SCHED_RR); False where the system does not
+    grant it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option}")

@@ -14,7 +14,7 @@ from domain.brokers import OrderRequest
 from domain.clock import seconds
 from domain.execution.closing import holdings
 from domain.execution.flattening import OrderDraft
-from domain.execution.planning import plan_of
+from domain.execution.planning import PlannedLeg, has_naked_leg, plan_of
 from domain.execution.pricing import Quote, limit_price
 from domain.execution.slicing import slices
 from domain.execution.unknowns import order_tag
@@ -108,7 +108,7 @@ def check_intent(intent: SizedIntent) -> Fault | None:
         if leg.lot_size <= 0 or intent.quantity * leg.ratio % leg.lot_size:
             text = f"{intent.quantity} x {leg.ratio} of {leg.symbol} is no multiple of its lot"
             return Fault("validation", f"{text} {leg.lot_size}")
-    if any(leg.naked for leg in plan_of(intent).legs) and not intent.naked_approved:
+    if has_naked_leg(intent) and not intent.naked_approved:
         return Fault("NAKED_NOT_APPROVED", "a short leg has no cover and naked was not approved")
     return None
 
@@ -139,7 +139,7 @@ def entry_orders(intent: SizedIntent, command: CommandRow, attempt: int = 0) -> 
     """The first attempt of every leg, in slices, WAITING; prices are set when they go."""
     rows = []
     for leg in plan_of(intent).legs:
-        template = leg_template(intent, leg.leg_no, command)
+        template = leg_template(intent, leg, command)
         draft = OrderDraft(
             leg_no=leg.leg_no,
             action=leg.action,
@@ -161,16 +161,15 @@ def keeps_from_again(command: CommandRow, orders: Sequence[OrderRow]) -> str:
     return ""
 
 
-def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> OrderRow:
+def leg_template(intent: SizedIntent, planned: PlannedLeg, command: CommandRow) -> OrderRow:
     """What every order of a leg has in common."""
-    leg: ResolvedLeg = intent.structure.legs[leg_no]
-    naked = plan_of(intent).legs[leg_no].naked
+    leg: ResolvedLeg = intent.structure.legs[planned.leg_no]
     return OrderRow(
         client_order_id="",
         command_id=command.command_id,
         strategy_id=intent.strategy_id,
         strategy_tag=intent.strategy_tag,
-        leg_no=leg_no,
+        leg_no=planned.leg_no,
         purpose=Purpose.ENTRY,
         broker_name=command.broker_name,
         exchange=leg.exchange,
@@ -189,7 +188,7 @@ def leg_template(intent: SizedIntent, leg_no: int, command: CommandRow) -> Order
         lot_size=leg.lot_size,
         tick_size=leg.tick_size,
         freeze_quantity=leg.freeze_quantity,
-        naked_approved=naked and intent.naked_approved,
+        naked_approved=planned.naked and intent.naked_approved,
         decision_price=to_price(leg.mid, leg.tick_size) if leg.mid > 0 else Decimal(0),
     )
 

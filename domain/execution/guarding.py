@@ -13,9 +13,8 @@ from decimal import Decimal
 from functools import partial
 
 from domain.execution.flattening import OrderDraft
-from domain.execution.planning import plan_of
 from domain.execution.pricing import long_stop_prices, stop_prices
-from domain.intents import Refusal, SizedIntent
+from domain.intents import Refusal
 from domain.orders import OrderRow, OrderStatus, Purpose
 
 REFUSALS_MAX = 3
@@ -78,13 +77,11 @@ def _missing(
     return GuardNeeds(tuple(place))
 
 
-def check_stops(intent: SizedIntent, newest: Sequence[OrderRow]) -> Refusal | None:
+def check_stops(newest: Sequence[OrderRow]) -> Refusal | None:
     """Why a structure that needs a stop is not opened: its broker refused the last ones.
 
     `newest` are the stops it answered since trading was resumed, newest first.
     """
-    if not any(leg.naked for leg in plan_of(intent).legs):
-        return None
     if _refusals_in_row(newest[::-1]) < REFUSALS_MAX:
         return None
     text = f"the last {REFUSALS_MAX} stops at {newest[0].broker_name} were refused"

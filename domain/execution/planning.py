@@ -75,6 +75,11 @@ def plan_of(intent: SizedIntent) -> Plan:
     return Plan(intent.quantity, tuple(planned))
 
 
+def has_naked_leg(intent: SizedIntent) -> bool:
+    """True when a short of it has no cover, and needs a stop of its own."""
+    return any(leg.naked for leg in plan_of(intent).legs)
+
+
 def _role(policy: LeggingPolicy, direction: str, naked: bool) -> Role:
     if policy is LeggingPolicy.SINGLE_LEG:
         return Role.LONG

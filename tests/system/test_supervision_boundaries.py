@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from actors.hosting.process import may_go_first
 from launch.processes import processes
 from tests.kit.running_tree import RunningTree, wait_for
 
@@ -18,6 +19,15 @@ PAIR = """\
   children:
     - {name: one, actor: tests.kit.probe_actors.Probe}
     - {name: two, actor: tests.kit.probe_actors.Probe}
+"""
+
+ORDERS = """\
+- name: orders
+  strategy: one_for_one
+  handles_orders: true
+  children:
+    - {name: one, actor: tests.kit.probe_actors.Probe}
+- {name: two, actor: tests.kit.probe_actors.Probe}
 """
 
 
@@ -174,3 +184,15 @@ def test_nothing_is_left_in_the_run_folder_after_an_orderly_end(start_tree: Star
     assert tree.stop() == 0
     left = {path.name for path in (tree.data_dir / "run").iterdir()}
     assert left == {"launches"}  # the count of starts is what must stay
+
+
+def test_who_handles_orders_gets_a_processor_first_where_the_system_grants_it(
+    start_tree: Start,
+) -> None:
+    tree = start_tree(ORDERS)
+    first = os.SCHED_RR if may_go_first() else os.SCHED_OTHER
+    told = {name: os.sched_getscheduler(tree.pid(name)) for name in ("orders", "one", "two")}
+    assert told == {"orders": first, "one": first, "two": os.SCHED_OTHER}
+    assert ("real-time scheduling" in tree.text()) == (first == os.SCHED_OTHER)
+    tree.kill(tree.pid("one"))
+    assert os.sched_getscheduler(tree.wait_life("one", 2)) == first

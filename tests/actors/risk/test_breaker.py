@@ -62,6 +62,19 @@ def test_a_verdict_names_the_command_and_the_breaker(life):
     assert weighed(actor, context, notional=Decimal(1)).action == "clear"
 
 
+def test_what_tries_a_connection_is_not_asked_early(life):
+    actor, context = life("connection", "alpha")
+    for number in range(3):
+        refused = OrderRejected(
+            client_order_id=f"o{number}", broker="alpha", error_class="not_sent", reason="",
+            command_id=1,
+        )  # fmt: skip
+        context.deliver(actor, refused)
+    context.advance(30)
+    assert weighed(actor, context, early=True).action == "deny"
+    assert weighed(actor, context).action == "clear"
+
+
 def test_a_daily_loss_kills_unasked_and_is_remembered_by_the_next_life(life):
     actor, context = life("daily_max_loss")
     book = BookSnapshot(version=1, realized_today=Decimal(-60_001))

@@ -181,7 +181,7 @@ class Market:
                 else:
                     self.put(row, status=OrderStatus.CANCELLED)
             return
-        shape = leg_template(self.intent, draft.leg_no, self.command)
+        shape = leg_template(self.intent, plan_of(self.intent).legs[draft.leg_no], self.command)
         fresh = draft_rows(draft, shape, self.command, now_ns=self.now_ns, quote=Quote())
         for row in fresh:
             assert row.client_order_id not in self.keys, "a key was used twice"
