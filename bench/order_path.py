@@ -2,11 +2,12 @@
 
     python bench/order_path.py [--signals N] [--json FILE]
 
-The broker is the sandbox in a process of its own, reached through a relay that notes when the
-first byte of a placing call arrives, by the kernel's own stamp: when the relay gets its turn to
-read it is no part of our way. On the way lie the injection's row, leg resolution, the margin
-query, sizing, the command's and the orders' rows (synchronous FULL), the gate with every breaker,
-and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs here.
+The broker is the tree's own sandbox exchange, reached through a relay as another server is, that
+notes when the first byte of a placing call arrives, by the kernel's own stamp: when the relay gets
+its turn to read it is no part of our way. On the way lie the injection's row, leg resolution, the
+margin query, sizing, the command's and the orders' rows (synchronous FULL), the gate with every
+breaker, and the SENDING mark. `relay alone` is the same call straight to the relay: what HTTP costs
+here.
 N signals are one run, of five; the figures are the runs' medians, and beside them the worst of all.
 The first signal of the tree's life is told apart. Nobody looks while an order is on its way: who
 asks takes part in what is measured. Between the last order and the next signal lies a rest: a
@@ -21,7 +22,6 @@ import secrets
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -32,21 +32,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.kit import REPEATS, machine, options, quantile, table, tell
 from domain.clock import NS_PER_S
-from launch.build import free_port
-from tests.kit.default_system import ROOT, default_system, wait_for
+from tests.kit.default_system import DefaultSystem, default_system
 from tests.kit.trading_system import (
     BETWEEN_SIGNALS_S,
     BROKER,
+    REST_PORT,
     ROOM_FOR_DRILLS,
     TradingSystem,
     condor,
+    wait_for,
 )
 
 PLACING = b"/placeorder"
 GOAL_P99_MS = 20
 REST_S = 1.5  # until the pace of orders allows one at once
-
-
 SO_TIMESTAMPNS, STAMP = 35, struct.Struct("@ll")  # socket(7): seconds, nanoseconds
 STAMP_SPACE = socket.CMSG_SPACE(STAMP.size)
 
@@ -61,9 +60,9 @@ def arrival_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
 class Relay:
     """Hands bytes to the broker's port and notes when a placing call begins to arrive."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self) -> None:
         self.placed_ns: list[int] = []
-        self._target = target
+        self.target = 0  # the broker's port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # each connection has it
         self.port = self._listener.getsockname()[1]
@@ -75,7 +74,7 @@ class Relay:
                 near, _ = self._listener.accept()
             except OSError:
                 return  # closed at the end
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection(("127.0.0.1", self.target))
             for end in (near, far):  # else what it relays waits for acknowledgements
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for one, other in ((near, far), (far, near)):
@@ -99,17 +98,17 @@ class Relay:
         self._listener.close()
 
 
-def start_exchange(key: str, rest: int, websocket: int) -> subprocess.Popen[bytes]:
-    """The sandbox alone, always open."""
-    words = ["--always-open", "--instance", f"{BROKER}:{rest}:{websocket}:{key}"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "adapters.sandbox", *words], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-
-
-def is_up(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def lead(system: DefaultSystem, relay: Relay) -> None:
+    """Before the start: orders go by the relay, to the tree's own instance of that broker."""
+    key = secrets.token_hex(32)
+    keys = system.folder / "var" / "sandbox" / "keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text(json.dumps({BROKER: key}), encoding="utf-8")
+    relay.target = system.ports[REST_PORT]
+    system.environment |= {
+        "TOMIC_EXECUTION_REST": f"http://127.0.0.1:{relay.port}",
+        "TOMIC_EXECUTION_API_KEY": key,
+    }
 
 
 def measure(system: TradingSystem, relay: Relay, signals: int) -> list[float]:
@@ -170,29 +169,18 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--signals", type=int, default=5, help="of one run of five")
     arguments = parser.parse_args()
-    key = secrets.token_hex(32)
-    rest, websocket = free_port(), free_port()
-    exchange = start_exchange(key, rest, websocket)
-    relay = Relay(rest)
-    # The other brokers stay with the sandbox in the tree, which trades at any hour.
-    environment = {
-        "TOMIC_SIGNAL_LOOP_ENABLED": "false",
-        f"MULTI_BROKER_{BROKER.upper()}_URL": f"http://127.0.0.1:{relay.port}",
-        f"MULTI_BROKER_{BROKER.upper()}_WS_URL": f"ws://127.0.0.1:{websocket}",
-        f"MULTI_BROKER_{BROKER.upper()}_OPENALGO_API_KEY": key,
-    }
+    relay = Relay()
     try:
-        wait_for(lambda: is_up(rest), "the exchange listens")
-        with default_system(environment, ROOM_FOR_DRILLS, TradingSystem) as system:
+        quiet = {"TOMIC_SIGNAL_LOOP_ENABLED": "false"}
+        with default_system(quiet, ROOM_FOR_DRILLS, TradingSystem) as system:
+            lead(system, relay)
             system.start()
             system.wait_ready_to_trade()
             first_ms = measure(system, relay, 1)[0]
             runs = [measure(system, relay, arguments.signals) for _ in range(REPEATS)]
-        bare_ms = relay_cost_ms(relay)
+            bare_ms = relay_cost_ms(relay)
     finally:
         relay.close()
-        exchange.terminate()
-        exchange.wait(10)
     figures = show(first_ms, runs, bare_ms)
     tell(figures, machine("thespian", "sqlalchemy", "requests", "uvicorn"), arguments.json)
 

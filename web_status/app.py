@@ -82,8 +82,9 @@ def make_app(gateway: Gateway, runtime: Any) -> FastAPI:
     errors.install(app)
     app.add_middleware(Guarded)
     locked = [Security(KEY_HEADER), Depends(require_key)]
-    # Before traces: `/signals/quality` is no correlation id.
-    for module in (status, quality, records, trace, control, dead_letters, outcomes):
+    # A path is looked for in this order: signals first. `/signals/quality` is no correlation id, so
+    # it comes before traces.
+    for module in (control, status, quality, records, trace, dead_letters, outcomes):
         app.include_router(module.router, prefix="/tomic", dependencies=locked, responses=FAULTS)
     _document(app)
     return app

@@ -162,14 +162,15 @@ class Executor(Actor):
     ) -> bool:
         """Marks what may leave as SENDING, together, then hands it to the worker."""
         now_ns = self.context.now_ns()
-        rows = self._store.orders_named(keys)
-        commands = {number: self._store.command(number) for number in _commands_of(rows)}
-        going = [
-            row.client_order_id
-            for row in rows
-            if self._may_go(row, commands[row.command_id], is_exit)
-        ]
-        sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
+        with self._store.together():
+            rows = self._store.orders_named(keys)
+            commands = {number: self._store.command(number) for number in _commands_of(rows)}
+            going = [
+                row.client_order_id
+                for row in rows
+                if self._may_go(row, commands[row.command_id], is_exit)
+            ]
+            sent = tuple(self._store.begin_sending(going, now_ns)) if going else ()
 
         def done(result: Any) -> None:
             self._sent(sent, result, is_exit)
@@ -192,7 +193,8 @@ class Executor(Actor):
             changes = {"error_kind": refusal.code.lower(), "error_message": refusal.text}
             status = OrderStatus.FAILED
             if self._store.change_waiting(key, status=status, updated_ns=now_ns, **changes):
-                self._tell_rejected(row, refusal.code.lower(), refusal.text)
+                kind, text = refusal.code.lower(), refusal.text
+                self._store.when_durable(lambda: self._tell_rejected(row, kind, text))
         return False
 
     def _send(self, rows: tuple[OrderRow, ...]) -> _Sent:

@@ -77,6 +77,26 @@ async def desk(request: Request, action: str, body: dict[str, Any], by: str) -> 
     return Reply(dict(answer.body), answer.http_status)
 
 
+@router.post(
+    "/signals",
+    status_code=202,
+    responses={202: {"model": SignalTaken}},
+    openapi_extra={"requestBody": SIGNAL_BODY},
+)
+async def inject_signal(request: Request, by: str = Depends(require_key)) -> Response:
+    """Injects one signal (`tomic.md` 1.7, 13.6); accepted means its row is on disk."""
+    payload = await read_object(request)
+    _limit_injections(request)
+    answer = await desk(request, "inject_signal", payload, by)
+    body = json.loads(bytes(answer.body))
+    if answer.status_code != HTTP_ACCEPTED or "correlation_id" not in body:
+        return answer
+    find = request.app.state.commands.injection
+    row = await asyncio.to_thread(find, body["correlation_id"])
+    signal = {**row.payload, **{name: row.signal[name] for name in STAMPED}} if row else payload
+    return Reply(body | {"signal": signal}, HTTP_ACCEPTED)
+
+
 @router.post("/start", responses={200: {"model": Done}})
 async def start(request: Request, by: str = Depends(require_key)) -> Response:
     """Starts the signal loop; 409 while the kill latch is set."""
@@ -112,26 +132,6 @@ async def restart_node(
     """Asks the supervisor of a node to stop and start it."""
     reason = (body.reason if body else "") or "asked by a person"
     return await desk(request, "restart_node", {"name": name, "reason": reason}, by)
-
-
-@router.post(
-    "/signals",
-    status_code=202,
-    responses={202: {"model": SignalTaken}},
-    openapi_extra={"requestBody": SIGNAL_BODY},
-)
-async def inject_signal(request: Request, by: str = Depends(require_key)) -> Response:
-    """Injects one signal (`tomic.md` 1.7, 13.6); accepted means its row is on disk."""
-    payload = await read_object(request)
-    _limit_injections(request)
-    answer = await desk(request, "inject_signal", payload, by)
-    body = json.loads(bytes(answer.body))
-    if answer.status_code != HTTP_ACCEPTED or "correlation_id" not in body:
-        return answer
-    find = request.app.state.commands.injection
-    row = await asyncio.to_thread(find, body["correlation_id"])
-    signal = {**row.payload, **{name: row.signal[name] for name in STAMPED}} if row else payload
-    return Reply(body | {"signal": signal}, HTTP_ACCEPTED)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
