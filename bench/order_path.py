@@ -74,7 +74,11 @@ class Relay:
                 near, _ = self._listener.accept()
             except OSError:
                 return  # closed at the end
-            far = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target))
+            except ConnectionRefusedError:  # the exchange is not up yet, and its client asks again
+                near.close()
+                continue
             for end in (near, far):  # else what it relays waits for acknowledgements
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for one, other in ((near, far), (far, near)):
