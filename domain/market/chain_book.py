@@ -169,21 +169,22 @@ class ChainBook:
 
     # -- ticks and prices --
 
-    def hear(self, ticks: np.ndarray) -> set[str]:
-        """Takes a TICK_DTYPE batch; returns the underlyings whose own price came with it."""
+    def hear(self, ticks: np.ndarray) -> list[str]:
+        """Takes a TICK_DTYPE batch; returns the underlyings whose own price came with it, in the
+        order in which they are followed: what is done for them is done the same in every run."""
         ids = ticks["listing"]
         inside = ids < len(self._chain_of)
         chain_of = np.where(inside, self._chain_of[np.where(inside, ids, 0)], -1)
         for number in np.unique(chain_of[chain_of >= 0]).tolist():
             mine = chain_of == number
             self._ordered[number].hear(self._row_of[ids[mine]], ticks[mine])
-        told = set()
+        told: dict[str, None] = {}
         for listing_id, name in self._names.items():
             rows = ticks[(ids == listing_id) & (ticks["ltp"] > 0)]
             if len(rows):
                 self.spots[name] = Spot(float(rows["ltp"][-1]), int(told_ns(rows)[-1]))
-                told.add(name)
-        return told
+                told[name] = None
+        return list(told)
 
     def price_due(
         self,
