@@ -201,7 +201,7 @@ class Host(ThespianActor):
     # -- the engine's transport --
 
     def configured(self, name: str, life: int) -> None:
-        if name in _shared[0].order_path - _shared[0].stepped:
+        if _shared[0].goes_first(name):
             process.go_first()  # docs/decisions/0021; where it may not, the start says so
         self._shortcut = Shortcut(_shared[0].runtime.run_dir, name, life)
 

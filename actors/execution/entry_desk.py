@@ -251,8 +251,8 @@ class EntryDesk:
             underlying=command.underlying,
             notional=intent_notional(intent),
             margin=intent.margin_required,
-            is_exit=False,
             leg_orders=len(intent.structure.legs),
+            is_exit=False,
             reply_to=self._context.name,
         )
 
@@ -265,8 +265,8 @@ class EntryDesk:
     def _go_on(self, command: CommandRow, intent: SizedIntent) -> str:
         if not command.cleared_ns:
             asked = self._asked.get(command.command_id)
-            now_ns = self._context.monotonic_ns()
-            if asked is None or now_ns - asked.at_ns > seconds(GATE_DEADLINE_S):
+            late_ns = self._context.monotonic_ns() - seconds(GATE_DEADLINE_S)
+            if asked is None or asked.at_ns < late_ns:
                 text = "the gate did not answer in time"
                 self._defer(command, Refusal("GATE_SILENT", text), DEFER_S)
             return ""

@@ -60,6 +60,11 @@ class Shared:
         """Name of the topmost node."""
         return self.runtime.tree.name
 
+    def goes_first(self, name: str) -> bool:
+        """Whether a node handles orders that a market waits for: in a replay none does, nor their
+        supervisors, whose children would inherit it."""
+        return self.runtime.replay is None and name in self.order_path
+
     def publishers(self, topic: str) -> list[str]:
         """Nodes that may publish topics beginning with `topic`."""
         word = topic.partition(".")[0]
